@@ -1,0 +1,481 @@
+//! The Plan: what every dialect compiles to, and the only thing the scheduler and the executors know.
+//!
+//! Text fields may hold `${{ }}`; they are interpolated when their context exists (`dialects::expr`): job fields on
+//! the server when the job becomes ready, step fields on the runner just before the step.
+
+use indexmap::IndexMap;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+pub use crate::diagnostic::Span;
+
+/// Ordered names and texts, as written in the file.
+pub type Map = IndexMap<String, String>;
+
+/// A value known when the file was read, or an expression that gives it later.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Late<T> {
+    /// Written literally.
+    Known(T),
+    /// A text with `${{ }}`.
+    Expr(String),
+}
+
+impl<T: Copy> Late<T> {
+    /// The literal value, if it is one.
+    pub fn known(&self) -> Option<T> {
+        match self {
+            Late::Known(v) => Some(*v),
+            Late::Expr(_) => None,
+        }
+    }
+}
+
+/// Which language the file was written in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Dialect {
+    /// `.github/workflows/*.yml`.
+    GithubActions,
+    /// No file: made from what lies in the repository.
+    Detected,
+}
+
+/// One workflow, compiled.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Plan {
+    /// Where it came from.
+    pub dialect: Dialect,
+    /// Path of the workflow file; of a detected plan the file that decided.
+    pub source: String,
+    /// Shown name.
+    pub name: String,
+    /// Name of each run, may hold expressions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub run_name: Option<String>,
+    /// What starts it.
+    pub triggers: Vec<Trigger>,
+    /// Workflow-level environment.
+    #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
+    pub env: Map,
+    /// Defaults for `run` steps.
+    #[serde(default)]
+    pub defaults: RunDefaults,
+    /// Rights of the job token; none means the project's default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub permissions: Option<Permissions>,
+    /// Runs that may not overlap.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub concurrency: Option<Concurrency>,
+    /// Inputs of a manual start.
+    #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
+    pub inputs: IndexMap<String, Input>,
+    /// Jobs in the order of the file.
+    pub jobs: Vec<Job>,
+}
+
+impl Plan {
+    /// The job of that key.
+    pub fn job(&self, key: &str) -> Option<&Job> {
+        self.jobs.iter().find(|j| j.key == key)
+    }
+}
+
+/// Why a workflow starts.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub enum Trigger {
+    /// Branches or tags were pushed.
+    Push(RefFilter),
+    /// A pull request was opened or changed.
+    PullRequest {
+        /// Which activities; empty means opened, synchronize, reopened.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        types: Vec<String>,
+        /// `branches` are those of the base.
+        #[serde(flatten)]
+        filter: RefFilter,
+    },
+    /// By hand or by the API.
+    WorkflowDispatch,
+}
+
+impl Trigger {
+    /// The name of the event in the dialect.
+    pub fn event(&self) -> &'static str {
+        match self {
+            Trigger::Push(_) => "push",
+            Trigger::PullRequest { .. } => "pull_request",
+            Trigger::WorkflowDispatch => "workflow_dispatch",
+        }
+    }
+}
+
+/// Patterns on refs and paths. Absent and empty differ: `branches: []` matches no branch.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct RefFilter {
+    /// Branch patterns, later ones win, `!` negates.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub branches: Option<Vec<String>>,
+    /// Branches left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub branches_ignore: Option<Vec<String>>,
+    /// Tag patterns.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tags: Option<Vec<String>>,
+    /// Tags left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tags_ignore: Option<Vec<String>>,
+    /// Changed files, at least one must match.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub paths: Option<Vec<String>>,
+    /// Changed files that do not count.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub paths_ignore: Option<Vec<String>>,
+}
+
+/// Defaults of `run` steps.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct RunDefaults {
+    /// Shell, as in [`StepKind::Run`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shell: Option<String>,
+    /// Directory below the workspace.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub working_directory: Option<String>,
+}
+
+/// What the job token may do.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Permissions {
+    /// `read-all`.
+    ReadAll,
+    /// `write-all`.
+    WriteAll,
+    /// Scope to level; scopes left out have none.
+    Scopes(IndexMap<String, Level>),
+}
+
+/// How much of one scope.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Level {
+    /// Nothing.
+    None,
+    /// Look.
+    Read,
+    /// Look and change.
+    Write,
+}
+
+impl Permissions {
+    /// The level of a scope such as `contents`, `packages`, `deployments`.
+    pub fn level(&self, scope: &str) -> Level {
+        match self {
+            Permissions::ReadAll => Level::Read,
+            Permissions::WriteAll => Level::Write,
+            Permissions::Scopes(map) => map.get(scope).copied().unwrap_or(Level::None),
+        }
+    }
+}
+
+/// At most one running and one pending per group; names are compared without case.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Concurrency {
+    /// Group name, may hold expressions.
+    pub group: String,
+    /// Cancel what runs instead of waiting for it.
+    pub cancel_in_progress: Late<bool>,
+}
+
+/// One input of `workflow_dispatch`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Input {
+    /// For people.
+    #[serde(default)]
+    pub description: String,
+    /// Must be given unless there is a default.
+    #[serde(default)]
+    pub required: bool,
+    /// Used when not given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub default: Option<Value>,
+    /// Its type.
+    pub r#type: InputType,
+    /// Allowed values of a choice.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub options: Vec<String>,
+}
+
+/// Type of an input.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum InputType {
+    /// Any text.
+    String,
+    /// true or false.
+    Boolean,
+    /// A number.
+    Number,
+    /// One of `options`.
+    Choice,
+    /// Name of an environment.
+    Environment,
+}
+
+/// A job before expansion: with a matrix it becomes several.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Job {
+    /// Key in the file, unique in the plan.
+    pub key: String,
+    /// Shown name, may hold expressions; none means the key and the matrix label.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// Where it is written.
+    pub span: Span,
+    /// Keys of the jobs it waits for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub needs: Vec<String>,
+    /// `if`, without the surrounding `${{ }}`; evaluated before the matrix is expanded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub condition: Option<String>,
+    /// Labels a runner must have, all of them.
+    pub runs_on: Vec<String>,
+    /// Environment of all its steps.
+    #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
+    pub env: Map,
+    /// Name to expression, evaluated on the runner at the end of the job.
+    #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
+    pub outputs: Map,
+    /// Matrix and how its jobs run together.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub strategy: Option<Strategy>,
+    /// Minutes until it is stopped; none means 360.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timeout_minutes: Option<Late<f64>>,
+    /// Its failure does not fail the run.
+    pub continue_on_error: Late<bool>,
+    /// Run the steps in this container.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub container: Option<Container>,
+    /// Containers beside it, by network name.
+    #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
+    pub services: IndexMap<String, Container>,
+    /// Defaults of its `run` steps, over those of the plan.
+    #[serde(default)]
+    pub defaults: RunDefaults,
+    /// The environment it deploys to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub environment: Option<Environment>,
+    /// Rights of its token, instead of those of the plan.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub permissions: Option<Permissions>,
+    /// Jobs that may not overlap.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub concurrency: Option<Concurrency>,
+    /// What it does.
+    pub steps: Vec<Step>,
+}
+
+/// The environment a job names.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Environment {
+    /// Name, may hold expressions.
+    pub name: String,
+    /// Shown address, may hold expressions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub url: Option<String>,
+}
+
+/// How the jobs of a matrix run together.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Strategy {
+    /// The combinations; none when only the other keys are given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub matrix: Option<Matrix>,
+    /// Cancel the others when one fails.
+    pub fail_fast: Late<bool>,
+    /// Most at one time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_parallel: Option<Late<f64>>,
+}
+
+/// A matrix whose combinations are known, or one that needs a context first.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Matrix {
+    /// Expanded when the file was read.
+    Static(Vec<Cell>),
+    /// The matrix as written (a text, or a mapping that holds texts with `${{ }}`), expanded by
+    /// `dialects::matrix::expand` once its expressions are evaluated.
+    Dynamic(Value),
+}
+
+/// One combination of a matrix.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Cell {
+    /// The `matrix` context.
+    pub values: IndexMap<String, Value>,
+    /// `a, b`: the scalar values of the vectors, as in the shown name `job (a, b)`; empty when there are none.
+    pub label: String,
+}
+
+/// A job's container or a service.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Container {
+    /// Image reference, may hold expressions; empty after evaluation means no container.
+    pub image: String,
+    /// Its environment.
+    #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
+    pub env: Map,
+    /// `8080:80`, `80`, `53:53/udp`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ports: Vec<String>,
+    /// `name:/path` or `/host:/path`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub volumes: Vec<String>,
+    /// Options of `docker create`; the executor refuses those it does not know.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub options: Option<String>,
+    /// For a private registry.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub credentials: Option<Credentials>,
+    /// Where it is written.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub span: Option<Span>,
+}
+
+/// Name and password for a registry; both may hold expressions.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Credentials {
+    /// Who.
+    pub username: String,
+    /// Usually `${{ secrets.X }}`.
+    pub password: String,
+}
+
+/// One step of a job.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Step {
+    /// For `steps.<id>`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<String>,
+    /// Shown name, may hold expressions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// `if`, without the surrounding `${{ }}`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub condition: Option<String>,
+    /// Over the job's environment.
+    #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
+    pub env: Map,
+    /// Minutes until it is stopped.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timeout_minutes: Option<Late<f64>>,
+    /// Its failure does not fail the job.
+    pub continue_on_error: Late<bool>,
+    /// Where it is written.
+    pub span: Span,
+    /// What it does.
+    pub kind: StepKind,
+}
+
+impl Step {
+    /// The name to show before (or without) interpolation: given, first line of the script, or the action.
+    pub fn title(&self) -> String {
+        if let Some(name) = &self.name {
+            return name.clone();
+        }
+        match &self.kind {
+            StepKind::Run { script, .. } => format!("Run {}", script.trim().lines().next().unwrap_or_default()),
+            StepKind::Uses { action, version, .. } if version.is_empty() => format!("Run {}", action.as_str()),
+            StepKind::Uses { action, version, .. } => format!("Run {}@{version}", action.as_str()),
+        }
+    }
+}
+
+/// What a step does.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum StepKind {
+    /// A script.
+    Run {
+        /// Its text.
+        script: String,
+        /// `bash`, `sh`, `python`, `pwsh`, or a command line that holds `{0}`; none is the default shell.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        shell: Option<String>,
+        /// Below the workspace.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        working_directory: Option<String>,
+    },
+    /// A built-in action.
+    Uses {
+        /// Which.
+        action: Action,
+        /// What was written after `@`; informs only, the built-in is the same for every version.
+        version: String,
+        /// Its inputs.
+        #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
+        with: Map,
+    },
+}
+
+macro_rules! actions {
+    ($($(#[$doc:meta])* $name:ident = $text:literal;)*) => {
+        /// The actions the executors carry out themselves.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+        pub enum Action { $($(#[$doc])* #[serde(rename = $text)] $name,)* }
+
+        impl Action {
+            /// All of them.
+            pub const ALL: &'static [Action] = &[$(Action::$name,)*];
+            /// `owner/name[/path]` as written in `uses`.
+            pub fn as_str(self) -> &'static str { match self { $(Action::$name => $text,)* } }
+        }
+    };
+}
+
+actions! {
+    /// Clone the commit of the run into the workspace.
+    Checkout = "actions/checkout";
+    /// Restore now, save at the end of the job.
+    Cache = "actions/cache";
+    /// Restore only.
+    CacheRestore = "actions/cache/restore";
+    /// Save only.
+    CacheSave = "actions/cache/save";
+    /// Store files with the run.
+    UploadArtifact = "actions/upload-artifact";
+    /// Fetch files of the run.
+    DownloadArtifact = "actions/download-artifact";
+    /// Choose an installed Node.
+    SetupNode = "actions/setup-node";
+    /// Choose an installed Python.
+    SetupPython = "actions/setup-python";
+    /// Choose an installed Go.
+    SetupGo = "actions/setup-go";
+    /// Choose an installed JDK.
+    SetupJava = "actions/setup-java";
+    /// Choose an installed Rust.
+    RustToolchain = "dtolnay/rust-toolchain";
+    /// Choose an installed Rust.
+    SetupRustToolchain = "actions-rust-lang/setup-rust-toolchain";
+    /// Sign in to a registry.
+    DockerLogin = "docker/login-action";
+    /// Build an image and push it.
+    DockerBuildPush = "docker/build-push-action";
+    /// Build an image with Docker or, without it, by layering a static root; push it to the project's registry path.
+    BuildImage = "devmentor/build-image";
+    /// Deploy an image to an environment.
+    Deploy = "devmentor/deploy";
+}
+
+impl Action {
+    /// Finds a built-in by its `owner/name[/path]`; owners and names are compared without case.
+    pub fn find(name: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|a| a.as_str().eq_ignore_ascii_case(name))
+    }
+}
