@@ -1,0 +1,3 @@
+module example.com/{{ project.path }}
+
+go 1.19
