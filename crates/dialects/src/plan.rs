@@ -471,6 +471,8 @@ actions! {
     BuildImage = "devmentor/build-image";
     /// Deploy an image to an environment.
     Deploy = "devmentor/deploy";
+    /// Read test and coverage reports.
+    Report = "devmentor/report";
 }
 
 impl Action {
