@@ -1,1 +1,22 @@
-//! store
+//! All SQL of the house. One file per noun, one portable text for SQLite and PostgreSQL; what cannot be portable sits in
+//! `dialect`. See `README.md` for the rules of the dialect.
+//!
+//! Must not know: HTTP, git, what an event leads to (the orchestrator hands that in as a function).
+
+pub mod account;
+pub mod db;
+pub mod dialect;
+pub mod event;
+pub mod group;
+pub mod idempotency;
+pub mod operation;
+pub mod project;
+pub mod token;
+mod value;
+mod wake;
+pub mod work;
+
+pub use db::{Db, DbOptions, Q, Tx};
+pub use value::{Args, Column, Row, Value};
+pub use wake::{Waiter, Wake};
+pub use work::{NewWork, WorkRow};

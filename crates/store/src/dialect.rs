@@ -1,0 +1,40 @@
+//! The few statements that cannot be one text for both databases.
+
+use kernel::{ProjectId, Result, Timestamp};
+
+use crate::db::{Db, Tx};
+use crate::{Row, args};
+
+/// The lowest transaction id that may still be running; every event below it is there to stay.
+pub(crate) async fn oldest_running(db: &Db) -> Result<i64> {
+    if !db.is_postgres() {
+        return Ok(i64::MAX);
+    }
+    let row = db.one("SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint AS xmin", vec![]).await?;
+    row.get("xmin")
+}
+
+/// Claims the work that is due, oldest first, one of each lane.
+pub(crate) async fn work_claim(tx: &mut Tx, now: Timestamp, until: Timestamp, by: &str, limit: i64) -> Result<Vec<Row>> {
+    const DUE: &str = "SELECT w.id FROM work w WHERE w.state = 'queued' AND w.run_at <= $1 AND (w.lane IS NULL OR NOT EXISTS (
+        SELECT 1 FROM work o WHERE o.lane = w.lane AND (o.state = 'leased' OR (o.state = 'queued' AND o.id < w.id))))
+        ORDER BY w.run_at, w.id LIMIT $4";
+    let lock = if tx.is_postgres() { " FOR UPDATE SKIP LOCKED" } else { "" };
+    let sql = format!(
+        "UPDATE work SET state = 'leased', lease_until = $2, leased_by = $3, epoch = epoch + 1, attempts = attempts + 1
+         WHERE id IN ({DUE}{lock}) RETURNING *"
+    );
+    tx.all(&sql, args![now, until, by, limit]).await
+}
+
+/// Locks a project's row for the rest of the transaction, so that what is derived from it cannot change under us.
+/// On SQLite the transaction has the write lock already.
+///
+/// # Errors
+/// The database's.
+pub async fn project_lock(tx: &mut Tx, project: ProjectId) -> Result<()> {
+    if tx.is_postgres() {
+        tx.opt("SELECT id FROM project WHERE id = $1 FOR UPDATE", args![project]).await?;
+    }
+    Ok(())
+}
