@@ -7,7 +7,9 @@
 //! Read next: [`plan`] (the types), [`diagnostic`].
 
 pub mod diagnostic;
+pub mod expr;
 pub mod plan;
+pub mod yaml;
 
 pub use diagnostic::{Diagnostic, Diagnostics, Severity, Span};
 pub use plan::Plan;
