@@ -1,0 +1,1 @@
+"""{{ project.name }}: a small HTTP service."""
