@@ -6,5 +6,8 @@
 //!
 //! Read next: [`protocol`].
 
+pub mod host;
 pub mod mask;
 pub mod protocol;
+pub mod sandbox;
+pub mod spawn;
