@@ -8,7 +8,11 @@
 
 pub mod diagnostic;
 pub mod expr;
+pub mod filter;
+pub mod matrix;
 pub mod plan;
+pub mod ready;
+pub mod trigger;
 pub mod yaml;
 
 pub use diagnostic::{Diagnostic, Diagnostics, Severity, Span};
