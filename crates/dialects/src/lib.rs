@@ -9,9 +9,12 @@
 pub mod diagnostic;
 pub mod expr;
 pub mod filter;
+pub mod github;
 pub mod matrix;
 pub mod plan;
 pub mod ready;
+#[cfg(test)]
+mod ready_tests;
 pub mod trigger;
 pub mod yaml;
 

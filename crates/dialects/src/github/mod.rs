@@ -1,0 +1,89 @@
+//! GitHub Actions workflow files.
+//!
+//! Every key of the file is read or reported; nothing is ignored in silence. Errors keep the workflow from running,
+//! warnings say what is different here.
+
+mod actions;
+mod job;
+mod read;
+mod step;
+#[cfg(test)]
+mod tests;
+mod triggers;
+
+use crate::diagnostic::{Diagnostic, Diagnostics};
+use crate::expr::scope;
+use crate::plan::{Dialect, Plan};
+use crate::yaml;
+
+use read::Reader;
+
+/// Directory of workflow files.
+pub const DIRECTORY: &str = ".github/workflows";
+
+/// Is this path a workflow file?
+pub fn is_workflow(path: &str) -> bool {
+    path.strip_prefix(".github/workflows/")
+        .is_some_and(|name| !name.contains('/') && [".yml", ".yaml"].iter().any(|e| name.len() > e.len() && name.ends_with(e)))
+}
+
+/// What became of a file.
+#[derive(Debug)]
+pub struct Compiled {
+    /// The plan; none when the file has errors.
+    pub plan: Option<Plan>,
+    /// The name it gives itself, or its path.
+    pub name: String,
+    /// Messages in the order of the file.
+    pub diagnostics: Vec<Diagnostic>,
+}
+
+/// Compiles a workflow file.
+pub fn compile(path: &str, bytes: &[u8]) -> Compiled {
+    let mut out = Diagnostics::default();
+    let plan = yaml::parse(path, bytes, &mut out).and_then(|root| workflow(path, &root, &mut out));
+    let name = plan.as_ref().map_or_else(|| path.to_owned(), |p| p.name.clone());
+    let plan = plan.filter(|_| !out.has_errors());
+    Compiled { plan, name, diagnostics: out.into_sorted() }
+}
+
+fn workflow(path: &str, root: &yaml::Node, out: &mut Diagnostics) -> Option<Plan> {
+    let mut r = Reader { out };
+    let mut plan = Plan {
+        dialect: Dialect::GithubActions,
+        source: path.to_owned(),
+        name: path.to_owned(),
+        run_name: None,
+        triggers: Vec::new(),
+        env: Default::default(),
+        defaults: Default::default(),
+        permissions: None,
+        concurrency: None,
+        inputs: Default::default(),
+        jobs: Vec::new(),
+    };
+    let known = ["name", "run-name", "on", "env", "defaults", "permissions", "concurrency", "jobs"];
+    let (mut on, mut jobs) = (None, None);
+    for (key, node) in r.mapping(root, "a workflow")? {
+        match key.name.as_str() {
+            "name" => plan.name = r.plain_text(node, "name").filter(|n| !n.is_empty()).unwrap_or_else(|| path.to_owned()),
+            "run-name" => plan.run_name = r.text(node, "run-name", scope::RUN_NAME),
+            "on" => on = Some(node),
+            "env" => plan.env = r.env(node, "env", scope::WORKFLOW_ENV),
+            "defaults" => plan.defaults = r.defaults(node, None),
+            "permissions" => plan.permissions = r.permissions(node),
+            "concurrency" => plan.concurrency = r.concurrency(node, scope::CONCURRENCY),
+            "jobs" => jobs = Some(node),
+            _ => r.unknown_key(key, "a workflow", &known),
+        }
+    }
+    match on {
+        Some(node) => triggers::read(&mut r, node, &mut plan),
+        None => r.out.error(&root.span, "missing_key", "Required property is missing: on"),
+    }
+    match jobs {
+        Some(node) => plan.jobs = job::read_all(&mut r, node),
+        None => r.out.error(&root.span, "missing_key", "Required property is missing: jobs"),
+    }
+    Some(plan)
+}

@@ -1,0 +1,153 @@
+//! `steps`.
+
+use std::collections::HashSet;
+
+use crate::diagnostic::Span;
+use crate::expr::{self, Expr, Piece, scope};
+use crate::plan::{Late, Map, Step, StepKind};
+use crate::yaml::{Node, Value};
+
+use super::actions;
+use super::job::is_identifier;
+use super::read::Reader;
+
+/// Most steps of one job.
+const MAX_STEPS: usize = 1000;
+
+const KEYS: &[&str] =
+    &["id", "name", "if", "uses", "run", "with", "env", "shell", "working-directory", "timeout-minutes", "continue-on-error"];
+
+pub(super) fn read_all(r: &mut Reader<'_>, node: &Node) -> Vec<Step> {
+    let Value::Seq(items) = &node.value else {
+        r.out.error(&node.span, "wrong_type", format!("`steps` must be a list, this is {}", node.kind()));
+        return Vec::new();
+    };
+    if items.len() > MAX_STEPS {
+        r.out.error(&node.span, "too_many_steps", format!("{} steps, at most {MAX_STEPS} are allowed", items.len()));
+        return Vec::new();
+    }
+    if items.is_empty() {
+        r.out.error(&node.span, "empty_value", "a job needs at least one step");
+    }
+    let mut ids = HashSet::new();
+    let mut steps = Vec::new();
+    for item in items {
+        let Some(step) = read(r, item) else { continue };
+        if let Some(id) = &step.id
+            && !ids.insert(id.to_ascii_lowercase())
+        {
+            r.out.error(&step.span, "duplicate_id", format!("The identifier '{id}' may not be used more than once within the same scope."));
+        }
+        steps.push(step);
+    }
+    steps
+}
+
+fn read(r: &mut Reader<'_>, node: &Node) -> Option<Step> {
+    let span = node.span.clone();
+    let (mut id, mut name, mut condition, mut env) = (None, None, None, Map::new());
+    let (mut timeout_minutes, mut continue_on_error) = (None, Late::Known(false));
+    let (mut run, mut shell, mut directory, mut uses, mut with) = (None, None, None, None, None);
+    for (key, value) in r.mapping(node, "a step")? {
+        match key.name.as_str() {
+            "id" => {
+                id = r.plain_text(value, "id");
+                if let Some(bad) = id.as_deref().filter(|t| !is_identifier(t) || t.starts_with("__")) {
+                    let message = format!("'{bad}' cannot be the id of a step: letters, digits, '-' and '_', begins with a letter or '_'");
+                    r.out.error(&value.span, "bad_identifier", message);
+                }
+            }
+            "name" => name = r.text(value, "name", scope::STEP).filter(|n| !n.is_empty()),
+            "if" => condition = r.condition(value, scope::STEP_IF),
+            "env" => env = r.env(value, "env", scope::STEP),
+            "timeout-minutes" => timeout_minutes = r.late_number(value, "timeout-minutes", scope::STEP),
+            "continue-on-error" => continue_on_error = r.late_bool(value, "continue-on-error", scope::STEP)?,
+            "run" => {
+                run = Some(value);
+                if let Some(text) = r.text(value, "run", scope::STEP) {
+                    warn_injection(r, &text, &value.span);
+                }
+            }
+            "shell" => shell = r.non_empty(value, "shell", scope::STEP),
+            "working-directory" => directory = r.non_empty(value, "working-directory", scope::STEP),
+            "uses" => uses = Some(value),
+            "with" => with = Some(value),
+            "background" | "wait" | "wait-all" | "cancel" | "parallel" => {
+                r.out.error(&key.span, "unsupported_key", format!("`{}`: steps run one after the other here", key.name));
+            }
+            _ => r.unknown_key(key, "a step", KEYS),
+        }
+    }
+    let kind = match (run, uses) {
+        (Some(_), Some(_)) => {
+            r.out.error(&span, "run_and_uses", "a step has either `run` or `uses`, not both");
+            return None;
+        }
+        (None, None) => {
+            r.out.error(&span, "missing_key", "Required property is missing: run or uses");
+            return None;
+        }
+        (Some(run), None) => {
+            if with.is_some() {
+                r.out.error(&span, "with_without_uses", "`with` belongs to `uses`; a script reads `env`");
+            }
+            let script = run.scalar_text()?;
+            if script.trim().is_empty() {
+                r.out.error(&run.span, "empty_value", "`run` may not be empty");
+            }
+            StepKind::Run { script, shell, working_directory: directory }
+        }
+        (None, Some(uses)) => {
+            if shell.is_some() || directory.is_some() {
+                r.out.error(&span, "run_key_with_uses", "`shell` and `working-directory` belong to `run`");
+            }
+            actions::read(r, uses, with)?
+        }
+    };
+    Some(Step { id, name, condition, env, timeout_minutes, continue_on_error, span, kind })
+}
+
+/// Warns of text that a stranger chooses and that a shell would read as code.
+fn warn_injection(r: &mut Reader<'_>, script: &str, span: &Span) {
+    for piece in expr::split(script).unwrap_or_default() {
+        let Piece::Expr { text, .. } = piece else { continue };
+        let Ok(parsed) = Expr::parse(text) else { continue };
+        let mut bad = false;
+        parsed.walk(&mut |e| bad |= untrusted(e));
+        if bad {
+            let message =
+                format!("`{text}` is text that whoever pushes may choose, and the shell reads it as code; pass it through `env` instead");
+            r.out.warning(span, "script_injection", message);
+        }
+    }
+}
+
+fn untrusted(e: &Expr) -> bool {
+    let mut path = Vec::new();
+    let mut at = e;
+    loop {
+        match at {
+            Expr::Index(left, index) => {
+                match &**index {
+                    Expr::String(s) => path.push(s.to_ascii_lowercase()),
+                    _ => path.push("*".into()),
+                }
+                at = left;
+            }
+            Expr::Filter(left) => {
+                path.push("*".into());
+                at = left;
+            }
+            Expr::Context(name) if name == "github" => break,
+            _ => return false,
+        }
+    }
+    path.reverse();
+    let words: Vec<&str> = path.iter().map(String::as_str).collect();
+    match words.as_slice() {
+        ["head_ref" | "ref_name"] => true,
+        ["event", .., "title" | "body" | "message" | "name" | "email" | "page_name"] => !words.contains(&"repository"),
+        ["event", .., "head", "ref" | "label"] => true,
+        _ => false,
+    }
+}

@@ -1,0 +1,183 @@
+//! What files compile to, and what is said about them.
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::plan::{Action, Late, Matrix, StepKind, Trigger};
+
+fn messages(text: &str) -> Vec<String> {
+    compile("w.yml", text.as_bytes()).diagnostics.iter().map(ToString::to_string).collect()
+}
+
+fn plan(text: &str) -> Plan {
+    let compiled = compile("w.yml", text.as_bytes());
+    compiled.plan.unwrap_or_else(|| panic!("{:?}", compiled.diagnostics))
+}
+
+const FULL: &str = r#"
+name: CI
+run-name: Build ${{ github.ref_name }}
+on:
+  push:
+    branches: [main, 'release/**', '!release/old']
+    paths: ['src/**']
+  workflow_dispatch:
+    inputs:
+      level: {type: choice, options: [a, b], default: a, required: true}
+env: {A: 1, V: '${{ vars.V }}'}
+defaults: {run: {shell: bash}}
+permissions: {contents: read, packages: write}
+concurrency: {group: "ci-${{ github.ref }}", cancel-in-progress: true}
+jobs:
+  test:
+    name: T ${{ matrix.os }}
+    runs-on: ${{ matrix.os }}
+    strategy:
+      fail-fast: false
+      max-parallel: 2
+      matrix:
+        os: [linux, mac]
+        v: [1, 2]
+        exclude: [{os: mac, v: 1}]
+    services:
+      db: {image: 'postgres:15', ports: ['5432:5432'], env: {P: "${{ secrets.P }}"}, options: --health-cmd pg_isready}
+    timeout-minutes: 10
+    outputs: {v: "${{ steps.x.outputs.v }}"}
+    steps:
+      - uses: actions/checkout@v4
+        with: {fetch-depth: 0}
+      - id: x
+        run: |
+          echo v=1 >> "$GITHUB_OUTPUT"
+        env: {S: "${{ secrets.S }}"}
+        working-directory: sub
+      - if: ${{ always() }}
+        uses: actions/upload-artifact@v4
+        with: {name: out, path: target}
+  deploy:
+    needs: [test]
+    if: github.ref == 'refs/heads/main'
+    runs-on: [self-hosted, big]
+    container: {image: 'alpine:3', env: {X: y}}
+    environment: {name: production, url: 'http://x'}
+    continue-on-error: ${{ github.event_name == 'push' }}
+    steps:
+      - uses: devmentor/deploy
+        with: {environment: production}
+"#;
+
+#[test]
+fn a_full_file_compiles() {
+    let plan = plan(FULL);
+    assert_eq!(plan.name, "CI");
+    let Trigger::Push(filter) = &plan.triggers[0] else { panic!() };
+    assert_eq!(filter.branches.as_ref().unwrap().len(), 3);
+    assert_eq!(plan.env["A"], "1");
+    let test = plan.job("test").unwrap();
+    let strategy = test.strategy.as_ref().unwrap();
+    let Some(Matrix::Static(cells)) = &strategy.matrix else { panic!() };
+    assert_eq!(cells.iter().map(|c| c.label.as_str()).collect::<Vec<_>>(), ["linux, 1", "linux, 2", "mac, 2"]);
+    assert_eq!(strategy.fail_fast, Late::Known(false));
+    assert_eq!(test.services["db"].options.as_deref(), Some("--health-cmd pg_isready"));
+    assert_eq!(test.steps[2].condition.as_deref(), Some("always()"));
+    assert!(
+        matches!(&test.steps[0].kind, StepKind::Uses { action: Action::Checkout, version, with } if version == "v4" && with["fetch-depth"] == "0")
+    );
+    let deploy = plan.job("deploy").unwrap();
+    assert_eq!(deploy.runs_on, ["self-hosted", "big"]);
+    assert!(matches!(&deploy.continue_on_error, Late::Expr(_)));
+    let line = FULL.lines().position(|l| l == "  deploy:").unwrap() + 1;
+    assert_eq!(deploy.span.line as usize, line);
+    // what the store keeps is what the runner gets
+    let json = serde_json::to_string(&plan).unwrap();
+    assert_eq!(serde_json::from_str::<Plan>(&json).unwrap(), plan);
+}
+
+#[test]
+fn every_oddity_is_located() {
+    let job = |body: &str| format!("on: push\njobs:\n  a:\n    runs-on: x\n{body}");
+    for (text, expect) in [
+        ("jobs: {a: {runs-on: x, steps: [{run: a}]}}".into(), "error[missing_key]: Required property is missing: on"),
+        ("on: push".into(), "error[missing_key]: Required property is missing: jobs"),
+        ("on: push\njobz: {}\njobs: {a: {runs-on: x, steps: [{run: a}]}}".into(), "w.yml:2:1: error[unknown_key]: Unexpected value 'jobz'"),
+        ("on: pusch\njobs: {a: {runs-on: x, steps: [{run: a}]}}".into(), "w.yml:1:5: error[unknown_event]"),
+        ("on: schedule\njobs: {a: {runs-on: x, steps: [{run: a}]}}".into(), "w.yml:1:5: warning[unsupported_event]"),
+        (job("    steps: [{run: a, foo: 1}]"), "w.yml:5:22: error[unknown_key]: Unexpected value 'foo'"),
+        (job("    steps: [{run: a, uses: b}]"), "error[run_and_uses]"),
+        (job("    steps: [{name: b}]"), "error[missing_key]: Required property is missing: run or uses"),
+        (job("    steps: [{uses: foo/bar@v1}]"), "w.yml:5:20: error[unsupported_action]: `foo/bar` is not built in"),
+        (job("    steps: [{uses: ./x}]"), "error[unsupported_action]"),
+        (job("    steps: [{uses: actions/checkout@v4, with: {submodules: true}}]"), "w.yml:5:60: error[unsupported_input]"),
+        (job("    steps: [{uses: actions/checkout@v4, with: {bogus: 1}}]"), "warning[unknown_input]"),
+        (job("    steps: [{uses: actions/cache@v4, with: {path: a}}]"), "error[missing_input]: Input required and not supplied: key"),
+        (
+            job("    steps: [{uses: actions/setup-python@v5, with: {python-version: 3.10}}]"),
+            "warning[number_as_text]: `3.10` is a number and becomes the text `3.1`",
+        ),
+        (job("    steps: [{run: 'echo ${{ foo }}'}]"), "w.yml:5:19: error[expression]: Unrecognized named-value: 'foo'"),
+        (job("    if: env.X\n    steps: [{run: a}]"), "w.yml:5:9: error[expression]: Unrecognized named-value: 'env'"),
+        (job("    steps: [{run: a, if: 'x ${{ true }}'}]"), "warning[always_true_condition]"),
+        (job("    steps: [{run: 'echo ${{ github.event.head_commit.message }}'}]"), "warning[script_injection]"),
+        (job("    needs: b\n    steps: [{run: a}]"), "error[unknown_needs]: Job 'a' depends on unknown job 'b'."),
+        (job("    needs: a\n    steps: [{run: a}]"), "error[needs_cycle]"),
+        (job("    strategy: {matrix: {a: []}}\n    steps: [{run: a}]"), "error[bad_matrix]: Matrix vector 'a'"),
+        (job("    steps: [{run: a, id: x}, {run: b, id: X}]"), "error[duplicate_id]"),
+        ("on: push\njobs: {a: {uses: ./x.yml}}".into(), "error[unsupported_key]: reusable workflows"),
+        ("on: {push: {branches: ['['] }}\njobs: {a: {runs-on: x, steps: [{run: a}]}}".into(), "error[bad_pattern]"),
+        ("on: {push: {branches: ['!x'] }}\njobs: {a: {runs-on: x, steps: [{run: a}]}}".into(), "warning[only_negative_patterns]"),
+        ("- a".into(), "error[wrong_type]: a workflow must be a mapping, this is a list"),
+    ] {
+        let text: String = text;
+        let found = messages(&text);
+        assert!(found.iter().any(|m| m.contains(expect)), "{text}\nexpected {expect}\nfound {found:#?}");
+        let compiled = compile("w.yml", text.as_bytes());
+        assert_eq!(compiled.plan.is_none(), found.iter().any(|m| m.contains("error[")), "{text}");
+    }
+}
+
+#[test]
+fn dynamic_matrices_wait() {
+    let p = plan(
+        "on: push\njobs: {a: {runs-on: x, strategy: {matrix: '${{ fromJSON(needs.b.outputs.m) }}'}, needs: b, steps: [{run: a}]}, b: {runs-on: x, steps: [{run: a}]}}",
+    );
+    assert!(matches!(p.jobs[0].strategy.as_ref().unwrap().matrix, Some(Matrix::Dynamic(_))));
+}
+
+#[test]
+fn workflow_paths() {
+    assert!(is_workflow(".github/workflows/ci.yml"));
+    assert!(is_workflow(".github/workflows/ci.yaml"));
+    for no in [".github/workflows/a/ci.yml", ".github/workflows/.yml", "ci.yml", ".github/workflows/ci.json"] {
+        assert!(!is_workflow(no), "{no}");
+    }
+}
+
+#[test]
+fn the_templates_compile_without_a_word() {
+    let templates = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../templates");
+    let mut seen = 0;
+    for entry in std::fs::read_dir(templates).unwrap() {
+        let file = entry.unwrap().path().join("files/.github/workflows/ci.yml");
+        if let Ok(bytes) = std::fs::read(&file) {
+            let compiled = compile(".github/workflows/ci.yml", &bytes);
+            assert!(compiled.plan.is_some() && compiled.diagnostics.is_empty(), "{}: {:?}", file.display(), compiled.diagnostics);
+            seen += 1;
+        }
+    }
+    assert!(seen > 0);
+}
+
+proptest! {
+    #[test]
+    fn never_panics_on_bytes(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
+        compile("w.yml", &bytes);
+    }
+
+    #[test]
+    fn never_panics_on_damaged_files(cut in 0..FULL.len(), insert in "[\\[\\]{}:,&*!|>'\"%@` \n-]{0,6}", remove in 0usize..20) {
+        let mut bytes = FULL.as_bytes().to_vec();
+        let end = (cut + remove).min(bytes.len());
+        bytes.splice(cut..end, insert.bytes());
+        compile("w.yml", &bytes);
+    }
+}
