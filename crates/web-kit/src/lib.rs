@@ -1,1 +1,19 @@
-//! web-kit
+//! What every area's routes stand on: the state, extractors, problem documents, pages, credentials. No domain.
+//!
+//! Read next: `app` (the state and the project lookup with its decision), `extract`, `problem`.
+
+pub mod app;
+pub mod auth;
+pub mod config;
+pub mod extract;
+pub mod page;
+pub mod password;
+pub mod problem;
+pub mod secret;
+pub mod sse;
+
+pub use app::{App, AppBuilder, Project};
+pub use config::Config;
+pub use extract::{Accepted, Created, Ctx, IfMatch, Json, Path, Query, RespondAsync, Versioned, changed};
+pub use page::{List, Page, PageParams};
+pub use problem::{Problem, ProblemBody, Reply};

@@ -1,0 +1,145 @@
+//! The state every handler is given: the database, the settings, and the parts that rooms add at start.
+
+use std::any::{Any, TypeId};
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use kernel::authz::authorize;
+use kernel::{Access, Context, Error, Permission, ProjectId, Result};
+use store::Db;
+use store::project::ProjectRow;
+
+use crate::config::Config;
+use crate::secret::Key;
+
+/// The service's state; cheap to clone.
+#[derive(Clone)]
+pub struct App(Arc<Inner>);
+
+struct Inner {
+    db: Db,
+    config: Config,
+    key: Key,
+    parts: HashMap<TypeId, Box<dyn Any + Send + Sync>>,
+}
+
+/// Puts an [`App`] together.
+pub struct AppBuilder {
+    db: Db,
+    config: Config,
+    key: Key,
+    parts: HashMap<TypeId, Box<dyn Any + Send + Sync>>,
+}
+
+impl AppBuilder {
+    /// Starts with what every room needs.
+    pub fn new(db: Db, config: Config, key: Key) -> Self {
+        Self { db, config, key, parts: HashMap::new() }
+    }
+
+    /// Adds a room's part, found by its type.
+    #[must_use]
+    pub fn with<T: Send + Sync + 'static>(mut self, part: T) -> Self {
+        self.parts.insert(TypeId::of::<T>(), Box::new(part));
+        self
+    }
+
+    /// The state.
+    pub fn build(self) -> App {
+        App(Arc::new(Inner { db: self.db, config: self.config, key: self.key, parts: self.parts }))
+    }
+}
+
+/// A project as it was asked for, with what the caller may do there.
+#[derive(Clone, Debug)]
+pub struct Project {
+    /// The row.
+    pub row: ProjectRow,
+    /// The facts of the decision.
+    pub access: Access,
+}
+
+impl Project {
+    /// Its id.
+    pub fn id(&self) -> ProjectId {
+        self.row.id
+    }
+}
+
+impl App {
+    /// The database.
+    pub fn db(&self) -> &Db {
+        &self.0.db
+    }
+
+    /// The settings.
+    pub fn config(&self) -> &Config {
+        &self.0.config
+    }
+
+    /// The instance's key.
+    pub fn key(&self) -> &Key {
+        &self.0.key
+    }
+
+    /// A part by its type.
+    ///
+    /// # Errors
+    /// `internal` when it was not added at start.
+    pub fn part<T: 'static>(&self) -> Result<&T> {
+        self.find_part().ok_or_else(|| Error::internal(format!("{} is not part of this instance", std::any::type_name::<T>())))
+    }
+
+    /// A part that may be missing.
+    pub fn find_part<T: 'static>(&self) -> Option<&T> {
+        self.0.parts.get(&TypeId::of::<T>()).and_then(|p| p.downcast_ref())
+    }
+
+    /// Finds the project that `{id}` names (`prj_…` or a path, also one it had before) and decides whether the caller may
+    /// do `p` there.
+    ///
+    /// # Errors
+    /// `not_found`, also where the caller may not know of it; `unauthenticated`, `forbidden`, `conflict`.
+    pub async fn project(&self, ctx: &Context, id: &str, p: Permission) -> Result<Project> {
+        let row = if id.starts_with("prj_") && !id.contains('/') {
+            match id.parse() {
+                Ok(id) => store::project::project_get(self.db(), id).await?,
+                Err(_) => None,
+            }
+        } else if id.len() > 600 || id.contains(['\n', '\0']) {
+            None
+        } else {
+            let path = id.trim_matches('/').to_ascii_lowercase();
+            match store::project::project_by_path(self.db(), &path).await? {
+                Some(row) => Some(row),
+                None => store::project::project_by_old_path(self.db(), &path).await?,
+            }
+        };
+        self.allow(ctx, row, p).await
+    }
+
+    /// As [`App::project`], by id.
+    ///
+    /// # Errors
+    /// As [`App::project`].
+    pub async fn project_by_id(&self, ctx: &Context, id: ProjectId, p: Permission) -> Result<Project> {
+        let row = store::project::project_get(self.db(), id).await?;
+        self.allow(ctx, row, p).await
+    }
+
+    /// Decides over a row that was loaded on another way.
+    ///
+    /// # Errors
+    /// As [`App::project`].
+    pub async fn allow(&self, ctx: &Context, row: Option<ProjectRow>, p: Permission) -> Result<Project> {
+        let row = row.ok_or_else(|| Error::not_found("project"))?;
+        let access = store::project::project_access(self.db(), &row, ctx.user()).await?;
+        authorize(ctx, &access, p)?;
+        Ok(Project { row, access })
+    }
+
+    /// The address of a page or resource on this service.
+    pub fn url(&self, path: &str) -> String {
+        format!("{}/{}", self.config().public_url(), path.trim_start_matches('/'))
+    }
+}
