@@ -1,1 +1,8 @@
-//! orchestrator
+//! The flows: what follows from which event (`flows`), and the workers that carry it out (`workers`).
+//!
+//! Read `flows` first: it is the design's arrows on one page.
+
+pub mod flows;
+mod workers;
+
+pub use workers::{Orchestrator, jobs};

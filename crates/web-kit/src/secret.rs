@@ -70,8 +70,7 @@ impl Key {
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
                 let mut bytes = [0u8; 32];
                 rand::rng().fill(&mut bytes);
-                let mut file =
-                    std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).map_err(Error::internal)?;
+                let mut file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).map_err(Error::internal)?;
                 file.write_all(hex::encode(bytes).as_bytes()).and_then(|()| file.sync_all()).map_err(Error::internal)?;
                 Ok(Self(bytes))
             }

@@ -1,0 +1,56 @@
+//! When this happens, do that. A pure table: the store calls it inside the transaction that writes the event, so that an
+//! event and the work that follows from it are there together or not at all.
+
+use kernel::{Event, EventData};
+use serde_json::json;
+use store::NewWork;
+
+/// What follows from an event.
+pub fn flow(event: &Event) -> Vec<NewWork> {
+    let Some(project) = event.project else { return Vec::new() };
+    match &event.data {
+        // the code sync flow: inventory, analysis and index run one after the other per project; the build does not wait for them
+        EventData::Pushed { push, updates, default_branch } => {
+            let payload = json!({ "push": push, "updates": updates, "default_branch": default_branch, "actor": event.actor });
+            let default_ref = format!("refs/heads/{default_branch}");
+            let mut work = vec![NewWork::new("trigger_build", payload.clone())];
+            if updates.iter().any(|u| u.name == default_ref) {
+                work.push(NewWork::new("code_update", payload).lane(format!("code:{project}")));
+            }
+            work.push(
+                NewWork::new("repository_maintain", json!({}))
+                    .lane(format!("maintain:{project}"))
+                    .dedup(project.to_string())
+                    .delay(std::time::Duration::from_secs(30)),
+            );
+            work
+        }
+        EventData::DeploymentCreated { deployment, environment, .. } => {
+            vec![NewWork::new("deployment_run", json!({ "deployment": deployment })).lane(format!("deploy:{environment}"))]
+        }
+        EventData::ProjectPurged { .. } => vec![NewWork::new("project_purge", json!({}))],
+        _ => Vec::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use kernel::event::RefUpdate;
+    use kernel::{ProjectId, PushId};
+
+    fn kinds(data: EventData) -> Vec<&'static str> {
+        flow(&Event::new(None, Some(ProjectId::new()), data)).into_iter().map(|w| w.kind).collect()
+    }
+
+    fn pushed(name: &str) -> EventData {
+        let update = RefUpdate { name: name.into(), old: None, new: Some("0".repeat(40)), forced: false };
+        EventData::Pushed { push: PushId::new(), updates: vec![update], default_branch: "main".into() }
+    }
+
+    #[test]
+    fn only_the_default_branch_is_analysed_every_branch_is_built() {
+        assert_eq!(kinds(pushed("refs/heads/main")), ["trigger_build", "code_update", "repository_maintain"]);
+        assert_eq!(kinds(pushed("refs/heads/other")), ["trigger_build", "repository_maintain"]);
+    }
+}

@@ -1,0 +1,150 @@
+//! Workers that claim leased work and run its handler, and the loops of the reconcilers.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::FutureExt as _;
+use kernel::{Error, Timestamp};
+use store::WorkRow;
+use store::work::{LEASE, work_claim, work_finish, work_next_due, work_release, work_renew};
+use tokio::sync::{Semaphore, watch};
+use tokio::task::JoinSet;
+use web_kit::App;
+use web_kit::jobs::{JobFn, Jobs, Reconciler};
+
+/// Work this instance carries out at once.
+const AT_ONCE: usize = 8;
+
+/// The jobs of all areas.
+pub fn jobs() -> Jobs {
+    let mut all = Jobs::default();
+    for area in [area_workspace::jobs(), area_code::jobs(), area_build::jobs(), area_deliver::jobs(), area_insight::jobs()] {
+        all.kinds.extend(area.kinds);
+        all.reconcilers.extend(area.reconcilers);
+    }
+    all
+}
+
+/// The running workers of one instance.
+pub struct Orchestrator {
+    stop: watch::Sender<bool>,
+    tasks: JoinSet<()>,
+    app: App,
+    name: String,
+}
+
+impl Orchestrator {
+    /// Starts the workers and reconcilers. `name` tells instances apart in the leases.
+    pub fn start(app: &App, name: &str) -> Self {
+        let (stop, stopped) = watch::channel(false);
+        let Jobs { kinds, reconcilers } = jobs();
+        let handlers: Arc<HashMap<&'static str, JobFn>> = Arc::new(kinds.into_iter().collect());
+        let mut tasks = JoinSet::new();
+        tasks.spawn(claim_loop(app.clone(), name.to_owned(), handlers, stopped.clone()));
+        for reconciler in reconcilers {
+            tasks.spawn(reconcile_loop(app.clone(), reconciler, stopped.clone()));
+        }
+        Self { stop, tasks, app: app.clone(), name: name.to_owned() }
+    }
+
+    /// Claims nothing more, waits up to `at_most` for what runs, and gives the rest back.
+    pub async fn stop(mut self, at_most: Duration) {
+        let _ = self.stop.send(true);
+        let drained = tokio::time::timeout(at_most, async { while self.tasks.join_next().await.is_some() {} }).await;
+        if drained.is_err() {
+            self.tasks.abort_all();
+            if let Err(error) = work_release(self.app.db(), &self.name).await {
+                tracing::warn!(error = ?error, "work was not given back; its lease will run out");
+            }
+        }
+    }
+}
+
+async fn claim_loop(app: App, name: String, handlers: Arc<HashMap<&'static str, JobFn>>, mut stopped: watch::Receiver<bool>) {
+    let turns = Arc::new(Semaphore::new(AT_ONCE));
+    let mut waiter = app.db().wake().subscribe();
+    let mut running = JoinSet::new();
+    while !*stopped.borrow() {
+        let free = turns.available_permits();
+        let claimed = if free == 0 { Ok(Vec::new()) } else { work_claim(app.db(), &name, i64::try_from(free).unwrap_or(1)).await };
+        match claimed {
+            Ok(claimed) => {
+                let any = !claimed.is_empty();
+                for work in claimed {
+                    let Ok(turn) = turns.clone().try_acquire_owned() else { break };
+                    let (app, handlers) = (app.clone(), handlers.clone());
+                    running.spawn(async move {
+                        perform(&app, &handlers, work).await;
+                        drop(turn);
+                        // a free turn is a reason to look again
+                        app.db().wake().send("work");
+                    });
+                }
+                if any {
+                    continue;
+                }
+            }
+            Err(error) => tracing::warn!(error = ?error, "claiming work failed"),
+        }
+        while running.try_join_next().is_some() {}
+        let next = work_next_due(app.db()).await.ok().flatten();
+        // retries come due, and leases of dead instances run out
+        let nap =
+            next.map_or(Duration::from_secs(15), |at| at.since(Timestamp::now())).clamp(Duration::from_millis(50), Duration::from_secs(15));
+        tokio::select! {
+            () = waiter.wait(nap, |topic| topic == "work") => {}
+            _ = stopped.changed() => {}
+        }
+    }
+    while running.join_next().await.is_some() {}
+}
+
+async fn perform(app: &App, handlers: &HashMap<&'static str, JobFn>, work: WorkRow) {
+    let outcome = match handlers.get(work.kind.as_str()) {
+        None => Err(Error::internal(format!("no handler for work of kind {}", work.kind))),
+        Some(run) => {
+            let guarded = std::panic::AssertUnwindSafe(run(app.clone(), work.clone())).catch_unwind();
+            let mut guarded = std::pin::pin!(guarded);
+            loop {
+                tokio::select! {
+                    done = &mut guarded => break done.unwrap_or_else(|cause| {
+                        let text = cause.downcast_ref::<String>().cloned()
+                            .or_else(|| cause.downcast_ref::<&str>().map(|s| (*s).to_owned())).unwrap_or_default();
+                        Err(Error::internal(format!("panic: {text}")))
+                    }),
+                    () = tokio::time::sleep(LEASE / 3) => {
+                        if let Ok(false) = work_renew(app.db(), &work).await {
+                            tracing::warn!(work = %work.id, kind = work.kind, "the lease was lost; stopping");
+                            return;
+                        }
+                    }
+                }
+            }
+        }
+    };
+    let label = if outcome.is_ok() { "done" } else { "failed" };
+    metrics::counter!("work_total", "kind" => work.kind.clone(), "outcome" => label).increment(1);
+    if let Err(error) = &outcome {
+        tracing::warn!(work = %work.id, kind = work.kind, attempt = work.attempts, error = ?error, "work failed");
+    }
+    if let Err(error) = work_finish(app.db(), &work, outcome.as_ref().map(|()| ())).await {
+        tracing::warn!(work = %work.id, kind = work.kind, error = ?error, "the outcome of work was not recorded; it will run again");
+    }
+}
+
+async fn reconcile_loop(app: App, reconciler: Reconciler, mut stopped: watch::Receiver<bool>) {
+    let mut waiter = app.db().wake().subscribe();
+    while !*stopped.borrow() {
+        let guarded = std::panic::AssertUnwindSafe((reconciler.run)(app.clone())).catch_unwind();
+        match guarded.await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::warn!(reconciler = reconciler.name, error = ?error, "reconciling failed"),
+            Err(_) => tracing::error!(reconciler = reconciler.name, "reconciling panicked"),
+        }
+        tokio::select! {
+            () = waiter.wait(reconciler.period, |topic| reconciler.topic == Some(topic)) => {}
+            _ = stopped.changed() => {}
+        }
+    }
+}

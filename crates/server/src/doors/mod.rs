@@ -1,0 +1,9 @@
+//! Doors that speak protocols of their own: git's smart HTTP, the registry's distribution API.
+
+use axum::Router;
+use web_kit::App;
+
+/// The doors' routes.
+pub fn router() -> Router<App> {
+    Router::new()
+}
