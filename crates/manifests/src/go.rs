@@ -36,7 +36,7 @@ pub(crate) fn manifest(text: &str) -> Parsed {
                 let (Some(name), Some(version), None) = (words.next(), words.next(), words.next()) else {
                     return Err(ParseError::at(index + 1, "a requirement is a module and a version"));
                 };
-                let direct = !comment.split(';').next().is_some_and(|c| c.trim() == "indirect");
+                let direct = comment.split(';').next().is_none_or(|c| c.trim() != "indirect");
                 out.push(Dependency { direct: Some(direct), locked: true, ..dependency(Ecosystem::Golang, name, version) });
             }
             "go" | "toolchain" | "replace" | "exclude" | "retract" | "tool" | "godebug" | "ignore" => {}
