@@ -4,9 +4,11 @@
 //! is ready, and the detection of a build where no file is written. Must not know where files, runs or runners live.
 //! What a file asks for and we do not do becomes a [`Diagnostic`]; nothing is ignored in silence.
 //!
-//! Read next: [`plan`] (the types), [`diagnostic`].
+//! Read next: [`plan`] (the types), [`github`] (workflow files), [`expr`] (expressions), [`ready`] (when a job runs).
 
+pub mod detect;
 pub mod diagnostic;
+pub mod emit;
 pub mod expr;
 pub mod filter;
 pub mod github;
