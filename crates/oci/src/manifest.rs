@@ -166,15 +166,14 @@ impl Manifest {
         if document.fs_layers.is_some() || document.blobs.is_some() {
             return Err(bad("the document mixes kinds of manifest".into()));
         }
-        let artifact_type;
-        if kind.is_index() {
+        let artifact_type = if kind.is_index() {
             if document.config.is_some() || document.layers.is_some() {
                 return Err(bad("an index has no config and no layers".into()));
             }
             if document.manifests.is_none() {
                 return Err(bad("an index lists manifests".into()));
             }
-            artifact_type = document.artifact_type;
+            document.artifact_type
         } else {
             if document.manifests.is_some() {
                 return Err(bad("an image manifest lists no manifests".into()));
@@ -182,8 +181,8 @@ impl Manifest {
             let (Some(config), Some(_)) = (&document.config, &document.layers) else {
                 return Err(bad("an image manifest has a config and layers".into()));
             };
-            artifact_type = document.artifact_type.filter(|t| !t.is_empty()).or_else(|| Some(config.media_type.clone()));
-        }
+            document.artifact_type.filter(|t| !t.is_empty()).or_else(|| Some(config.media_type.clone()))
+        };
         Ok(Self {
             kind,
             digest: Digest::of(bytes),
