@@ -5,12 +5,16 @@
 
 pub mod account;
 pub mod db;
+pub mod deployment;
 pub mod dialect;
+pub mod environment;
 pub mod event;
 pub mod group;
 pub mod idempotency;
 pub mod operation;
 pub mod project;
+pub mod registry;
+pub mod release;
 pub mod token;
 mod value;
 mod wake;
