@@ -47,7 +47,12 @@ pub async fn open(config: Config) -> Result<App> {
     let _ = metrics::set_global_recorder(recorder);
     let mut checks = Checks::default();
     checks.0.push(("database", Box::new(|app| Box::pin(async move { app.db().ping().await.map(|()| app.db().kind().to_owned()) }))));
-    Ok(AppBuilder::new(db, config, key).with(handle).with(checks).build())
+    let storage = config.storage_url.clone().unwrap_or_else(|| format!("file:{}", config.data_dir.join("blobs").display()));
+    let blobs = blobs::Blobs::open(&storage)?;
+    checks
+        .0
+        .push(("storage", Box::new(|app| Box::pin(async move { Ok(app.part::<blobs::Blobs>()?.check().await.map(|()| String::new())?) }))));
+    Ok(AppBuilder::new(db, config, key).with(handle).with(checks).with(blobs).build())
 }
 
 /// Creates the administrator when there is no account yet; the one-time sign-in link when no token was configured.

@@ -107,12 +107,7 @@ pub async fn deployment_open(q: impl Into<Q<'_>>, environment: EnvironmentId) ->
 ///
 /// # Errors
 /// The database's.
-pub async fn deployment_of_run(
-    q: impl Into<Q<'_>>,
-    environment: EnvironmentId,
-    run: RunId,
-    digest: &str,
-) -> Result<Option<DeploymentRow>> {
+pub async fn deployment_of_run(q: impl Into<Q<'_>>, environment: EnvironmentId, run: RunId, digest: &str) -> Result<Option<DeploymentRow>> {
     let row = q
         .into()
         .opt(

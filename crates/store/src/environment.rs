@@ -230,7 +230,9 @@ pub async fn environment_claim(db: &Db, id: EnvironmentId, by: &str, now: Timest
     let mut tx = db.begin().await?;
     let row = tx
         .opt(
-            sql!("UPDATE environment SET leased_by = $2, lease_until = $4, epoch = epoch + 1 WHERE id = $1 AND lease_until < $3 RETURNING *"),
+            sql!(
+                "UPDATE environment SET leased_by = $2, lease_until = $4, epoch = epoch + 1 WHERE id = $1 AND lease_until < $3 RETURNING *"
+            ),
             args![id, by, now, until],
         )
         .await?;
@@ -252,7 +254,9 @@ pub async fn environment_renew(db: &Db, id: EnvironmentId, epoch: i64, until: Ti
 /// # Errors
 /// The database's.
 pub async fn environment_yield(db: &Db, id: EnvironmentId, epoch: i64) -> Result<()> {
-    db.exec(sql!("UPDATE environment SET lease_until = 0, leased_by = NULL WHERE id = $1 AND epoch = $2"), args![id, epoch]).await.map(|_| ())
+    db.exec(sql!("UPDATE environment SET lease_until = 0, leased_by = NULL WHERE id = $1 AND epoch = $2"), args![id, epoch])
+        .await
+        .map(|_| ())
 }
 
 /// Frees every lease: for the start of an instance that knows to be the only one.

@@ -175,10 +175,7 @@ pub async fn manifest_delete(tx: &mut Tx, project: ProjectId, image: &str, diges
         tx.exec(statement, args![project, image, digest]).await?;
     }
     let n = tx
-        .exec(
-            sql!("DELETE FROM registry_manifest WHERE project_id = $1 AND image = $2 AND digest = $3"),
-            args![project, image, digest],
-        )
+        .exec(sql!("DELETE FROM registry_manifest WHERE project_id = $1 AND image = $2 AND digest = $3"), args![project, image, digest])
         .await?;
     Ok(n == 1)
 }
@@ -285,7 +282,9 @@ pub async fn image_list(db: &Db, project: ProjectId, last: Option<&str>, limit: 
     let rows = match last {
         None => {
             db.all(
-                sql!("SELECT image, MAX(pushed_at) AS at FROM registry_manifest WHERE project_id = $1 GROUP BY image ORDER BY image LIMIT $2"),
+                sql!(
+                    "SELECT image, MAX(pushed_at) AS at FROM registry_manifest WHERE project_id = $1 GROUP BY image ORDER BY image LIMIT $2"
+                ),
                 args![project, limit],
             )
             .await?

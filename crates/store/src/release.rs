@@ -92,11 +92,8 @@ pub async fn release_list(
     let before = before.map_or(uuid::Uuid::max(), ReleaseId::uuid);
     let rows = match environment {
         None => {
-            db.all(
-                sql!("SELECT * FROM release WHERE project_id = $1 AND id < $2 ORDER BY id DESC LIMIT $3"),
-                args![project, before, limit],
-            )
-            .await?
+            db.all(sql!("SELECT * FROM release WHERE project_id = $1 AND id < $2 ORDER BY id DESC LIMIT $3"), args![project, before, limit])
+                .await?
         }
         Some(environment) => {
             db.all(

@@ -1,9 +1,11 @@
 //! Doors that speak protocols of their own: git's smart HTTP, the registry's distribution API.
 
+pub(crate) mod registry;
+
 use axum::Router;
 use web_kit::App;
 
 /// The doors' routes.
 pub fn router() -> Router<App> {
-    Router::new()
+    Router::new().merge(registry::router())
 }

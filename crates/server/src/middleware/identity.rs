@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
+use crate::doors::registry;
 use axum::extract::{ConnectInfo, Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
@@ -48,6 +49,12 @@ pub async fn layer(State(app): State<App>, mut request: Request, next: Next) -> 
     let id = request.extensions().get::<RequestId>().copied().unwrap_or_else(RequestId::new);
     let peer = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|c| c.0.ip());
     let ip = client_ip(&app, request.headers(), peer);
+    if registry::is_ours(request.uri().path()) {
+        // the registry's clients understand only its own refusals
+        let ctx = registry::identify(&app, &mut request, id, ip).await;
+        request.extensions_mut().insert(Ctx(ctx));
+        return next.run(request).await;
+    }
     let (ctx, shown) = match authenticate(&app, request.headers(), id, ip).await {
         Ok(found) => found,
         Err(error) => return Problem(error).into_response(),
