@@ -38,3 +38,36 @@ pub async fn project_lock(tx: &mut Tx, project: ProjectId) -> Result<()> {
     }
     Ok(())
 }
+
+/// Locks a run's row for the rest of the transaction: the scheduler decides about one run at a time.
+///
+/// # Errors
+/// The database's.
+pub(crate) async fn run_lock(tx: &mut Tx, run: kernel::RunId) -> Result<()> {
+    if tx.is_postgres() {
+        tx.opt("SELECT id FROM run WHERE id = $1 FOR UPDATE", args![run]).await?;
+    }
+    Ok(())
+}
+
+/// Leases queued jobs of some label sets, oldest first, passing over rows that another claimer holds.
+pub(crate) async fn job_claim(
+    tx: &mut Tx,
+    label_keys: &[String],
+    runner: kernel::RunnerId,
+    now: Timestamp,
+    until: Timestamp,
+    limit: i64,
+) -> Result<Vec<Row>> {
+    let lock = if tx.is_postgres() { " FOR UPDATE SKIP LOCKED" } else { "" };
+    let marks = crate::job::marks(5, label_keys.len());
+    let sql = format!(
+        "UPDATE pipeline_job SET state = 'running', reason = NULL, epoch = epoch + 1, runner_id = $1, started_at = $2, lease_until = $3,
+            version = version + 1
+         WHERE id IN (SELECT id FROM pipeline_job WHERE state IN ('queued', 'unschedulable') AND label_key IN ({marks})
+            ORDER BY queued_at, id LIMIT $4{lock}) RETURNING *"
+    );
+    let mut binds = args![runner, now, until, limit];
+    binds.extend(crate::job::texts(label_keys));
+    tx.all(&sql, binds).await
+}

@@ -4,6 +4,7 @@
 //! Must not know: HTTP, git, what an event leads to (the orchestrator hands that in as a function).
 
 pub mod account;
+pub mod artifact;
 pub mod db;
 pub mod deployment;
 pub mod dialect;
@@ -11,10 +12,16 @@ pub mod environment;
 pub mod event;
 pub mod group;
 pub mod idempotency;
+pub mod job;
+pub mod job_log;
 pub mod operation;
 pub mod project;
 pub mod registry;
 pub mod release;
+pub mod report;
+pub mod run;
+pub mod runner;
+pub mod secret;
 pub mod token;
 mod value;
 mod wake;

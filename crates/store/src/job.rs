@@ -1,0 +1,550 @@
+//! Jobs of pipeline runs and their steps: the queue, leases with fencing epochs, results.
+//!
+//! A row is one attempt of one job. A retry leaves the row as it ended, marked `superseded`, and adds another.
+
+use kernel::{JobId, ProjectId, Result, RunId, RunnerId, Timestamp, UserId};
+
+use crate::db::{Db, Q, Tx};
+use crate::{Args, Row, Value, args, sql};
+
+/// One attempt of a job.
+#[derive(Clone, Debug)]
+pub struct JobRow {
+    /// Its id.
+    pub id: JobId,
+    /// Its run.
+    pub run: RunId,
+    /// Its project.
+    pub project: ProjectId,
+    /// Key in the plan.
+    pub key: String,
+    /// Place in the plan.
+    pub position: i64,
+    /// Which combination of the matrix; none until the job is expanded.
+    pub cell: Option<i64>,
+    /// How many combinations there are.
+    pub cells: i64,
+    /// Shown name.
+    pub name: String,
+    /// `waiting`, `queued`, `unschedulable`, `running`, `completed`.
+    pub state: String,
+    /// Why it waits, was skipped or failed.
+    pub reason: Option<String>,
+    /// `success`, `failure`, `cancelled`, `skipped`.
+    pub conclusion: Option<String>,
+    /// The machine failed, not the job.
+    pub infra_failure: Option<String>,
+    /// Its failure does not count.
+    pub allowed_to_fail: bool,
+    /// 1 for the first try.
+    pub attempt: i64,
+    /// Another attempt took its place.
+    pub superseded: bool,
+    /// Fencing epoch of the last lease.
+    pub epoch: i64,
+    /// Labels a runner must have.
+    pub labels: Vec<String>,
+    /// The same, sorted, as one text: the partition of the queue.
+    pub label_key: String,
+    /// The `matrix` context.
+    pub matrix: Option<serde_json::Value>,
+    /// Outputs by name.
+    pub outputs: serde_json::Value,
+    /// Remarks of its steps.
+    pub annotations: serde_json::Value,
+    /// Lower-case name of its concurrency group.
+    pub concurrency_group: Option<String>,
+    /// Stopped after this long.
+    pub timeout_seconds: i64,
+    /// Who runs it.
+    pub runner: Option<RunnerId>,
+    /// The lease runs out then.
+    pub lease_until: Option<Timestamp>,
+    /// `cancel` or `kill`, to be told to the runner.
+    pub cancel: Option<String>,
+    /// When that was asked.
+    pub cancel_at: Option<Timestamp>,
+    /// Hash of its token while it runs.
+    pub token_hash: Option<Vec<u8>>,
+    /// Bytes of log that are durable.
+    pub log_length: i64,
+    /// The sealed log.
+    pub log_digest: Option<String>,
+    /// When it became ready.
+    pub queued_at: Option<Timestamp>,
+    /// When a runner took it.
+    pub started_at: Option<Timestamp>,
+    /// When it ended.
+    pub finished_at: Option<Timestamp>,
+    /// Row version.
+    pub version: i64,
+}
+
+impl JobRow {
+    fn from_row(row: &Row) -> Result<Self> {
+        let matrix: Option<String> = row.get("matrix")?;
+        Ok(Self {
+            id: row.get("id")?,
+            run: row.get("run_id")?,
+            project: row.get("project_id")?,
+            key: row.get("key")?,
+            position: row.get("position")?,
+            cell: row.get("cell")?,
+            cells: row.get("cells")?,
+            name: row.get("name")?,
+            state: row.get("state")?,
+            reason: row.get("reason")?,
+            conclusion: row.get("conclusion")?,
+            infra_failure: row.get("infra_failure")?,
+            allowed_to_fail: row.get("allowed_to_fail")?,
+            attempt: row.get("attempt")?,
+            superseded: row.get("superseded")?,
+            epoch: row.get("epoch")?,
+            labels: row.json("labels")?,
+            label_key: row.get("label_key")?,
+            matrix: matrix.map(|m| serde_json::from_str(&m).map_err(kernel::Error::internal)).transpose()?,
+            outputs: row.json("outputs")?,
+            annotations: row.json("annotations")?,
+            concurrency_group: row.get("concurrency_group")?,
+            timeout_seconds: row.get("timeout_seconds")?,
+            runner: row.get("runner_id")?,
+            lease_until: row.get("lease_until")?,
+            cancel: row.get("cancel")?,
+            cancel_at: row.get("cancel_at")?,
+            token_hash: row.get("token_hash")?,
+            log_length: row.get("log_length")?,
+            log_digest: row.get("log_digest")?,
+            queued_at: row.get("queued_at")?,
+            started_at: row.get("started_at")?,
+            finished_at: row.get("finished_at")?,
+            version: row.get("version")?,
+        })
+    }
+}
+
+/// Adds a job.
+///
+/// # Errors
+/// The database's.
+pub async fn job_create(tx: &mut Tx, j: &JobRow) -> Result<()> {
+    tx.exec(
+        sql!(
+            "INSERT INTO pipeline_job (id, run_id, project_id, key, position, cell, cells, name, state, reason, conclusion, infra_failure,
+                allowed_to_fail, attempt, superseded, epoch, labels, label_key, matrix, outputs, annotations, concurrency_group,
+                timeout_seconds, log_length, queued_at, started_at, finished_at, version)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, 0, $24, $25, $26, 1)"
+        ),
+        args![
+            j.id,
+            j.run,
+            j.project,
+            j.key.as_str(),
+            j.position,
+            j.cell,
+            j.cells,
+            j.name.as_str(),
+            j.state.as_str(),
+            j.reason.as_deref(),
+            j.conclusion.as_deref(),
+            j.infra_failure.as_deref(),
+            j.allowed_to_fail,
+            j.attempt,
+            j.superseded,
+            j.epoch,
+            serde_json::json!(j.labels),
+            j.label_key.as_str(),
+            j.matrix.clone(),
+            &j.outputs,
+            &j.annotations,
+            j.concurrency_group.as_deref(),
+            j.timeout_seconds,
+            j.queued_at,
+            j.started_at,
+            j.finished_at
+        ],
+    )
+    .await
+    .map(|_| ())
+}
+
+/// Writes what the scheduler may change of a job, if nobody changed it since it was read. False when somebody did.
+///
+/// # Errors
+/// The database's.
+pub async fn job_update(tx: &mut Tx, j: &mut JobRow) -> Result<bool> {
+    let n = tx
+        .exec(
+            sql!(
+                "UPDATE pipeline_job SET cell = $3, cells = $4, name = $5, state = $6, reason = $7, conclusion = $8, infra_failure = $9,
+                    allowed_to_fail = $10, superseded = $11, epoch = $12, labels = $13, label_key = $14, matrix = $15, outputs = $16,
+                    concurrency_group = $17, timeout_seconds = $18, runner_id = $19, lease_until = $20, cancel = $21, cancel_at = $22,
+                    token_hash = $23, queued_at = $24, started_at = $25, finished_at = $26, version = version + 1
+                 WHERE id = $1 AND version = $2"
+            ),
+            args![
+                j.id,
+                j.version,
+                j.cell,
+                j.cells,
+                j.name.as_str(),
+                j.state.as_str(),
+                j.reason.as_deref(),
+                j.conclusion.as_deref(),
+                j.infra_failure.as_deref(),
+                j.allowed_to_fail,
+                j.superseded,
+                j.epoch,
+                serde_json::json!(j.labels),
+                j.label_key.as_str(),
+                j.matrix.clone(),
+                &j.outputs,
+                j.concurrency_group.as_deref(),
+                j.timeout_seconds,
+                j.runner,
+                j.lease_until,
+                j.cancel.as_deref(),
+                j.cancel_at,
+                j.token_hash.clone(),
+                j.queued_at,
+                j.started_at,
+                j.finished_at
+            ],
+        )
+        .await?;
+    j.version += 1;
+    Ok(n == 1)
+}
+
+/// A job by id.
+///
+/// # Errors
+/// The database's.
+pub async fn job_get(q: impl Into<Q<'_>>, id: JobId) -> Result<Option<JobRow>> {
+    let row = q.into().opt(sql!("SELECT * FROM pipeline_job WHERE id = $1"), args![id]).await?;
+    row.as_ref().map(JobRow::from_row).transpose()
+}
+
+/// The current attempts of a run's jobs, in the order of the plan.
+///
+/// # Errors
+/// The database's.
+pub async fn job_list(q: impl Into<Q<'_>>, run: RunId) -> Result<Vec<JobRow>> {
+    let rows = q
+        .into()
+        .all(sql!("SELECT * FROM pipeline_job WHERE run_id = $1 AND superseded = $2 ORDER BY position, cell, id"), args![run, false])
+        .await?;
+    rows.iter().map(JobRow::from_row).collect()
+}
+
+/// The label sets that jobs in the queue ask for.
+///
+/// # Errors
+/// The database's.
+pub async fn job_queue_labels(q: impl Into<Q<'_>>) -> Result<Vec<(String, Vec<String>)>> {
+    let rows = q
+        .into()
+        .all(
+            sql!("SELECT label_key, MIN(labels) AS labels FROM pipeline_job WHERE state IN ('queued', 'unschedulable') GROUP BY label_key"),
+            vec![],
+        )
+        .await?;
+    rows.iter().map(|r| Ok((r.get("label_key")?, r.json("labels")?))).collect()
+}
+
+/// Leases the oldest queued jobs of these label sets to a runner.
+///
+/// # Errors
+/// The database's.
+pub async fn job_claim(
+    tx: &mut Tx,
+    label_keys: &[String],
+    runner: RunnerId,
+    now: Timestamp,
+    until: Timestamp,
+    limit: i64,
+) -> Result<Vec<JobRow>> {
+    if label_keys.is_empty() {
+        return Ok(Vec::new());
+    }
+    let rows = crate::dialect::job_claim(tx, label_keys, runner, now, until, limit).await?;
+    let mut jobs = rows.iter().map(JobRow::from_row).collect::<Result<Vec<_>>>()?;
+    jobs.sort_by_key(|j| (j.queued_at, j.id));
+    Ok(jobs)
+}
+
+/// Sets the hash of the token of a leased job.
+///
+/// # Errors
+/// The database's.
+pub async fn job_token_set(tx: &mut Tx, id: JobId, hash: &[u8]) -> Result<()> {
+    tx.exec(sql!("UPDATE pipeline_job SET token_hash = $2 WHERE id = $1"), args![id, hash]).await.map(|_| ())
+}
+
+/// The running job of a token and who set its run off.
+///
+/// # Errors
+/// The database's.
+pub async fn job_by_token(db: &Db, hash: &[u8]) -> Result<Option<(JobRow, Option<UserId>)>> {
+    let row = db
+        .opt(
+            sql!(
+                "SELECT j.*, r.account_id AS by_account FROM pipeline_job j JOIN run r ON r.id = j.run_id
+                 WHERE j.token_hash = $1 AND j.state = 'running'"
+            ),
+            args![hash],
+        )
+        .await?;
+    row.map(|r| Ok((JobRow::from_row(&r)?, r.get("by_account")?))).transpose()
+}
+
+/// What a lease holder gets to know.
+#[derive(Clone, Debug)]
+pub struct Lease {
+    /// The job's run.
+    pub run: RunId,
+    /// The job's project.
+    pub project: ProjectId,
+    /// `cancel` or `kill`.
+    pub cancel: Option<String>,
+    /// Bytes of log that are durable.
+    pub log_length: i64,
+    /// Shown name of the job.
+    pub name: String,
+}
+
+/// Extends a lease. None when it is not held any more.
+///
+/// # Errors
+/// The database's.
+pub async fn job_renew(tx: &mut Tx, id: JobId, runner: RunnerId, epoch: i64, until: Timestamp) -> Result<Option<Lease>> {
+    let row = tx
+        .opt(
+            sql!(
+                "UPDATE pipeline_job SET lease_until = $4 WHERE id = $1 AND runner_id = $2 AND epoch = $3 AND state = 'running'
+                 RETURNING run_id, project_id, cancel, log_length, name"
+            ),
+            args![id, runner, epoch, until],
+        )
+        .await?;
+    row.map(|r| {
+        Ok(Lease {
+            run: r.get("run_id")?,
+            project: r.get("project_id")?,
+            cancel: r.get("cancel")?,
+            log_length: r.get("log_length")?,
+            name: r.get("name")?,
+        })
+    })
+    .transpose()
+}
+
+/// Adds remarks to a job that a caller holds.
+///
+/// # Errors
+/// The database's.
+pub async fn job_annotations_set(tx: &mut Tx, id: JobId, annotations: &serde_json::Value) -> Result<()> {
+    tx.exec(sql!("UPDATE pipeline_job SET annotations = $2 WHERE id = $1"), args![id, annotations]).await.map(|_| ())
+}
+
+/// Running jobs whose lease has run out, oldest first.
+///
+/// # Errors
+/// The database's.
+pub async fn job_expired(db: &Db, now: Timestamp, limit: i64) -> Result<Vec<JobRow>> {
+    let rows = db
+        .all(
+            sql!("SELECT * FROM pipeline_job WHERE state = 'running' AND lease_until < $1 ORDER BY lease_until LIMIT $2"),
+            args![now, limit],
+        )
+        .await?;
+    rows.iter().map(JobRow::from_row).collect()
+}
+
+/// Running jobs that are over their time, or were asked to stop before `asked_before` and go on.
+///
+/// # Errors
+/// The database's.
+pub async fn job_overdue(db: &Db, now: Timestamp, asked_before: Timestamp, limit: i64) -> Result<Vec<JobRow>> {
+    let rows = db
+        .all(
+            sql!(
+                "SELECT * FROM pipeline_job WHERE state = 'running' AND (started_at + timeout_seconds * 1000 < $1 OR cancel_at < $2) LIMIT $3"
+            ),
+            args![now, asked_before, limit],
+        )
+        .await?;
+    rows.iter().map(JobRow::from_row).collect()
+}
+
+/// Jobs of a concurrency group that have not ended, oldest first.
+///
+/// # Errors
+/// The database's.
+pub async fn job_group(tx: &mut Tx, project: ProjectId, group: &str) -> Result<Vec<JobRow>> {
+    let rows = tx
+        .all(
+            sql!(
+                "SELECT * FROM pipeline_job WHERE project_id = $1 AND concurrency_group = $2 AND state <> 'completed' AND superseded = $3 ORDER BY id"
+            ),
+            args![project, group, false],
+        )
+        .await?;
+    rows.iter().map(JobRow::from_row).collect()
+}
+
+/// Marks the queued jobs of a label set as unschedulable, or as queued again; the runs it touched.
+///
+/// # Errors
+/// The database's.
+pub async fn job_schedulable_set(tx: &mut Tx, label_key: &str, reason: Option<&str>) -> Result<Vec<RunId>> {
+    let (from, to) = if reason.is_some() { ("queued", "unschedulable") } else { ("unschedulable", "queued") };
+    let rows = tx
+        .all(
+            sql!(
+                "UPDATE pipeline_job SET state = $3, reason = $4, version = version + 1 WHERE label_key = $1 AND state = $2 RETURNING run_id"
+            ),
+            args![label_key, from, to, reason],
+        )
+        .await?;
+    rows.iter().map(|r| r.get("run_id")).collect()
+}
+
+/// How many jobs wait and run: for `/metrics`.
+///
+/// # Errors
+/// The database's.
+pub async fn job_counts(db: &Db) -> Result<Vec<(String, i64)>> {
+    let rows = db
+        .all(
+            sql!("SELECT state, COUNT(*) AS n FROM pipeline_job WHERE state IN ('queued', 'unschedulable', 'running') GROUP BY state"),
+            vec![],
+        )
+        .await?;
+    rows.iter().map(|r| Ok((r.get("state")?, r.get("n")?))).collect()
+}
+
+/// A step as it stands.
+#[derive(Clone, Debug)]
+pub struct StepRow {
+    /// Its job.
+    pub job: JobId,
+    /// Place among the steps.
+    pub index: i64,
+    /// Shown name.
+    pub name: String,
+    /// `pending`, `running`, `completed`.
+    pub state: String,
+    /// Result after `continue-on-error`.
+    pub conclusion: Option<String>,
+    /// Result before it.
+    pub outcome: Option<String>,
+    /// Of its process.
+    pub exit_code: Option<i64>,
+    /// First byte in the log.
+    pub log_from: Option<i64>,
+    /// After its last byte.
+    pub log_to: Option<i64>,
+    /// When it began.
+    pub started_at: Option<Timestamp>,
+    /// When it ended.
+    pub finished_at: Option<Timestamp>,
+}
+
+impl StepRow {
+    fn from_row(row: &Row) -> Result<Self> {
+        Ok(Self {
+            job: row.get("job_id")?,
+            index: row.get("idx")?,
+            name: row.get("name")?,
+            state: row.get("state")?,
+            conclusion: row.get("conclusion")?,
+            outcome: row.get("outcome")?,
+            exit_code: row.get("exit_code")?,
+            log_from: row.get("log_from")?,
+            log_to: row.get("log_to")?,
+            started_at: row.get("started_at")?,
+            finished_at: row.get("finished_at")?,
+        })
+    }
+}
+
+/// Writes a step as a whole.
+///
+/// # Errors
+/// The database's.
+pub async fn step_set(tx: &mut Tx, s: &StepRow) -> Result<()> {
+    tx.exec(
+        sql!(
+            "INSERT INTO step (job_id, idx, name, state, conclusion, outcome, exit_code, log_from, log_to, started_at, finished_at)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
+             ON CONFLICT (job_id, idx) DO UPDATE SET name = excluded.name, state = excluded.state, conclusion = excluded.conclusion,
+                outcome = excluded.outcome, exit_code = excluded.exit_code, log_from = excluded.log_from, log_to = excluded.log_to,
+                started_at = excluded.started_at, finished_at = excluded.finished_at"
+        ),
+        args![
+            s.job,
+            s.index,
+            s.name.as_str(),
+            s.state.as_str(),
+            s.conclusion.as_deref(),
+            s.outcome.as_deref(),
+            s.exit_code,
+            s.log_from,
+            s.log_to,
+            s.started_at,
+            s.finished_at
+        ],
+    )
+    .await
+    .map(|_| ())
+}
+
+/// Ends the steps that a job left open.
+///
+/// # Errors
+/// The database's.
+pub async fn step_close(tx: &mut Tx, job: JobId, conclusion: &str, now: Timestamp) -> Result<()> {
+    tx.exec(
+        sql!(
+            "UPDATE step SET conclusion = CASE WHEN state = 'running' THEN $2 ELSE 'skipped' END, state = 'completed', finished_at = $3
+             WHERE job_id = $1 AND state <> 'completed'"
+        ),
+        args![job, conclusion, now],
+    )
+    .await
+    .map(|_| ())
+}
+
+/// The steps of the current attempts of a run.
+///
+/// # Errors
+/// The database's.
+pub async fn step_list_of_run(q: impl Into<Q<'_>>, run: RunId) -> Result<Vec<StepRow>> {
+    let rows = q
+        .into()
+        .all(
+            sql!(
+                "SELECT s.* FROM step s JOIN pipeline_job j ON j.id = s.job_id WHERE j.run_id = $1 AND j.superseded = $2 ORDER BY s.job_id, s.idx"
+            ),
+            args![run, false],
+        )
+        .await?;
+    rows.iter().map(StepRow::from_row).collect()
+}
+
+/// The steps of one job.
+///
+/// # Errors
+/// The database's.
+pub async fn step_list(q: impl Into<Q<'_>>, job: JobId) -> Result<Vec<StepRow>> {
+    let rows = q.into().all(sql!("SELECT * FROM step WHERE job_id = $1 ORDER BY idx"), args![job]).await?;
+    rows.iter().map(StepRow::from_row).collect()
+}
+
+pub(crate) fn marks(from: usize, count: usize) -> String {
+    (from..from + count).map(|i| format!("${i}")).collect::<Vec<_>>().join(", ")
+}
+
+pub(crate) fn texts(list: &[String]) -> Args {
+    list.iter().map(|t| Value::from(t.as_str())).collect()
+}

@@ -1,0 +1,248 @@
+//! Pipeline runs. Lists never load the plan, which may be large.
+
+use kernel::{ProjectId, Result, RunId, Timestamp, UserId};
+
+use crate::db::{Db, Q, Tx};
+use crate::{Args, Row, Value, args, sql};
+
+/// A run without its plan.
+#[derive(Clone, Debug)]
+pub struct RunRow {
+    /// Its id.
+    pub id: RunId,
+    /// Whose it is.
+    pub project: ProjectId,
+    /// 1, 2, 3, … in the project.
+    pub number: i64,
+    /// Path of the workflow file.
+    pub workflow: String,
+    /// Name of the workflow.
+    pub name: String,
+    /// What it is about: the commit's title, or `run-name`.
+    pub title: String,
+    /// `push`, `workflow_dispatch`, …
+    pub event: String,
+    /// Full ref name.
+    pub r#ref: String,
+    /// Object id of the commit in hex.
+    pub commit: String,
+    /// `queued`, `running` or `completed`.
+    pub state: String,
+    /// `success`, `failure`, `cancelled`, `skipped`.
+    pub conclusion: Option<String>,
+    /// 1 for the first try.
+    pub attempt: i64,
+    /// Made without a workflow file.
+    pub detected: bool,
+    /// Who set it off.
+    pub actor: Option<UserId>,
+    /// What was said about the workflow file.
+    pub diagnostics: serde_json::Value,
+    /// Jobs so far (a matrix grows when it is expanded).
+    pub jobs_total: i64,
+    /// Jobs at their end.
+    pub jobs_done: i64,
+    /// What it follows from, so that it is made once.
+    pub dedup: Option<String>,
+    /// Lower-case name of its concurrency group.
+    pub concurrency_group: Option<String>,
+    /// Waits for another run of its group.
+    pub blocked: bool,
+    /// Was asked to stop.
+    pub cancelled: bool,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// When its first job began.
+    pub started_at: Option<Timestamp>,
+    /// When its last job ended.
+    pub finished_at: Option<Timestamp>,
+    /// Row version.
+    pub version: i64,
+}
+
+const COLUMNS: &str = "id, project_id, number, workflow, name, title, event, ref, commit_id, state, conclusion, attempt, detected,
+    account_id, diagnostics, jobs_total, jobs_done, dedup, concurrency_group, blocked, cancelled, created_at, started_at, finished_at, version";
+
+impl RunRow {
+    fn from_row(row: &Row) -> Result<Self> {
+        Ok(Self {
+            id: row.get("id")?,
+            project: row.get("project_id")?,
+            number: row.get("number")?,
+            workflow: row.get("workflow")?,
+            name: row.get("name")?,
+            title: row.get("title")?,
+            event: row.get("event")?,
+            r#ref: row.get("ref")?,
+            commit: row.get("commit_id")?,
+            state: row.get("state")?,
+            conclusion: row.get("conclusion")?,
+            attempt: row.get("attempt")?,
+            detected: row.get("detected")?,
+            actor: row.get("account_id")?,
+            diagnostics: row.json("diagnostics")?,
+            jobs_total: row.get("jobs_total")?,
+            jobs_done: row.get("jobs_done")?,
+            dedup: row.get("dedup")?,
+            concurrency_group: row.get("concurrency_group")?,
+            blocked: row.get("blocked")?,
+            cancelled: row.get("cancelled")?,
+            created_at: row.get("created_at")?,
+            started_at: row.get("started_at")?,
+            finished_at: row.get("finished_at")?,
+            version: row.get("version")?,
+        })
+    }
+}
+
+/// Adds a run and gives it the next number of its project. False when what it follows from has one already.
+///
+/// # Errors
+/// The database's.
+pub async fn run_create(tx: &mut Tx, run: &mut RunRow, plan: &serde_json::Value, contexts: &serde_json::Value) -> Result<bool> {
+    // the lock makes the number and the look for a double safe against other instances
+    crate::dialect::project_lock(tx, run.project).await?;
+    if let Some(dedup) = &run.dedup {
+        let found = tx.opt(sql!("SELECT id FROM run WHERE project_id = $1 AND dedup = $2"), args![run.project, dedup.as_str()]).await?;
+        if found.is_some() {
+            return Ok(false);
+        }
+    }
+    let last = tx.one(sql!("SELECT COALESCE(MAX(number), 0) AS last FROM run WHERE project_id = $1"), args![run.project]).await?;
+    run.number = last.get::<i64>("last")? + 1;
+    tx.exec(
+        sql!(
+            "INSERT INTO run (id, project_id, number, workflow, name, title, event, ref, commit_id, state, conclusion, attempt, detected,
+                account_id, plan, contexts, diagnostics, jobs_total, jobs_done, dedup, concurrency_group, blocked, cancelled,
+                created_at, started_at, finished_at, version)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, 1)"
+        ),
+        args![
+            run.id,
+            run.project,
+            run.number,
+            run.workflow.as_str(),
+            run.name.as_str(),
+            run.title.as_str(),
+            run.event.as_str(),
+            run.r#ref.as_str(),
+            run.commit.as_str(),
+            run.state.as_str(),
+            run.conclusion.as_deref(),
+            run.attempt,
+            run.detected,
+            run.actor,
+            plan,
+            contexts,
+            &run.diagnostics,
+            run.jobs_total,
+            run.jobs_done,
+            run.dedup.as_deref(),
+            run.concurrency_group.as_deref(),
+            run.blocked,
+            run.cancelled,
+            run.created_at,
+            run.started_at,
+            run.finished_at
+        ],
+    )
+    .await?;
+    Ok(true)
+}
+
+/// A run by id.
+///
+/// # Errors
+/// The database's.
+pub async fn run_get(q: impl Into<Q<'_>>, id: RunId) -> Result<Option<RunRow>> {
+    let sql = format!("SELECT {COLUMNS} FROM run WHERE id = $1");
+    q.into().opt(&sql, args![id]).await?.as_ref().map(RunRow::from_row).transpose()
+}
+
+/// A run by id, locked for the rest of the transaction.
+///
+/// # Errors
+/// The database's.
+pub async fn run_lock(tx: &mut Tx, id: RunId) -> Result<Option<RunRow>> {
+    crate::dialect::run_lock(tx, id).await?;
+    run_get(tx, id).await
+}
+
+/// The plan of a run and the contexts it was made with (`github`, `inputs`).
+///
+/// # Errors
+/// The database's.
+pub async fn run_plan(q: impl Into<Q<'_>>, id: RunId) -> Result<Option<(serde_json::Value, serde_json::Value)>> {
+    let row = q.into().opt(sql!("SELECT plan, contexts FROM run WHERE id = $1"), args![id]).await?;
+    row.map(|r| Ok((r.json("plan")?, r.json("contexts")?))).transpose()
+}
+
+/// Writes what may change of a run.
+///
+/// # Errors
+/// The database's.
+pub async fn run_update(tx: &mut Tx, run: &RunRow) -> Result<()> {
+    tx.exec(
+        sql!(
+            "UPDATE run SET state = $2, conclusion = $3, attempt = $4, jobs_total = $5, jobs_done = $6, blocked = $7, cancelled = $8,
+                started_at = $9, finished_at = $10, concurrency_group = $11, version = version + 1 WHERE id = $1"
+        ),
+        args![
+            run.id,
+            run.state.as_str(),
+            run.conclusion.as_deref(),
+            run.attempt,
+            run.jobs_total,
+            run.jobs_done,
+            run.blocked,
+            run.cancelled,
+            run.started_at,
+            run.finished_at,
+            run.concurrency_group.as_deref()
+        ],
+    )
+    .await
+    .map(|_| ())
+}
+
+/// What a list of runs is narrowed to.
+#[derive(Clone, Debug, Default)]
+pub struct RunFilter {
+    /// Full ref name.
+    pub r#ref: Option<String>,
+    /// State.
+    pub state: Option<String>,
+    /// Path of the workflow.
+    pub workflow: Option<String>,
+    /// Commit.
+    pub commit: Option<String>,
+}
+
+/// Runs of a project, newest first, with numbers below `before`.
+///
+/// # Errors
+/// The database's.
+pub async fn run_list(db: &Db, project: ProjectId, filter: &RunFilter, before: Option<i64>, limit: i64) -> Result<Vec<RunRow>> {
+    let mut sql = format!("SELECT {COLUMNS} FROM run WHERE project_id = $1 AND number < $2");
+    let mut binds: Args = args![project, before.unwrap_or(i64::MAX)];
+    for (column, value) in [("ref", &filter.r#ref), ("state", &filter.state), ("workflow", &filter.workflow), ("commit_id", &filter.commit)]
+    {
+        if let Some(value) = value {
+            binds.push(Value::from(value.as_str()));
+            sql.push_str(&format!(" AND {column} = ${}", binds.len()));
+        }
+    }
+    binds.push(Value::from(limit));
+    sql.push_str(&format!(" ORDER BY number DESC LIMIT ${}", binds.len()));
+    db.all(&sql, binds).await?.iter().map(RunRow::from_row).collect()
+}
+
+/// The runs of a concurrency group that have not ended, oldest first.
+///
+/// # Errors
+/// The database's.
+pub async fn run_group(tx: &mut Tx, project: ProjectId, group: &str) -> Result<Vec<RunRow>> {
+    let sql =
+        format!("SELECT {COLUMNS} FROM run WHERE project_id = $1 AND concurrency_group = $2 AND state <> 'completed' ORDER BY number");
+    tx.all(&sql, args![project, group]).await?.iter().map(RunRow::from_row).collect()
+}
