@@ -1,0 +1,107 @@
+//! `artifact list|download`.
+
+use std::path::{Path, PathBuf};
+
+use egress::Method;
+use serde_json::{Value, json};
+use tokio::io::AsyncWriteExt;
+
+use super::Session;
+use crate::api::segment;
+use crate::args::{Artifact, RunOf};
+use crate::failure::{Failure, Result};
+use crate::output::{at, size, text, time};
+use crate::progress::transfer;
+
+pub(super) async fn run(command: Artifact, session: &Session) -> Result {
+    match command {
+        Artifact::List(of) => {
+            let run = session.run(&of).await?;
+            let items = session.api.list(&format!("/runs/{run}/artifacts"), usize::MAX).await?;
+            let bytes = |a: &Value| a["size"].as_u64().map(size).unwrap_or_default();
+            session.format.list(
+                &items,
+                &[("ID", &at("id")), ("NAME", &at("name")), ("SIZE", &bytes), ("FILES", &at("files")), ("EXPIRES", &time("expires_at")), ("DIGEST", &at("digest"))],
+            )
+        }
+        Artifact::Download { artifact, output, run, of } => {
+            let (id, name) = if artifact.starts_with("art_") {
+                (artifact.clone(), artifact)
+            } else {
+                let run = session.run(&RunOf { run, of }).await?;
+                let items = session.api.list(&format!("/runs/{run}/artifacts"), usize::MAX).await?;
+                let found = items.iter().find(|a| a["name"] == artifact.as_str());
+                let found = found.ok_or_else(|| Failure::NotFound(format!("the run has no artifact {artifact}")))?;
+                (text(found, "id"), artifact)
+            };
+            download(session, &id, &target(output.as_deref(), &name)).await
+        }
+    }
+}
+
+enum To {
+    Stdout,
+    File(PathBuf),
+}
+
+/// Where the zip goes. The name comes from a server: only its last part, and no hidden file.
+fn target(output: Option<&str>, name: &str) -> To {
+    match output {
+        Some("-") => To::Stdout,
+        Some(path) => To::File(path.into()),
+        None => {
+            let safe: String = name.chars().map(|c| if c.is_alphanumeric() || "-_.+ ".contains(c) { c } else { '_' }).collect();
+            To::File(format!("{}.zip", safe.trim_start_matches('.')).into())
+        }
+    }
+}
+
+async fn download(session: &Session, id: &str, to: &To) -> Result {
+    let answer = session.api.send(Method::GET, &format!("/artifacts/{}/download", segment(id)), None, &[]).await?;
+    let bar = transfer(answer.length(), session.quiet);
+    let seen = |n| bar.inc(n);
+    match to {
+        To::Stdout => {
+            answer.copy_to(&mut tokio::io::stdout(), seen).await?;
+            bar.finish_and_clear();
+            Ok(())
+        }
+        To::File(path) => {
+            let written = save(answer, path, seen).await?;
+            bar.finish_and_clear();
+            session.format.show(&json!({ "file": path, "size": written }), |_| format!("{} ({})", path.display(), size(written)))
+        }
+    }
+}
+
+/// Writes beside the target and renames: a download that breaks off leaves no half file under the name.
+async fn save(answer: egress::Response, path: &Path, seen: impl FnMut(u64)) -> Result<u64> {
+    let mut part = path.as_os_str().to_owned();
+    part.push(".part");
+    let part = PathBuf::from(part);
+    let mut file = tokio::fs::File::create(&part).await?;
+    let written = match answer.copy_to(&mut file, seen).await {
+        Ok(written) => written,
+        Err(error) => {
+            let _ = tokio::fs::remove_file(&part).await;
+            return Err(error.into());
+        }
+    };
+    file.shutdown().await?;
+    tokio::fs::rename(&part, path).await?;
+    Ok(written)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_stay_in_this_directory() {
+        for (name, want) in [("server", "server.zip"), ("../../x", "_.._x.zip"), (".bashrc", "bashrc.zip"), ("a b/ü\u{1b}", "a b_ü_.zip")] {
+            let To::File(path) = target(None, name) else { panic!("a file is expected") };
+            assert_eq!(path, PathBuf::from(want), "{name}");
+        }
+        assert!(matches!(target(Some("-"), "x"), To::Stdout));
+    }
+}

@@ -1,0 +1,48 @@
+//! `environment list|create`.
+
+use serde_json::{Map, Value, json};
+
+use super::Session;
+use crate::args::{Environment, word};
+use crate::failure::Result;
+use crate::output::{at, facts, text};
+
+pub(super) async fn run(command: Environment, session: &Session) -> Result {
+    match command {
+        Environment::List { of } => {
+            let path = format!("/projects/{}/environments", session.project(&of)?);
+            let items = session.api.list(&path, usize::MAX).await?;
+            session.format.list(
+                &items,
+                &[
+                    ("ENVIRONMENT", &at("name")),
+                    ("STATE", &at("state")),
+                    ("TARGET", &at("target")),
+                    ("RELEASE", &at("current.number")),
+                    ("IMAGE", &at("current.image")),
+                    ("ADDRESS", &at("url")),
+                ],
+            )
+        }
+        Environment::Create { name, target, config, health_path, container_port, of } => {
+            let path = format!("/projects/{}/environments", session.project(&of)?);
+            let mut body = json!({ "name": name });
+            if let Some(target) = target {
+                body["target"] = json!(word(&target));
+            }
+            if !config.is_empty() {
+                body["config"] = Value::Object(config.into_iter().map(|(k, v)| (k, Value::String(v))).collect::<Map<_, _>>());
+            }
+            if let Some(path) = health_path {
+                body["health"] = json!({ "path": path });
+            }
+            if let Some(port) = container_port {
+                body["container_port"] = json!(port);
+            }
+            let made: Value = session.api.post(&path, &body).await?;
+            session.format.show(&made, |e| {
+                facts(&[("environment", text(e, "name")), ("id", text(e, "id")), ("target", text(e, "target")), ("address", text(e, "url"))])
+            })
+        }
+    }
+}
