@@ -36,6 +36,19 @@ pub(crate) struct Global {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    /// Run the service.
+    Serve(ConfigFile),
+    /// Bring the database to this version's schema, and end.
+    Migrate(ConfigFile),
+    /// Print the API's description.
+    Openapi,
+    #[command(flatten)]
+    Client(Client),
+}
+
+/// The commands that ask a server, and those that need none.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Client {
     /// Sign in, and keep the token in ~/.config/devmentor/config.toml.
     Login(Login),
     /// Forget the token, and revoke it if login made it.
@@ -69,6 +82,13 @@ pub(crate) enum Command {
         /// Which shell.
         shell: Shell,
     },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ConfigFile {
+    /// Configuration file; without it ./devmentor.toml if there is one. DEVMENTOR_* variables win over it.
+    #[arg(long, short, env = "DEVMENTOR_CONFIG", value_name = "FILE")]
+    pub(crate) config: Option<std::path::PathBuf>,
 }
 
 #[derive(Debug, Args)]
@@ -412,6 +432,8 @@ mod tests {
     #[test]
     fn what_can_be_said() {
         for line in [
+            "devmentor serve --config /etc/devmentor.toml",
+            "devmentor migrate",
             "devmentor login --server http://a --token t",
             "devmentor login --name ada --password-stdin",
             "devmentor login --link http://a/sign-in?link=x",

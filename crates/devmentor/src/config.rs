@@ -67,12 +67,13 @@ impl Config {
     }
 }
 
-/// The file's place: `DEVMENTOR_CONFIG_FILE`, else below `XDG_CONFIG_HOME` or `~/.config`.
+/// The file's place: below `XDG_CONFIG_HOME` or `~/.config`.
 pub(crate) fn path() -> Result<PathBuf> {
     let set = |name: &str| env::var_os(name).filter(|v| !v.is_empty()).map(PathBuf::from);
-    set("DEVMENTOR_CONFIG_FILE")
-        .or_else(|| set("XDG_CONFIG_HOME").or_else(|| set("HOME").map(|h| h.join(".config"))).map(|d| d.join("devmentor/config.toml")))
-        .ok_or_else(|| Failure::Usage("there is no home directory; set HOME or DEVMENTOR_CONFIG_FILE".to_owned()))
+    set("XDG_CONFIG_HOME")
+        .or_else(|| set("HOME").map(|h| h.join(".config")))
+        .map(|folder| folder.join("devmentor/config.toml"))
+        .ok_or_else(|| Failure::Usage("there is no home directory; set HOME or XDG_CONFIG_HOME".to_owned()))
 }
 
 /// Brings an address to the form it is stored in: scheme, host and port, perhaps a path; no slash at the end.

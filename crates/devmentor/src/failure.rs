@@ -100,7 +100,8 @@ mod tests {
 
     #[test]
     fn statuses_have_exit_codes() {
-        for (status, code) in [(400, 2), (401, 3), (403, 1), (404, 4), (409, 1), (410, 4), (422, 2), (428, 1), (500, 1), (502, 5), (503, 5)] {
+        for (status, code) in [(400, 2), (401, 3), (403, 1), (404, 4), (409, 1), (410, 4), (422, 2), (428, 1), (500, 1), (502, 5), (503, 5)]
+        {
             assert_eq!(Failure::from_problem(status, b"").exit_code(), code, "{status}");
         }
     }

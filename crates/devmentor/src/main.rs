@@ -7,6 +7,8 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
+use args::{Client, Command, Global};
+
 mod api;
 mod args;
 mod commands;
@@ -15,21 +17,44 @@ mod failure;
 mod output;
 mod progress;
 mod remote;
+mod serve;
+mod telemetry;
 
 fn main() -> ExitCode {
     let cli = args::Cli::parse();
-    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
-        Ok(runtime) => runtime,
-        Err(error) => {
-            eprintln!("devmentor: {error}");
-            return ExitCode::FAILURE;
-        }
-    };
-    match runtime.block_on(commands::run(cli.command, &cli.global)) {
+    match cli.command {
+        Command::Serve(args) => told(serve::serve(args.config)),
+        Command::Migrate(args) => told(serve::migrate(args.config)),
+        Command::Openapi => client_told(output::line(&server::openapi_json())),
+        Command::Client(command) => client_told(client(command, &cli.global)),
+    }
+}
+
+fn client(command: Client, global: &Global) -> failure::Result {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(commands::run(command, global))
+}
+
+fn client_told(outcome: failure::Result) -> ExitCode {
+    match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             eprintln!("devmentor: {failure}");
             ExitCode::from(&failure)
+        }
+    }
+}
+
+fn told(outcome: kernel::Result<()>) -> ExitCode {
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // the operator may see what a caller may not: the cause
+            match &error.source {
+                Some(source) => eprintln!("devmentor: {}: {source}", error.detail),
+                None => eprintln!("devmentor: {}", error.detail),
+            }
+            ExitCode::FAILURE
         }
     }
 }

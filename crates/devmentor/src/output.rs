@@ -190,7 +190,8 @@ mod tests {
 
     #[test]
     fn tables_line_up() {
-        let items = [json!({"name": "web", "n": 1, "at": "2026-11-23T08:00:00.123Z"}), json!({"name": "日本語\u{1b}[2J", "n": null, "at": null})];
+        let items =
+            [json!({"name": "web", "n": 1, "at": "2026-11-23T08:00:00.123Z"}), json!({"name": "日本語\u{1b}[2J", "n": null, "at": null})];
         let got = table(&items, &[("NAME", &at("name")), ("N", &at("n")), ("AT", &time("at"))]);
         assert_eq!(got, "NAME       N  AT\nweb        1  2026-11-23 08:00:00\n日本語[2J\n");
     }
@@ -204,7 +205,10 @@ mod tests {
     #[test]
     fn values_become_text() {
         let v = json!({"a": {"b": true}, "l": ["x", 2], "state": "completed", "conclusion": "failure"});
-        assert_eq!((text(&v, "a.b"), text(&v, "l"), text(&v, "no.way"), state(&v)), ("true".into(), "x, 2".into(), String::new(), "failure".into()));
+        assert_eq!(
+            (text(&v, "a.b"), text(&v, "l"), text(&v, "no.way"), state(&v)),
+            ("true".into(), "x, 2".into(), String::new(), "failure".into())
+        );
     }
 
     #[test]

@@ -65,7 +65,8 @@ async fn session_login(api: &Api, credentials: &Value) -> Result<Account> {
 
     let permissions: Value = api.get("/permissions").await?;
     let names: Vec<String> = permissions["items"].as_array().into_iter().flatten().map(|p| text(p, "name")).collect();
-    let made: Value = api.post("/tokens", &json!({ "name": token_name(), "permissions": names, "projects": null, "expires_at": null })).await?;
+    let made: Value =
+        api.post("/tokens", &json!({ "name": token_name(), "permissions": names, "projects": null, "expires_at": null })).await?;
     // the token is what stays; a session that cannot be closed ends by itself
     let _ = api.delete("/session").await;
     Ok(Account { user: text(&user, "user.name"), token: text(&made, "secret"), token_id: Some(text(&made, "token.id")) })
@@ -83,7 +84,8 @@ fn token_name() -> String {
 /// The code of a one-time link: the link's `link` parameter or fragment, or the text itself.
 fn link_code(link: &str) -> String {
     let Ok(url) = url::Url::parse(link) else { return link.trim().to_owned() };
-    let named = |text: &str| url::form_urlencoded::parse(text.as_bytes()).find(|(k, _)| k == "link" || k == "token").map(|(_, v)| v.into_owned());
+    let named =
+        |text: &str| url::form_urlencoded::parse(text.as_bytes()).find(|(k, _)| k == "link" || k == "token").map(|(_, v)| v.into_owned());
     url.query()
         .and_then(named)
         .or_else(|| url.fragment().map(|f| named(f).unwrap_or_else(|| f.to_owned())))
@@ -153,7 +155,14 @@ mod tests {
 
     #[test]
     fn link_codes() {
-        for link in ["abc", "http://a/sign-in?link=abc", "http://a/sign-in?x=1&token=abc", "http://a/sign-in#link=abc", "http://a/sign-in#abc", "http://a/sign-in/abc"] {
+        for link in [
+            "abc",
+            "http://a/sign-in?link=abc",
+            "http://a/sign-in?x=1&token=abc",
+            "http://a/sign-in#link=abc",
+            "http://a/sign-in#abc",
+            "http://a/sign-in/abc",
+        ] {
             assert_eq!(link_code(link), "abc", "{link}");
         }
     }

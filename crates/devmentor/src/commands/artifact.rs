@@ -21,7 +21,14 @@ pub(super) async fn run(command: Artifact, session: &Session) -> Result {
             let bytes = |a: &Value| a["size"].as_u64().map(size).unwrap_or_default();
             session.format.list(
                 &items,
-                &[("ID", &at("id")), ("NAME", &at("name")), ("SIZE", &bytes), ("FILES", &at("files")), ("EXPIRES", &time("expires_at")), ("DIGEST", &at("digest"))],
+                &[
+                    ("ID", &at("id")),
+                    ("NAME", &at("name")),
+                    ("SIZE", &bytes),
+                    ("FILES", &at("files")),
+                    ("EXPIRES", &time("expires_at")),
+                    ("DIGEST", &at("digest")),
+                ],
             )
         }
         Artifact::Download { artifact, output, run, of } => {
@@ -98,7 +105,8 @@ mod tests {
 
     #[test]
     fn names_stay_in_this_directory() {
-        for (name, want) in [("server", "server.zip"), ("../../x", "_.._x.zip"), (".bashrc", "bashrc.zip"), ("a b/ü\u{1b}", "a b_ü_.zip")] {
+        for (name, want) in [("server", "server.zip"), ("../../x", "_.._x.zip"), (".bashrc", "bashrc.zip"), ("a b/ü\u{1b}", "a b_ü_.zip")]
+        {
             let To::File(path) = target(None, name) else { panic!("a file is expected") };
             assert_eq!(path, PathBuf::from(want), "{name}");
         }

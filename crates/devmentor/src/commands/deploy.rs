@@ -72,5 +72,7 @@ async fn finish(session: &Session, mut deployment: Value, no_wait: bool) -> Resu
 
 fn rows(deployment: &Value) -> Vec<Row> {
     let steps = deployment["steps"].as_array().into_iter().flatten();
-    steps.map(|s| Row { key: text(s, "name"), title: text(s, "name").replace('_', " "), state: text(s, "state"), detail: text(s, "detail") }).collect()
+    steps
+        .map(|s| Row { key: text(s, "name"), title: text(s, "name").replace('_', " "), state: text(s, "state"), detail: text(s, "detail") })
+        .collect()
 }

@@ -41,7 +41,12 @@ pub(super) async fn run(command: Environment, session: &Session) -> Result {
             }
             let made: Value = session.api.post(&path, &body).await?;
             session.format.show(&made, |e| {
-                facts(&[("environment", text(e, "name")), ("id", text(e, "id")), ("target", text(e, "target")), ("address", text(e, "url"))])
+                facts(&[
+                    ("environment", text(e, "name")),
+                    ("id", text(e, "id")),
+                    ("target", text(e, "target")),
+                    ("address", text(e, "url")),
+                ])
             })
         }
     }

@@ -1,7 +1,7 @@
 //! The client commands, one file per noun. Each asks the API and shows the answer.
 
 use crate::api::{Api, segment, with_query};
-use crate::args::{Command, Global, InProject, RunOf};
+use crate::args::{Client, Global, InProject, RunOf};
 use crate::config::{self, Config};
 use crate::failure::{Failure, Result};
 use crate::output::{Format, text};
@@ -63,7 +63,8 @@ impl Session {
             let runs = self.api.list(&path, 1).await?;
             return runs.first().map(|r| text(r, "id")).ok_or_else(|| Failure::NotFound("the project has no runs".to_owned()));
         }
-        let number: u64 = of.run.parse().map_err(|_| Failure::Usage(format!("{} is neither a run's id, its number nor `latest`", of.run)))?;
+        let number: u64 =
+            of.run.parse().map_err(|_| Failure::Usage(format!("{} is neither a run's id, its number nor `latest`", of.run)))?;
         let mut after: Option<String> = None;
         loop {
             let page: serde_json::Value = self.api.get(&with_query(&path, [("limit", Some("100")), ("after", after.as_deref())])).await?;
@@ -89,20 +90,20 @@ impl Session {
 }
 
 /// Runs a client command.
-pub(crate) async fn run(command: Command, global: &Global) -> Result {
+pub(crate) async fn run(command: Client, global: &Global) -> Result {
     match command {
-        Command::Login(args) => account::login(args, global).await,
-        Command::Logout => account::logout(global).await,
-        Command::Whoami => account::whoami(&Session::open(global)?).await,
-        Command::Project(command) => project::run(command, &Session::open(global)?).await,
-        Command::Run(command) => run::run(command, &Session::open(global)?).await,
-        Command::Deploy(args) => deploy::deploy(args, &Session::open(global)?).await,
-        Command::Rollback(args) => deploy::rollback(args, &Session::open(global)?).await,
-        Command::Environment(command) => environment::run(command, &Session::open(global)?).await,
-        Command::Token(command) => token::run(command, &Session::open(global)?).await,
-        Command::Artifact(command) => artifact::run(command, &Session::open(global)?).await,
-        Command::Pipeline(command) => pipeline::run(command, global.json),
-        Command::Completion { shell } => {
+        Client::Login(args) => account::login(args, global).await,
+        Client::Logout => account::logout(global).await,
+        Client::Whoami => account::whoami(&Session::open(global)?).await,
+        Client::Project(command) => project::run(command, &Session::open(global)?).await,
+        Client::Run(command) => run::run(command, &Session::open(global)?).await,
+        Client::Deploy(args) => deploy::deploy(args, &Session::open(global)?).await,
+        Client::Rollback(args) => deploy::rollback(args, &Session::open(global)?).await,
+        Client::Environment(command) => environment::run(command, &Session::open(global)?).await,
+        Client::Token(command) => token::run(command, &Session::open(global)?).await,
+        Client::Artifact(command) => artifact::run(command, &Session::open(global)?).await,
+        Client::Pipeline(command) => pipeline::run(command, global.json),
+        Client::Completion { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut <crate::args::Cli as clap::CommandFactory>::command(), "devmentor", &mut script);
             crate::output::raw(&script)

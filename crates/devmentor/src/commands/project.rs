@@ -73,7 +73,9 @@ pub(super) async fn run(command: Project, session: &Session) -> Result {
             let answer: Value = session.api.get("/templates").await?;
             let items = answer["items"].as_array().cloned().unwrap_or_default();
             let ready = |t: &Value| if t["available"] == false { format!("needs {}", text(t, "missing")) } else { "yes".to_owned() };
-            session.format.list(&items, &[("TEMPLATE", &at("name")), ("LANGUAGE", &at("language")), ("READY", &ready), ("TITLE", &at("title"))])
+            session
+                .format
+                .list(&items, &[("TEMPLATE", &at("name")), ("LANGUAGE", &at("language")), ("READY", &ready), ("TITLE", &at("title"))])
         }
     }
 }

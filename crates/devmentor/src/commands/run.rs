@@ -17,8 +17,12 @@ use crate::progress::{Row, Steps};
 pub(super) async fn run(command: Run, session: &Session) -> Result {
     match command {
         Run::List { of, reference, state: wanted, workflow, commit: of_commit, limit } => {
-            let query =
-                [("ref", reference.as_deref()), ("state", wanted.as_deref()), ("workflow", workflow.as_deref()), ("commit", of_commit.as_deref())];
+            let query = [
+                ("ref", reference.as_deref()),
+                ("state", wanted.as_deref()),
+                ("workflow", workflow.as_deref()),
+                ("commit", of_commit.as_deref()),
+            ];
             let path = format!("/projects/{}/runs", session.project(&of)?);
             let items = session.api.list(&with_query(&path, query), limit).await?;
             session.format.list(
@@ -81,7 +85,9 @@ pub(super) async fn run(command: Run, session: &Session) -> Result {
                 return Err(Failure::Failed("nothing was started".to_owned()));
             }
             if !follow {
-                return session.format.show(&started, |_| runs.iter().map(|r| format!("Started run {} of {}.\n", text(r, "number"), text(r, "name"))).collect());
+                return session.format.show(&started, |_| {
+                    runs.iter().map(|r| format!("Started run {} of {}.\n", text(r, "number"), text(r, "name"))).collect()
+                });
             }
             let mut outcome = Ok(());
             for run in &runs {

@@ -79,7 +79,7 @@ fn when(text: &str, now: Timestamp) -> Result<String> {
     };
     let number: i64 = text[..text.len() - 1].parse().ok().filter(|n| *n > 0).ok_or_else(bad)?;
     let millis = number.checked_mul(unit * 1000).and_then(|span| now.millis().checked_add(span)).ok_or_else(bad)?;
-    Ok(Timestamp::from_millis(millis).to_string())
+    Ok(Timestamp(millis).to_string())
 }
 
 #[cfg(test)]
@@ -88,8 +88,8 @@ mod tests {
 
     #[test]
     fn times() {
-        let now = Timestamp::from_millis(0);
-        assert_eq!(when("12h", now).unwrap(), Timestamp::from_millis(43_200_000).to_string());
+        let now = Timestamp(0);
+        assert_eq!(when("12h", now).unwrap(), Timestamp(43_200_000).to_string());
         assert_eq!(when("2027-01-31T00:00:00Z", now).unwrap(), "2027-01-31T00:00:00Z");
         for bad in ["", "d", "0d", "-1d", "12", "12y", "99999999999999999w", "é"] {
             assert!(when(bad, now).is_err(), "{bad}");
