@@ -74,6 +74,9 @@ pub(crate) enum Client {
     /// Files that runs kept.
     #[command(subcommand)]
     Artifact(Artifact),
+    /// Container images in the registry.
+    #[command(subcommand)]
+    Image(Image),
     /// Pipeline files on this machine; needs no server.
     #[command(subcommand)]
     Pipeline(Pipeline),
@@ -227,6 +230,8 @@ pub(crate) enum Run {
         #[arg(long, short)]
         follow: bool,
     },
+    /// Show a run's test cases: the totals, and what failed.
+    Tests(RunOf),
     /// Cancel a run.
     Cancel(RunOf),
     /// Run a run's jobs again.
@@ -383,6 +388,17 @@ pub(crate) enum Artifact {
 }
 
 #[derive(Debug, Subcommand)]
+pub(crate) enum Image {
+    /// List a project's images, or the tags of one.
+    List {
+        /// Name of an image, to list its tags.
+        name: Option<String>,
+        #[command(flatten)]
+        of: InProject,
+    },
+}
+
+#[derive(Debug, Subcommand)]
 pub(crate) enum Pipeline {
     /// Check a pipeline file; exits with 1 when it has errors.
     Lint {
@@ -449,6 +465,9 @@ mod tests {
             "devmentor environment create staging --target docker --health-path /up --container-port 8080",
             "devmentor token create ci --permission all --only-project acme/web --expires 30d",
             "devmentor artifact download server -o - --run 3",
+            "devmentor run tests 4",
+            "devmentor image list",
+            "devmentor image list acme/web -p acme/web",
             "devmentor pipeline lint a.yml b.yml",
             "devmentor completion zsh",
         ] {

@@ -11,6 +11,7 @@ mod account;
 mod artifact;
 mod deploy;
 mod environment;
+mod image;
 mod pipeline;
 mod project;
 mod run;
@@ -102,6 +103,7 @@ pub(crate) async fn run(command: Client, global: &Global) -> Result {
         Client::Environment(command) => environment::run(command, &Session::open(global)?).await,
         Client::Token(command) => token::run(command, &Session::open(global)?).await,
         Client::Artifact(command) => artifact::run(command, &Session::open(global)?).await,
+        Client::Image(command) => image::run(command, &Session::open(global)?).await,
         Client::Pipeline(command) => pipeline::run(command, global.json),
         Client::Completion { shell } => {
             let mut script = Vec::new();

@@ -11,7 +11,7 @@ use super::Session;
 use crate::api::{segment, with_query};
 use crate::args::Run;
 use crate::failure::{Failure, Result};
-use crate::output::{LogFilter, at, commit, facts, line, raw, state, text, time};
+use crate::output::{LogFilter, at, commit, facts, line, plain, raw, state, text, time};
 use crate::progress::{Row, Steps};
 
 pub(super) async fn run(command: Run, session: &Session) -> Result {
@@ -46,6 +46,11 @@ pub(super) async fn run(command: Run, session: &Session) -> Result {
         Run::Log { run: of, job, follow } => {
             let run = session.run(&of).await?;
             log(session, &run, job.as_deref(), follow).await
+        }
+        Run::Tests(of) => {
+            let run = session.run(&of).await?;
+            let report: Value = session.api.get(&format!("/runs/{run}/tests?limit=100")).await?;
+            session.format.show(&report, tests)
         }
         Run::Cancel(of) => {
             let run = session.run(&of).await?;
@@ -139,6 +144,25 @@ pub(super) async fn watch(session: &Session, run: &str) -> Result {
         ])
     })?;
     if last["conclusion"] == "success" { Ok(()) } else { Err(Failure::Failed(format!("the run ended with {}", state(&last)))) }
+}
+
+/// The totals of a run's tests, and the cases that did not pass.
+fn tests(report: &Value) -> String {
+    let count = |key: &str| report["totals"][key].as_u64().unwrap_or(0);
+    let mut out = format!(
+        "{} tests: {} passed, {} failed, {} skipped\n",
+        count("tests"),
+        count("passed"),
+        count("failed") + count("errors"),
+        count("skipped")
+    );
+    for case in report["items"].as_array().into_iter().flatten() {
+        if case["status"] == "failed" || case["status"] == "error" {
+            let line = format!("{} {}: {}", text(case, "class"), text(case, "name"), text(case, "message"));
+            out.push_str(&format!("  {}\n", plain(&line)));
+        }
+    }
+    out
 }
 
 /// One row a job, with the step it is at.
@@ -260,6 +284,14 @@ mod tests {
         let got: Vec<_> = rows(&run).into_iter().map(|r| (r.title, r.state, r.detail)).collect();
         let want = [("test", "running", "2/3 Test"), ("lint", "failure", "Lint"), ("gpu", "unschedulable", "no runner has the label gpu")];
         assert_eq!(got, want.map(|(a, b, c)| (a.to_owned(), b.to_owned(), c.to_owned())));
+    }
+
+    #[test]
+    fn failed_tests_are_named() {
+        let report = json!({"totals": {"tests": 3, "passed": 1, "failed": 1, "errors": 1, "skipped": 0}, "items": [
+            {"class": "a", "name": "good", "status": "passed"}, {"class": "a", "name": "bad", "status": "failed", "message": "1 is not 2\n\u{1b}[2J"},
+        ]});
+        assert_eq!(tests(&report), "3 tests: 1 passed, 2 failed, 0 skipped\n  a bad: 1 is not 2 [2J\n");
     }
 
     #[test]
