@@ -348,6 +348,8 @@ impl BlobStore for Directory {
         let batch = gather(&mut body).await;
         let (sink, end) = pump(sink, batch, &mut body).await?;
         let len = sink.len;
+        // closing alone would leave the lock to any program that is being forked at this moment
+        sink.file.unlock()?;
         keep_hasher(&self.hashers, id, len, sink.hasher);
         end.map_err(Error::Body)?;
         Ok(len)
@@ -374,6 +376,7 @@ impl BlobStore for Directory {
                 fs::rename(&path, &to)?;
                 sync_dir(dir)?;
             }
+            sink.file.unlock()?;
             Ok(Stored { digest: expected, size: sink.len })
         })
         .await
