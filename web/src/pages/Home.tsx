@@ -1,0 +1,138 @@
+/** The list of projects, with search, filters and order in the address. */
+import { Button, Select, SegmentedControl, TextInput } from "@mantine/core";
+import { useDebouncedValue } from "@mantine/hooks";
+import { IconFolders, IconPlus, IconSearch, IconX } from "@tabler/icons-react";
+import { keepPreviousData, useInfiniteQuery } from "@tanstack/react-query";
+import { useEffect, useState } from "react";
+import { queries } from "@/api/queries";
+import { Link, useParam } from "@/app/location";
+import { paths } from "@/app/paths";
+import { Main } from "@/app/Shell";
+import { useUser } from "@/app/session";
+import { Empty, PageHead, useTitle } from "@/ui/bits";
+import { ProjectList } from "@/ui/ProjectList";
+
+const SORTS = [
+  { value: "activity", label: "Last activity" },
+  { value: "name", label: "Name" },
+  { value: "created", label: "Newest" },
+];
+
+export default function Home() {
+  useTitle("Projects");
+  const user = useUser();
+  const [q, setQ] = useParam("q");
+  const [topic, setTopic] = useParam("topic");
+  const [language, setLanguage] = useParam("language");
+  const [visibility, setVisibility] = useParam("visibility");
+  const [sort, setSort] = useParam("sort", "activity");
+  const [whose, setWhose] = useParam("whose", "all");
+  const [text, setText] = useState(q);
+  const [debounced] = useDebouncedValue(text, 250);
+  // biome-ignore lint/correctness/useExhaustiveDependencies: only typing moves the address
+  useEffect(() => {
+    if (debounced !== q) setQ(debounced);
+  }, [debounced]);
+  const query = useInfiniteQuery({
+    ...queries.projects({
+      q,
+      topic,
+      language,
+      visibility,
+      sort,
+      order: sort === "name" ? "asc" : "desc",
+      member: whose === "mine" ? (user?.name ?? "") : "",
+      archived: whose === "archived" ? true : undefined,
+    }),
+    placeholderData: keepPreviousData,
+  });
+  const filtered = !!(q || topic || language || visibility || whose !== "all");
+  return (
+    <Main>
+      <PageHead title="Projects">
+        {user ? (
+          <Button component={Link} href={paths.create()} leftSection={<IconPlus size={16} />}>
+            New project
+          </Button>
+        ) : null}
+      </PageHead>
+      <search className="dm-filters">
+        <TextInput
+          className="dm-grow"
+          aria-label="Search projects"
+          placeholder="Search by name or description"
+          leftSection={<IconSearch size={15} />}
+          value={text}
+          onChange={(event) => setText(event.currentTarget.value)}
+        />
+        {user ? (
+          <SegmentedControl
+            aria-label="Whose projects"
+            value={whose}
+            onChange={setWhose}
+            data={[
+              { value: "all", label: "All" },
+              { value: "mine", label: "Mine" },
+              { value: "archived", label: "Archived" },
+            ]}
+          />
+        ) : null}
+        <Select
+          w={140}
+          aria-label="Visibility"
+          placeholder="Any visibility"
+          clearable
+          value={visibility || null}
+          onChange={(value) => setVisibility(value ?? "")}
+          data={[
+            { value: "public", label: "Public" },
+            { value: "internal", label: "Internal" },
+            { value: "private", label: "Private" },
+          ]}
+        />
+        <Select
+          w={140}
+          aria-label="Language"
+          placeholder="Any language"
+          clearable
+          searchable
+          value={language || null}
+          onChange={(value) => setLanguage(value ?? "")}
+          data={["Rust", "TypeScript", "JavaScript", "Python", "Go", "Java", "HTML", "Shell"]}
+        />
+        <Select w={140} aria-label="Order" value={sort} onChange={(value) => setSort(value ?? "activity")} data={SORTS} allowDeselect={false} />
+      </search>
+      {topic ? (
+        <div style={{ marginBottom: 12 }}>
+          <Button size="compact-sm" variant="light" rightSection={<IconX size={13} />} onClick={() => setTopic("")}>
+            Topic: {topic}
+          </Button>
+        </div>
+      ) : null}
+      <ProjectList
+        query={query}
+        empty={
+          <Empty
+            icon={IconFolders}
+            title={filtered ? "No project matches" : "No projects yet"}
+            action={
+              filtered ? (
+                <Button component={Link} href="/" variant="default" onClick={() => setText("")}>
+                  Show all projects
+                </Button>
+              ) : user ? (
+                <Button component={Link} href={paths.create()}>
+                  Create the first one
+                </Button>
+              ) : null
+            }
+          >
+            {filtered
+              ? "Try other words or fewer filters."
+              : "Start from a template: the code, tests, pipeline and container come with it."}
+          </Empty>
+        }
+      />
+    </Main>
+  );
+}

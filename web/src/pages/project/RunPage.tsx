@@ -1,0 +1,335 @@
+/** One run: its graph, the log of the chosen job, tests, coverage, artifacts and summary. Everything is live. */
+import { Button, Menu, Tabs } from "@mantine/core";
+import {
+  IconAlertTriangle,
+  IconCalendar,
+  IconChevronDown,
+  IconGitBranch,
+  IconGitCommit,
+  IconHourglass,
+  IconPlayerStop,
+  IconRefresh,
+  IconUser,
+  IconWand,
+} from "@tabler/icons-react";
+import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
+import { lazy, Suspense, useMemo } from "react";
+import { get, post, Problem, seg } from "@/api/client";
+import { useStream } from "@/api/events";
+import { queries } from "@/api/queries";
+import type { Job, Page, Run, RunDetail } from "@/api/types";
+import { type Action, useActions } from "@/app/actions";
+import { Link, useGo, useParam, usePlace } from "@/app/location";
+import { paths } from "@/app/paths";
+import { useProject } from "@/app/project";
+import { toastError } from "@/app/toast";
+import { JobGraph } from "@/graph/JobGraph";
+import { Diagnostics } from "@/ui/Diagnostics";
+import { Dot, Empty, PageHead, Panel, ProblemView, Rows, useTitle } from "@/ui/bits";
+import { refName, short } from "@/ui/format";
+import { StateBadge, StateIcon, stateOf } from "@/ui/State";
+import { Elapsed, TimeAgo } from "@/ui/TimeAgo";
+import { Annotations, Artifacts, CoverageView, SummaryView, Tests } from "./RunParts";
+import "./run.css";
+
+const LogView = lazy(() => import("@/log/LogView"));
+
+/** A run is named by its id or by its number within the project. */
+function useRunId(rest: string): { id: string | null; error: unknown } {
+  const project = useProject();
+  const isId = rest.startsWith("run_");
+  const found = useQuery({
+    queryKey: ["run-number", project.id, rest],
+    enabled: !isId,
+    staleTime: Number.POSITIVE_INFINITY,
+    queryFn: async ({ signal }) => {
+      // The list is newest first and numbers fall by one, so the cursor leads there in few pages.
+      let after: string | null = "";
+      for (let i = 0; i < 200 && after !== null; i++) {
+        const page: Page<Run> = await get<Page<Run>>(`/projects/${seg(project.id)}/runs`, {
+          query: { number: rest, limit: 100, after },
+          signal,
+        });
+        const hit = page.items.find((r) => String(r.number) === rest);
+        if (hit) return hit.id;
+        after = page.next;
+      }
+      throw new Problem({ title: `There is no run #${rest}`, status: 404, code: "not_found" });
+    },
+  });
+  return { id: isId ? rest : (found.data ?? null), error: found.error };
+}
+
+function pick(jobs: Job[], wanted: string): Job | null {
+  return (
+    jobs.find((j) => j.id === wanted || j.key === wanted) ??
+    jobs.find((j) => j.conclusion === "failure") ??
+    jobs.find((j) => j.state === "running") ??
+    jobs[0] ??
+    null
+  );
+}
+
+function WaitingJob({ job }: { job: Job }) {
+  if (job.state === "unschedulable") {
+    return (
+      <Empty small icon={IconAlertTriangle} title="This job can't be scheduled">
+        {job.reason ?? "No runner can take it."}
+      </Empty>
+    );
+  }
+  if (job.conclusion === "skipped") {
+    return (
+      <Empty small icon={IconHourglass} title="Skipped">
+        {job.reason ?? "Its condition was not met."}
+      </Empty>
+    );
+  }
+  if (job.conclusion === "cancelled") {
+    return <Empty small icon={IconPlayerStop} title="Cancelled before it began" />;
+  }
+  return (
+    <Empty small icon={IconHourglass} title={job.state === "waiting" ? "Waiting for other jobs" : "Waiting for a runner"}>
+      {job.reason ?? (job.state === "waiting" ? `Needs ${job.needs.join(", ")}` : job.labels.length > 0 ? `Wants ${job.labels.join(", ")}` : null)}
+    </Empty>
+  );
+}
+
+function Jobs({ run }: { run: RunDetail }) {
+  const [wanted, setWanted] = useParam("job");
+  const job = pick(run.jobs, wanted);
+  const select = (next: Job) => setWanted(next.id);
+  if (!job) {
+    return run.diagnostics.length > 0 ? (
+      <Panel title="This run could not be planned">
+        <Diagnostics items={run.diagnostics} gitRef={run.commit} />
+      </Panel>
+    ) : (
+      <div className="dm-panel">
+        <Empty icon={IconHourglass} title="The jobs are being planned" />
+      </div>
+    );
+  }
+  const state = stateOf(job);
+  return (
+    <div className="dm-gap">
+      {run.jobs.length > 1 ? (
+        <div className="dm-panel">
+          <JobGraph jobs={run.jobs} selected={job.id} onSelect={select} />
+        </div>
+      ) : null}
+      <div className={run.jobs.length > 1 ? "dm-run-columns" : undefined}>
+        {run.jobs.length > 1 ? (
+          <nav className="dm-job-list" aria-label="Jobs">
+            {run.jobs.map((j) => (
+              <button type="button" key={j.id} aria-current={j.id === job.id ? "true" : undefined} onClick={() => select(j)}>
+                <StateIcon state={stateOf(j)} size={16} />
+                <span className="dm-ellipsis dm-grow">{j.name}</span>
+                <Elapsed from={j.started_at} to={j.finished_at} />
+              </button>
+            ))}
+          </nav>
+        ) : null}
+        <section className="dm-panel" aria-label={`Job ${job.name}`}>
+          <header className="dm-panel-head">
+            <h2>
+              <StateIcon state={state} size={18} />
+              <span className="dm-ellipsis">{job.name}</span>
+            </h2>
+            <div className="dm-meta" style={{ paddingRight: 8 }}>
+              <Elapsed from={job.started_at} to={job.finished_at} />
+              {job.runner ? <span>on {job.runner.name}</span> : null}
+              {job.attempt > 1 ? <span>attempt {job.attempt}</span> : null}
+            </div>
+          </header>
+          {job.infra_failure ? (
+            <div className="dm-banner dm-banner-bad" style={{ margin: 10 }}>
+              <IconAlertTriangle size={16} aria-hidden /> The runner failed, not the job: {job.infra_failure}
+            </div>
+          ) : null}
+          {job.state === "completed" && job.reason && !job.infra_failure && state === "failure" ? (
+            <div className="dm-banner dm-banner-bad" style={{ margin: 10 }}>
+              <IconAlertTriangle size={16} aria-hidden /> {job.reason}
+            </div>
+          ) : null}
+          {job.annotations.length > 0 ? <Annotations items={job.annotations} gitRef={run.commit} /> : null}
+          {job.started_at === null ? (
+            <WaitingJob job={job} />
+          ) : (
+            <Suspense fallback={<Rows n={8} />}>
+              <LogView key={job.id} job={job} />
+            </Suspense>
+          )}
+        </section>
+      </div>
+    </div>
+  );
+}
+
+export default function RunPage({ rest }: { rest: string }) {
+  const project = useProject();
+  const place = usePlace();
+  const go = useGo();
+  const client = useQueryClient();
+  const named = useRunId(rest.split("/", 1)[0] ?? rest);
+  const id = named.id;
+  const query = useQuery({
+    ...queries.run(id ?? ""),
+    enabled: id !== null,
+    refetchInterval: (q) => (q.state.data && q.state.data.state !== "completed" ? 10_000 : false),
+  });
+  const run = query.data;
+  const over = run?.state === "completed";
+  const [tab, setTab] = useParam("tab", "jobs");
+  useTitle(run && `#${run.number} ${run.title || run.name}`, project.path);
+
+  useStream(id && run && !over ? `/runs/${seg(id)}/events` : null, {
+    run: (data) => client.setQueryData(queries.run(id ?? "").queryKey, data as RunDetail),
+    end: () => {
+      void client.invalidateQueries({ queryKey: ["run", id] });
+      void client.invalidateQueries({ queryKey: ["project", project.id, "runs"] });
+    },
+  });
+
+  const cancel = useMutation({
+    mutationFn: () => post(`/runs/${seg(id ?? "")}/cancel`),
+    onError: (error) => toastError("The run was not cancelled", error),
+    onSettled: () => client.invalidateQueries({ queryKey: ["run", id] }),
+  });
+  const retry = useMutation({
+    mutationFn: (body: { failed_only?: boolean; job?: string }) => post<Run | undefined>(`/runs/${seg(id ?? "")}/retry`, body),
+    onError: (error) => toastError("The run was not started again", error),
+    onSuccess: (again) => {
+      if (again?.id && again.id !== id && again.number) go(paths.run(project.path, again.number));
+    },
+    onSettled: () => client.invalidateQueries({ queryKey: ["run", id] }),
+  });
+
+  const wanted = place.search.get("job") ?? "";
+  const chosen = run ? pick(run.jobs, wanted) : null;
+  const failed = run?.conclusion === "failure" || run?.conclusion === "cancelled";
+  const actions: Action[] = [
+    { id: "run-cancel", name: "Cancel this run", group: "This run", icon: IconPlayerStop, shortcut: "x", danger: true, visible: () => !!run && !over && project.role !== null, perform: () => cancel.mutate() },
+    { id: "run-retry", name: "Run again", group: "This run", icon: IconRefresh, shortcut: "r", visible: () => over === true && project.role !== null, perform: () => retry.mutate({}) },
+    { id: "run-retry-failed", name: "Run failed jobs again", group: "This run", icon: IconRefresh, visible: () => over === true && failed && project.role !== null, perform: () => retry.mutate({ failed_only: true }) },
+    { id: "run-retry-job", name: chosen ? `Run ${chosen.name} again` : "Run this job again", group: "This run", icon: IconRefresh, visible: () => over === true && chosen !== null && project.role !== null, perform: () => retry.mutate({ job: chosen?.key }) },
+  ];
+  useActions(actions);
+  const tests = useQuery({
+    queryKey: ["run", id, "test-totals"],
+    enabled: !!id && !!run,
+    refetchInterval: over ? false : 10_000,
+    queryFn: async ({ signal }) => {
+      try {
+        return (await get<{ totals: { tests: number; failed: number; errors: number } }>(`/runs/${seg(id ?? "")}/tests`, { query: { limit: 1 }, signal })).totals;
+      } catch {
+        return null;
+      }
+    },
+  }).data;
+  const notes = useMemo(() => run?.jobs.reduce((n, j) => n + j.annotations.length, 0) ?? 0, [run]);
+
+  if (named.error || (query.error && !run)) return <ProblemView error={named.error ?? query.error} />;
+  if (!run) return <Rows n={8} />;
+  const bad = tests ? tests.failed + tests.errors : 0;
+  return (
+    <>
+      <PageHead
+        title={
+          <span className="dm-run-title">
+            <span>{run.title || run.name}</span> <span className="dm-dim">#{run.number}</span>
+          </span>
+        }
+        about={
+          <div className="dm-meta" style={{ marginTop: 6 }}>
+            <StateBadge state={stateOf(run)} />
+            <span>
+              <IconHourglass size={14} aria-hidden />
+              {run.started_at ? <Elapsed from={run.started_at} to={run.finished_at} /> : "not begun"}
+            </span>
+            <span>{run.name}</span>
+            {run.detected ? (
+              <span title="No workflow file: the build was detected from the project's files">
+                <IconWand size={14} aria-hidden /> detected build
+              </span>
+            ) : null}
+            <span>
+              <IconGitBranch size={14} aria-hidden />
+              <Link href={paths.tree(project.path, refName(run.ref))}>{refName(run.ref)}</Link>
+            </span>
+            <span>
+              <IconGitCommit size={14} aria-hidden />
+              <Link href={paths.commit(project.path, run.commit)} className="dm-mono">
+                {short(run.commit)}
+              </Link>
+            </span>
+            {run.actor ? (
+              <span>
+                <IconUser size={14} aria-hidden /> {run.actor.name}
+              </span>
+            ) : null}
+            <span>
+              <IconCalendar size={14} aria-hidden /> {run.event.replace(/_/g, " ")} <Dot /> <TimeAgo at={run.created_at} />
+            </span>
+            {run.attempt > 1 ? <span>attempt {run.attempt}</span> : null}
+          </div>
+        }
+      >
+        {actions[0]?.visible?.() ? (
+          <Button variant="default" leftSection={<IconPlayerStop size={15} />} loading={cancel.isPending} onClick={() => cancel.mutate()}>
+            Cancel
+          </Button>
+        ) : null}
+        {actions[1]?.visible?.() ? (
+          <Menu>
+            <Menu.Target>
+              <Button variant="default" leftSection={<IconRefresh size={15} />} rightSection={<IconChevronDown size={14} />} loading={retry.isPending}>
+                Run again
+              </Button>
+            </Menu.Target>
+            <Menu.Dropdown>
+              {actions.slice(1).map((a) =>
+                a.visible?.() ? (
+                  <Menu.Item key={a.id} onClick={() => void a.perform()}>
+                    {a.id === "run-retry" ? "All jobs" : a.id === "run-retry-failed" ? "Failed jobs only" : `Only ${chosen?.name}`}
+                  </Menu.Item>
+                ) : null,
+              )}
+            </Menu.Dropdown>
+          </Menu>
+        ) : null}
+      </PageHead>
+      {run.diagnostics.length > 0 && run.jobs.length > 0 ? <Diagnostics items={run.diagnostics} gitRef={run.commit} /> : null}
+      <Tabs value={tab} onChange={(v) => setTab(v ?? "jobs")}>
+        <Tabs.List mb="md" className="dm-tabs">
+          <Tabs.Tab value="jobs">Jobs</Tabs.Tab>
+          <Tabs.Tab value="tests">
+            Tests
+            {tests && tests.tests > 0 ? <span className={`dm-count ${bad > 0 ? "dm-count-bad" : ""}`}>{bad > 0 ? `${bad} failed` : tests.tests}</span> : null}
+          </Tabs.Tab>
+          <Tabs.Tab value="coverage">Coverage</Tabs.Tab>
+          <Tabs.Tab value="artifacts">Artifacts</Tabs.Tab>
+          <Tabs.Tab value="summary">
+            Summary
+            {notes > 0 ? <span className="dm-count">{notes}</span> : null}
+          </Tabs.Tab>
+        </Tabs.List>
+        <Tabs.Panel value="jobs">
+          <Jobs run={run} />
+        </Tabs.Panel>
+        <Tabs.Panel value="tests">
+          <Tests run={run} />
+        </Tabs.Panel>
+        <Tabs.Panel value="coverage">
+          <CoverageView run={run} />
+        </Tabs.Panel>
+        <Tabs.Panel value="artifacts">
+          <Artifacts run={run} />
+        </Tabs.Panel>
+        <Tabs.Panel value="summary">
+          <SummaryView run={run} />
+        </Tabs.Panel>
+      </Tabs>
+    </>
+  );
+}

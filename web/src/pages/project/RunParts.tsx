@@ -1,0 +1,277 @@
+/** The tabs of a run beside its jobs. */
+import { Button, SegmentedControl } from "@mantine/core";
+import {
+  IconAlertTriangle,
+  IconCircleX,
+  IconDownload,
+  IconInfoCircle,
+  IconPackage,
+  IconReport,
+  IconShieldCheck,
+  IconTestPipe,
+} from "@tabler/icons-react";
+import { useInfiniteQuery, useQuery } from "@tanstack/react-query";
+import { useState } from "react";
+import { seg } from "@/api/client";
+import { queries } from "@/api/queries";
+import type { Annotation, RunDetail, TestCase } from "@/api/types";
+import { Link } from "@/app/location";
+import { paths } from "@/app/paths";
+import { useProject } from "@/app/project";
+import { Copy, Empty, Figure, Loaded, More, Panel } from "@/ui/bits";
+import { bytes, duration, number, percent, short } from "@/ui/format";
+import { Html } from "@/ui/Html";
+import { Meter } from "@/ui/Spark";
+import { StateIcon } from "@/ui/State";
+import { TimeAgo } from "@/ui/TimeAgo";
+
+export function Annotations({ items, gitRef }: { items: Annotation[]; gitRef: string }) {
+  const project = useProject();
+  return (
+    <ul className="dm-annotations" aria-label="Annotations">
+      {items.map((a, i) => (
+        <li key={i} className={a.severity === "error" ? "dm-bad" : a.severity === "warning" ? "dm-wait" : "dm-run"}>
+          {a.severity === "error" ? (
+            <IconCircleX size={15} aria-label="Error" />
+          ) : a.severity === "warning" ? (
+            <IconAlertTriangle size={15} aria-label="Warning" />
+          ) : (
+            <IconInfoCircle size={15} aria-label="Notice" />
+          )}
+          <span>
+            {a.message}{" "}
+            {a.file ? (
+              <Link href={paths.blob(project.path, gitRef, a.file, a.line ?? undefined)} className="dm-mono">
+                {a.file}
+                {a.line ? `:${a.line}` : ""}
+              </Link>
+            ) : null}
+          </span>
+        </li>
+      ))}
+    </ul>
+  );
+}
+
+const STATE: Record<TestCase["status"], string> = { passed: "passed", failed: "failed", error: "error", skipped: "skipped" };
+
+function Case({ test, gitRef, open }: { test: TestCase; gitRef: string; open: boolean }) {
+  const project = useProject();
+  const more = !!(test.message || test.details);
+  return (
+    <details className="dm-test" open={open && more}>
+      <summary>
+        <StateIcon state={STATE[test.status]} size={16} />
+        <span className="dm-grow dm-ellipsis">
+          {test.name} <span className="dm-dim">{test.class && test.class !== test.suite ? test.class : test.suite}</span>
+        </span>
+        <span className="dm-dim dm-num">{duration(test.duration_ms)}</span>
+      </summary>
+      <div className="dm-test-detail">
+        <div className="dm-meta">
+          <span>{test.suite}</span>
+          {test.job ? <span>job {test.job}</span> : null}
+          {test.file ? (
+            <Link href={paths.blob(project.path, gitRef, test.file)} className="dm-mono">
+              {test.file}
+            </Link>
+          ) : null}
+        </div>
+        {test.message ? <pre>{test.message}</pre> : null}
+        {test.details && test.details !== test.message ? <pre>{test.details}</pre> : null}
+      </div>
+    </details>
+  );
+}
+
+export function Tests({ run }: { run: RunDetail }) {
+  const [status, setStatus] = useState("");
+  const query = useInfiniteQuery({ ...queries.tests(run.id, status), refetchInterval: run.state === "completed" ? false : 5_000 });
+  return (
+    <Loaded query={query}>
+      {(data) => {
+        const first = data.pages[0];
+        if (!first || first.totals.tests === 0) {
+          return (
+            <div className="dm-panel">
+              <Empty icon={IconTestPipe} title="No test report">
+                Upload JUnit XML from a job, and every case shows here with its time and its failure.
+              </Empty>
+            </div>
+          );
+        }
+        const t = first.totals;
+        // Failures first, whatever order they came in.
+        const rank: Record<TestCase["status"], number> = { failed: 0, error: 0, skipped: 1, passed: 2 };
+        const items = data.pages.flatMap((p) => p?.items ?? []).sort((a, b) => rank[a.status] - rank[b.status]);
+        return (
+          <div className="dm-gap">
+            <Panel label="Totals">
+              <div className="dm-figures">
+                <Figure value={number(t.passed)} label="passed" tone="ok" />
+                <Figure value={number(t.failed + t.errors)} label="failed" tone={t.failed + t.errors > 0 ? "bad" : undefined} />
+                <Figure value={number(t.skipped)} label="skipped" />
+                <Figure value={duration(t.duration_ms)} label="in total" />
+              </div>
+            </Panel>
+            <Panel
+              title="Cases"
+              flush
+              actions={
+                <SegmentedControl
+                  size="xs"
+                  aria-label="Show"
+                  value={status}
+                  onChange={setStatus}
+                  data={[
+                    { value: "", label: "All" },
+                    { value: "failed", label: "Failed" },
+                    { value: "skipped", label: "Skipped" },
+                    { value: "passed", label: "Passed" },
+                  ]}
+                />
+              }
+            >
+              {items.length === 0 ? <Empty small icon={IconShieldCheck} title="None of these" /> : null}
+              {items.map((test, i) => (
+                <Case key={`${test.job}${test.suite}${test.class}${test.name}${i}`} test={test} gitRef={run.commit} open={i === 0 && rank[test.status] === 0} />
+              ))}
+              <More query={query} />
+            </Panel>
+          </div>
+        );
+      }}
+    </Loaded>
+  );
+}
+
+const toneOf = (rate: number) => (rate >= 0.8 ? "ok" : rate >= 0.5 ? "wait" : "bad");
+
+export function CoverageView({ run }: { run: RunDetail }) {
+  const project = useProject();
+  const query = useQuery(queries.coverage(run.id));
+  return (
+    <Loaded query={query}>
+      {(data) =>
+        !data || data.lines_valid === 0 ? (
+          <div className="dm-panel">
+            <Empty icon={IconReport} title="No coverage report">
+              Upload lcov or Cobertura from a job to see which lines the tests reach.
+            </Empty>
+          </div>
+        ) : (
+          <div className="dm-gap">
+            <Panel label="Totals">
+              <div className="dm-figures">
+                <Figure value={percent(data.line_rate)} label="of lines" tone={toneOf(data.line_rate)} />
+                <Figure value={`${number(data.lines_covered)} / ${number(data.lines_valid)}`} label="lines" />
+                {data.branches_valid > 0 ? <Figure value={percent(data.branches_covered / data.branches_valid)} label="of branches" /> : null}
+              </div>
+            </Panel>
+            <Panel title="Files, least covered first" flush>
+              <ul className="dm-list">
+                {[...data.files]
+                  .sort((a, b) => a.covered / Math.max(1, a.valid) - b.covered / Math.max(1, b.valid))
+                  .map((f) => {
+                    const share = f.valid === 0 ? 1 : f.covered / f.valid;
+                    return (
+                      <li key={f.path}>
+                        <Link href={paths.blob(project.path, run.commit, f.path)} className="dm-mono dm-grow dm-ellipsis">
+                          {f.path}
+                        </Link>
+                        <span className="dm-dim dm-num dm-hide-phone">
+                          {f.covered}/{f.valid}
+                        </span>
+                        <span style={{ width: 110 }}>
+                          <Meter share={share} tone={toneOf(share)} />
+                        </span>
+                        <span className="dm-num" style={{ width: 48, textAlign: "right" }}>
+                          {percent(share)}
+                        </span>
+                      </li>
+                    );
+                  })}
+              </ul>
+            </Panel>
+          </div>
+        )
+      }
+    </Loaded>
+  );
+}
+
+export function Artifacts({ run }: { run: RunDetail }) {
+  const query = useQuery({ ...queries.artifacts(run.id), refetchInterval: run.state === "completed" ? false : 5_000 });
+  return (
+    <div className="dm-panel">
+      <Loaded query={query} rows={2}>
+        {(data) =>
+          data.items.length === 0 ? (
+            <Empty icon={IconPackage} title="No artifacts">
+              Files that a job uploads are kept here with their digest.
+            </Empty>
+          ) : (
+            <ul className="dm-list">
+              {data.items.map((a) => (
+                <li key={a.id}>
+                  <IconPackage size={20} className="dm-dim" aria-hidden />
+                  <div className="dm-grow">
+                    <strong>{a.name}</strong>
+                    <div className="dm-meta">
+                      <span>{bytes(a.size)}</span>
+                      {a.files !== null ? <span>{a.files} files</span> : null}
+                      <span className="dm-mono" title={a.digest}>
+                        sha256:{short(a.digest)} <Copy text={a.digest} label="Copy digest" size={20} />
+                      </span>
+                      {a.expires_at ? (
+                        <span className="dm-hide-phone">
+                          expires <TimeAgo at={a.expires_at} />
+                        </span>
+                      ) : null}
+                    </div>
+                  </div>
+                  <Button component="a" href={`/artifacts/${seg(a.id)}/download`} download variant="default" size="xs" leftSection={<IconDownload size={14} />}>
+                    Download
+                  </Button>
+                </li>
+              ))}
+            </ul>
+          )
+        }
+      </Loaded>
+    </div>
+  );
+}
+
+export function SummaryView({ run }: { run: RunDetail }) {
+  const query = useQuery(queries.summary(run.id));
+  const notes = run.jobs.filter((j) => j.annotations.length > 0);
+  return (
+    <div className="dm-gap">
+      {notes.map((job) => (
+        <Panel key={job.id} title={`Annotations of ${job.name}`} flush>
+          <Annotations items={job.annotations} gitRef={run.commit} />
+        </Panel>
+      ))}
+      <Loaded query={query}>
+        {(data) =>
+          !data || data.items.length === 0 ? (
+            notes.length > 0 ? null : (
+              <div className="dm-panel">
+                <Empty icon={IconReport} title="No summary">
+                  What a step appends to <code>$GITHUB_STEP_SUMMARY</code> as Markdown is shown here.
+                </Empty>
+              </div>
+            )
+          ) : (
+            data.items.map((item, i) => (
+              <Panel key={i} title={[item.job, item.step].filter(Boolean).join(" · ")}>
+                <Html html={item.html} base={{ project: run.project_path, ref: run.commit, dir: "" }} />
+              </Panel>
+            ))
+          )
+        }
+      </Loaded>
+    </div>
+  );
+}
