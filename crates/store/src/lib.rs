@@ -5,6 +5,7 @@
 
 pub mod account;
 pub mod artifact;
+pub mod commit_status;
 pub mod db;
 pub mod dependency;
 pub mod deployment;
@@ -12,6 +13,7 @@ pub mod dialect;
 pub mod environment;
 pub mod event;
 pub mod file;
+pub mod git_ref;
 pub mod group;
 pub mod idempotency;
 pub mod job;
@@ -20,6 +22,7 @@ pub mod metric;
 pub mod operation;
 pub mod progress;
 pub mod project;
+pub mod push;
 pub mod registry;
 pub mod release;
 pub mod report;

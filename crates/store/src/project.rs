@@ -391,6 +391,14 @@ pub async fn project_language_found(q: impl Into<Q<'_>>, id: ProjectId, language
     q.into().exec(sql!("UPDATE project SET language = $2 WHERE id = $1 AND language IS NULL"), args![id, language]).await.map(|_| ())
 }
 
+/// Makes another branch the default one, where a first push brought no branch of the name it had.
+///
+/// # Errors
+/// The database's.
+pub async fn project_default_branch(tx: &mut Tx, id: ProjectId, branch: &str) -> Result<()> {
+    tx.exec(sql!("UPDATE project SET default_branch = $2, version = version + 1 WHERE id = $1"), args![id, branch]).await.map(|_| ())
+}
+
 /// Notes activity, at most once a minute so that a busy project's row is not written for every push.
 ///
 /// # Errors
@@ -496,6 +504,9 @@ pub async fn project_expired(db: &Db, before: Timestamp, limit: i64) -> Result<V
 /// `conflict` while rows of other rooms still refer to it.
 pub async fn project_purge(tx: &mut Tx, p: &ProjectRow) -> Result<()> {
     for statement in [
+        sql!("DELETE FROM push WHERE project_id = $1"),
+        sql!("DELETE FROM git_ref WHERE project_id = $1"),
+        sql!("DELETE FROM commit_status WHERE project_id = $1"),
         sql!("DELETE FROM project_topic WHERE project_id = $1"),
         sql!("DELETE FROM project_member WHERE project_id = $1"),
         sql!("DELETE FROM redirect WHERE project_id = $1"),
