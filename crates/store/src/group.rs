@@ -130,26 +130,29 @@ pub fn ancestors(path: &str) -> Vec<&str> {
     out
 }
 
+/// The groups an account is a direct member of, and as what.
+///
+/// # Errors
+/// The database's.
+pub async fn group_roles(q: impl Into<Q<'_>>, account: UserId) -> Result<Vec<(String, Role)>> {
+    let rows = q
+        .into()
+        .all(
+            sql!("SELECT g.path, m.role FROM group_member m JOIN user_group g ON g.id = m.group_id WHERE m.account_id = $1 ORDER BY g.path"),
+            args![account],
+        )
+        .await?;
+    rows.iter().map(|r| Ok((r.get("path")?, role(&r.get::<String>("role")?)?))).collect()
+}
+
 /// The highest role an account has in a namespace through its groups.
 ///
 /// # Errors
 /// The database's.
 pub async fn group_role(q: impl Into<Q<'_>>, namespace: &str, account: UserId) -> Result<Option<Role>> {
-    let rows = q
-        .into()
-        .all(
-            sql!("SELECT g.path, m.role FROM group_member m JOIN user_group g ON g.id = m.group_id WHERE m.account_id = $1"),
-            args![account],
-        )
-        .await?;
     let above = ancestors(namespace);
-    let mut best = None;
-    for row in rows {
-        if above.contains(&row.get::<String>("path")?.as_str()) {
-            best = best.max(Some(role(&row.get::<String>("role")?)?));
-        }
-    }
-    Ok(best)
+    let roles = group_roles(q, account).await?;
+    Ok(roles.into_iter().filter(|(path, _)| above.contains(&path.as_str())).map(|(_, r)| r).max())
 }
 
 /// Groups a caller may know of, by path, after `after`. With no account only public ones; `all` for administrators.
@@ -169,28 +172,6 @@ pub async fn group_list(db: &Db, account: Option<UserId>, all: bool, after: &str
         )
         .await?;
     rows.iter().map(GroupRow::from_row).collect()
-}
-
-/// The groups an account is a direct member of with at least `role`.
-///
-/// # Errors
-/// The database's.
-pub async fn group_of_account(db: &Db, account: UserId, least: Role) -> Result<Vec<String>> {
-    let rows = db
-        .all(
-            sql!(
-                "SELECT g.path, m.role FROM group_member m JOIN user_group g ON g.id = m.group_id WHERE m.account_id = $1 ORDER BY g.path"
-            ),
-            args![account],
-        )
-        .await?;
-    let mut out = Vec::new();
-    for row in rows {
-        if role(&row.get::<String>("role")?)? >= least {
-            out.push(row.get("path")?);
-        }
-    }
-    Ok(out)
 }
 
 /// Sub-groups below any of these paths, for finding where an account may create.

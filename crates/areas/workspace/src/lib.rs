@@ -1,14 +1,36 @@
-//! area-workspace
+//! Who works here and on what: accounts, tokens, groups, projects and their members, templates, the creation flow,
+//! repositories as people browse them, and what happened.
+//!
+//! Read next: `project` for the noun that everything hangs on, `creation` for the durable flow that makes one.
+
+pub mod account;
+pub mod activity;
+pub mod creation;
+pub mod group;
+pub mod project;
+pub mod template;
+
+use std::time::Duration;
 
 use utoipa_axum::router::OpenApiRouter;
-use web_kit::App;
+use web_kit::{App, Jobs};
 
 /// The area's routes.
 pub fn router() -> OpenApiRouter<App> {
     OpenApiRouter::new()
+        .merge(account::routes::router())
+        .merge(group::routes::router())
+        .merge(project::routes::router())
+        .merge(template::routes::router())
+        .merge(creation::routes::router())
+        .merge(activity::routes::router())
 }
 
 /// The area's background work.
-pub fn jobs() -> web_kit::Jobs {
-    web_kit::Jobs::default()
+pub fn jobs() -> Jobs {
+    Jobs::default()
+        .on("project_create", |app, work| Box::pin(creation::run(app, work)))
+        .on("project_purge", |app, work| Box::pin(project::purge(app, work)))
+        .every("project_collect", Duration::from_secs(3600), None, |app| Box::pin(project::collect(app)))
+        .every("account_prune", Duration::from_secs(3600), None, |app| Box::pin(account::prune(app)))
 }
