@@ -11,3 +11,4 @@ pub mod mask;
 pub mod protocol;
 pub mod sandbox;
 pub mod spawn;
+pub mod tools;
