@@ -1,1 +1,16 @@
-//! testkit
+//! What black-box tests stand on: the real binary on a database of its own, a client for its API, the real `git`, and
+//! the fault of faults, `kill -9`.
+//!
+//! Tests only; panics with what went wrong instead of returning errors.
+
+mod database;
+mod git;
+mod http;
+mod server;
+mod wait;
+
+pub use database::{Database, databases, postgres_url};
+pub use git::{Clone, git, git_fails, run, try_run};
+pub use http::{Api, Answer};
+pub use server::{Server, ServerOptions, binary};
+pub use wait::{eventually, until};

@@ -104,7 +104,8 @@ fn read_repository(reader: &git::Reader, reference: &str) -> git::Result<(String
     let root = reader.tree_at(commit, None)?;
     let path = RepoPath::parse("template.toml").map_err(|e| git::GitError::Invalid(e.detail))?;
     let entry = reader.entry(root, &path)?;
-    let manifest = String::from_utf8_lossy(&reader.blob(entry.oid, 1 << 20)?.data).into_owned();
+    let manifest = reader.blob(entry.oid, 1 << 20)?.data.ok_or_else(|| git::GitError::TooLarge("template.toml is larger than 1 MiB".into()))?;
+    let manifest = String::from_utf8_lossy(&manifest).into_owned();
     let path = RepoPath::parse("files").map_err(|e| git::GitError::Invalid(e.detail))?;
     let top = reader.tree_at(commit, Some(&path))?;
     let mut files = Vec::new();
@@ -115,13 +116,14 @@ fn read_repository(reader: &git::Reader, reference: &str) -> git::Result<(String
             let path = format!("{prefix}{}", entry.name_lossy());
             match entry.kind {
                 git::EntryKind::Tree => open.push((format!("{path}/"), entry.oid)),
-                git::EntryKind::Blob | git::EntryKind::Executable => {
-                    let blob = reader.blob(entry.oid, MOST_BYTES - bytes)?;
-                    bytes += blob.data.len() as u64;
-                    if files.len() >= MOST_FILES || bytes > MOST_BYTES || blob.truncated {
-                        return Err(git::GitError::Invalid(format!("a template has at most {MOST_FILES} files and {MOST_BYTES} bytes")));
+                git::EntryKind::Blob => {
+                    let most = || git::GitError::TooLarge(format!("a template has at most {MOST_FILES} files and {MOST_BYTES} bytes"));
+                    let data = reader.blob(entry.oid, MOST_BYTES - bytes)?.data.ok_or_else(most)?;
+                    bytes += data.len() as u64;
+                    if files.len() >= MOST_FILES {
+                        return Err(most());
                     }
-                    files.push(File { path, data: blob.data, executable: entry.kind == git::EntryKind::Executable });
+                    files.push(File { path, data, executable: entry.mode & 0o111 != 0 });
                 }
                 git::EntryKind::Symlink | git::EntryKind::Submodule => {
                     return Err(git::GitError::Invalid(format!("{path}: a template may not hold links or submodules")));
