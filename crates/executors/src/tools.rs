@@ -23,7 +23,9 @@ pub enum Probe {
 /// Starts `command` with `arguments` and reads what it says. Both come from a template's manifest, so the command must be
 /// a bare name that is looked up in the service's `PATH`.
 pub async fn probe(command: &str, arguments: &[String]) -> Probe {
-    let bare = !command.is_empty() && command.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.' | b'+')) && !command.starts_with('-');
+    let bare = !command.is_empty()
+        && command.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.' | b'+'))
+        && !command.starts_with('-');
     if !bare {
         return Probe::Missing;
     }

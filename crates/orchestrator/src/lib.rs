@@ -2,6 +2,7 @@
 //!
 //! Read `flows` first: it is the design's arrows on one page.
 
+mod creation;
 pub mod flows;
 mod workers;
 

@@ -52,7 +52,18 @@ pub async fn open(config: Config) -> Result<App> {
     checks
         .0
         .push(("storage", Box::new(|app| Box::pin(async move { Ok(app.part::<blobs::Blobs>()?.check().await.map(|()| String::new())?) }))));
-    Ok(AppBuilder::new(db, config, key).with(handle).with(checks).with(blobs).build())
+    let repositories = git::Repositories::open(
+        &config.data_dir.join("repositories"),
+        git::Options { fetches: config.git_processes, pushes: config.git_processes, push_bytes: config.push_limit, ..Default::default() },
+    )
+    .await?;
+    Ok(AppBuilder::new(db, config, key)
+        .with(handle)
+        .with(checks)
+        .with(blobs)
+        .with(repositories)
+        .with(area_workspace::template::ToolCache::default())
+        .build())
 }
 
 /// Creates the administrator when there is no account yet; the one-time sign-in link when no token was configured.

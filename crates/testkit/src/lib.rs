@@ -11,6 +11,6 @@ mod wait;
 
 pub use database::{Database, databases, postgres_url};
 pub use git::{Clone, git, git_fails, run, try_run};
-pub use http::{Api, Answer};
+pub use http::{Answer, Api};
 pub use server::{Server, ServerOptions, binary};
 pub use wait::{eventually, until};

@@ -188,14 +188,8 @@ impl Server {
     pub fn user_token(&self, name: &str) -> String {
         let password = format!("password of {name}");
         self.admin().post("/users", &serde_json::json!({ "name": name, "password": password })).expect(201);
-        let permissions: Vec<String> = self
-            .admin()
-            .get("/permissions")
-            .expect(200)
-            .items()
-            .iter()
-            .filter_map(|p| p["name"].as_str().map(str::to_owned))
-            .collect();
+        let permissions: Vec<String> =
+            self.admin().get("/permissions").expect(200).items().iter().filter_map(|p| p["name"].as_str().map(str::to_owned)).collect();
         let basic = base64::Engine::encode(&base64::engine::general_purpose::STANDARD, format!("{name}:{password}"));
         self.anonymous()
             .header("authorization", &format!("Basic {basic}"))

@@ -29,7 +29,6 @@ pub fn router() -> OpenApiRouter<App> {
 /// The area's background work.
 pub fn jobs() -> Jobs {
     Jobs::default()
-
         .on("project_purge", |app, work| Box::pin(project::purge(app, work)))
         .every("project_collect", Duration::from_secs(3600), None, |app| Box::pin(project::collect(app)))
         .every("account_prune", Duration::from_secs(3600), None, |app| Box::pin(account::prune(app)))

@@ -156,13 +156,8 @@ pub async fn user_update(app: &App, ctx: &Context, id: &str, version: i64, chang
     };
     let ends_sessions = password_hash.is_some() || change.state.as_deref() == Some("blocked");
     let mut tx = app.db().begin().await?;
-    let change = AccountChange {
-        display_name: change.display_name,
-        email: change.email,
-        password_hash,
-        admin: change.admin,
-        state: change.state,
-    };
+    let change =
+        AccountChange { display_name: change.display_name, email: change.email, password_hash, admin: change.admin, state: change.state };
     let row = web_kit::changed(rows::account_update(&mut tx, target, version, change).await?)?;
     if ends_sessions {
         rows::session_delete_all(&mut tx, target).await?;

@@ -98,7 +98,12 @@ async fn user_me(State(app): State<App>, Ctx(ctx): Ctx) -> Reply<Versioned<User>
 
 /// Changes one's own account.
 #[utoipa::path(patch, path = "/users/me", tag = "account", request_body = UserChange, responses((status = 200, body = User)))]
-async fn user_update_me(State(app): State<App>, Ctx(ctx): Ctx, IfMatch(version): IfMatch, Json(change): Json<UserChange>) -> Reply<Versioned<User>> {
+async fn user_update_me(
+    State(app): State<App>,
+    Ctx(ctx): Ctx,
+    IfMatch(version): IfMatch,
+    Json(change): Json<UserChange>,
+) -> Reply<Versioned<User>> {
     let row = super::user_update(&app, &ctx, "me", version, change).await?;
     let version = row.version;
     Ok(Versioned(User::new(row, true), version))

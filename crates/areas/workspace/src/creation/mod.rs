@@ -10,7 +10,9 @@ pub mod routes;
 use std::time::Duration;
 
 use indexmap::IndexMap;
-use kernel::{Actor, Code, Context, Error, NamespacePath, OperationId, Permission, ProjectId, ProjectPath, RefName, Result, Slug, Visibility};
+use kernel::{
+    Actor, Code, Context, Error, NamespacePath, OperationId, Permission, ProjectId, ProjectPath, RefName, Result, Slug, Visibility,
+};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use store::NewWork;
@@ -68,9 +70,9 @@ pub async fn project_create(app: &App, ctx: &Context, new: ProjectNew) -> Result
         return Err(Error::new(Code::AlreadyExists, format!("{path} is taken")));
     }
     if let Some(template) = &new.template {
-        let loaded = crate::template::template_load(app, ctx, template, new.template_ref.as_deref())
-            .await
-            .map_err(|e| if e.is(Code::NotFound) { Error::field("template", "unknown", format!("there is no template {template}")) } else { e })?;
+        let loaded = crate::template::template_load(app, ctx, template, new.template_ref.as_deref()).await.map_err(|e| {
+            if e.is(Code::NotFound) { Error::field("template", "unknown", format!("there is no template {template}")) } else { e }
+        })?;
         crate::template::tools_require(app, &loaded.manifest).await?;
         loaded.manifest.values(&parameters)?;
         language = language.or(loaded.manifest.language);

@@ -44,14 +44,24 @@ fn failure(op: &OperationRow) -> Error {
 /// Makes a project, from a template or empty. Answers when it is complete, or at once with `Prefer: respond-async`.
 #[utoipa::path(post, path = "/projects/create", tag = "projects", request_body = ProjectNew,
     responses((status = 201, body = ProjectView), (status = 202, body = Operation), (status = 409, body = ProblemBody), (status = 422, body = ProblemBody)))]
-async fn project_create(State(app): State<App>, Ctx(ctx): Ctx, RespondAsync(later): RespondAsync, Json(new): Json<ProjectNew>) -> Reply<Response> {
+async fn project_create(
+    State(app): State<App>,
+    Ctx(ctx): Ctx,
+    RespondAsync(later): RespondAsync,
+    Json(new): Json<ProjectNew>,
+) -> Reply<Response> {
     create(app, ctx, later, new).await
 }
 
 /// Makes a project; the same as `/projects/create`.
 #[utoipa::path(post, path = "/projects", tag = "projects", request_body = ProjectNew,
     responses((status = 201, body = ProjectView), (status = 202, body = Operation), (status = 409, body = ProblemBody), (status = 422, body = ProblemBody)))]
-async fn project_create_rest(State(app): State<App>, Ctx(ctx): Ctx, RespondAsync(later): RespondAsync, Json(new): Json<ProjectNew>) -> Reply<Response> {
+async fn project_create_rest(
+    State(app): State<App>,
+    Ctx(ctx): Ctx,
+    RespondAsync(later): RespondAsync,
+    Json(new): Json<ProjectNew>,
+) -> Reply<Response> {
     create(app, ctx, later, new).await
 }
 
@@ -68,13 +78,18 @@ async fn operation_get(State(app): State<App>, Ctx(ctx): Ctx, Path(id): Path<Ope
 async fn operation_events(State(app): State<App>, Ctx(ctx): Ctx, Path(id): Path<OperationId>) -> Reply<Response> {
     super::operation_get(&app, &ctx, id).await?;
     let topic = format!("operation:{id}");
-    let stream = web_kit::sse::snapshots(app, "operation", move |t| t == topic, move |app| {
-        let ctx = ctx.clone();
-        async move {
-            let op = super::operation_get(&app, &ctx, id).await?;
-            let end = op.state != "running";
-            Ok((Operation::new(op)?, end))
-        }
-    });
+    let stream = web_kit::sse::snapshots(
+        app,
+        "operation",
+        move |t| t == topic,
+        move |app| {
+            let ctx = ctx.clone();
+            async move {
+                let op = super::operation_get(&app, &ctx, id).await?;
+                let end = op.state != "running";
+                Ok((Operation::new(op)?, end))
+            }
+        },
+    );
     Ok(stream.into_response())
 }

@@ -103,7 +103,8 @@ pub async fn group_update(app: &App, ctx: &Context, id: &str, version: i64, chan
     crate::account::model::check_text("description", change.description.as_deref().unwrap_or(""), 2000)?;
     let mut tx = app.db().begin().await?;
     let row =
-        rows::group_update(&mut tx, group.id, version, change.display_name.as_deref(), change.description.as_deref(), change.visibility).await?;
+        rows::group_update(&mut tx, group.id, version, change.display_name.as_deref(), change.description.as_deref(), change.visibility)
+            .await?;
     let row = web_kit::changed(row)?;
     tx.commit().await?;
     Ok(row)

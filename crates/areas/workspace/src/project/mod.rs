@@ -11,9 +11,11 @@ pub mod routes;
 
 use std::time::Duration;
 
-use kernel::{Actor, Code, Context, Error, Event, EventData, NamespacePath, Permission, ProjectPath, RefName, Result, Role, Slug, Timestamp};
+use kernel::{
+    Actor, Code, Context, Error, Event, EventData, NamespacePath, Permission, ProjectPath, RefName, Result, Role, Slug, Timestamp,
+};
 use store::group::MemberRow;
-use store::project::{self as rows, ProjectChange, ProjectFilter, ProjectRow};
+use store::project::{self as rows, ProjectChange, ProjectFilter};
 use web_kit::{App, Project};
 
 use model::{ProjectMove, ProjectUpdate};
@@ -215,15 +217,11 @@ pub async fn purge(app: App, work: store::WorkRow) -> Result<()> {
     if !due {
         return Ok(());
     }
-    remove(&app, &p).await
-}
-
-/// Removes what a project has everywhere.
-///
-/// # Errors
-/// The database's and the file system's.
-pub async fn remove(app: &App, p: &ProjectRow) -> Result<()> {
+    let repositories = app.part::<git::Repositories>()?;
+    if repositories.exists(p.id) {
+        repositories.delete(p.id).await?;
+    }
     let mut tx = app.db().begin().await?;
-    rows::project_purge(&mut tx, p).await?;
+    rows::project_purge(&mut tx, &p).await?;
     tx.commit().await
 }

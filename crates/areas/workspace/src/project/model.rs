@@ -150,7 +150,8 @@ pub(crate) fn check_settings(description: Option<&str>, language: Option<&str>, 
         }
         for topic in topics {
             let topic = topic.trim().to_lowercase();
-            let fine = !topic.is_empty() && topic.len() <= 50 && topic.chars().all(|c| c.is_alphanumeric() || matches!(c, '-' | '.' | '+' | '#'));
+            let fine =
+                !topic.is_empty() && topic.len() <= 50 && topic.chars().all(|c| c.is_alphanumeric() || matches!(c, '-' | '.' | '+' | '#'));
             if !fine {
                 return Err(Error::field("topics", "invalid", "a topic is up to 50 letters, digits and '-'"));
             }

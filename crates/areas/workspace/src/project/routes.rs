@@ -185,7 +185,12 @@ async fn project_patch(
 /// Renames or transfers.
 #[utoipa::path(post, path = "/projects/{id}/move", tag = "projects", params(("id" = String, Path)), request_body = ProjectMove,
     responses((status = 200, body = ProjectView), (status = 409, body = ProblemBody)))]
-async fn project_move(State(app): State<App>, Ctx(ctx): Ctx, Path(id): Path<String>, Json(to): Json<ProjectMove>) -> Reply<Versioned<ProjectView>> {
+async fn project_move(
+    State(app): State<App>,
+    Ctx(ctx): Ctx,
+    Path(id): Path<String>,
+    Json(to): Json<ProjectMove>,
+) -> Reply<Versioned<ProjectView>> {
     let p = super::project_move(&app, &ctx, &id, to).await?;
     Ok(Versioned(ProjectView::new(&app, &ctx, &p), p.row.version))
 }

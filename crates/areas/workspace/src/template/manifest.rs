@@ -255,7 +255,11 @@ impl Parameter {
             }
             (Kind::Boolean, Value::Bool(_)) => Ok(()),
             (Kind::Choice, Value::String(text)) => {
-                if self.choices.contains(text) { Ok(()) } else { Err(format!("one of {}", self.choices.join(", "))) }
+                if self.choices.contains(text) {
+                    Ok(())
+                } else {
+                    Err(format!("one of {}", self.choices.join(", ")))
+                }
             }
             (kind, _) => Err(format!("a value of type {} is expected", format!("{kind:?}").to_lowercase())),
         }

@@ -104,7 +104,8 @@ fn read_repository(reader: &git::Reader, reference: &str) -> git::Result<(String
     let root = reader.tree_at(commit, None)?;
     let path = RepoPath::parse("template.toml").map_err(|e| git::GitError::Invalid(e.detail))?;
     let entry = reader.entry(root, &path)?;
-    let manifest = reader.blob(entry.oid, 1 << 20)?.data.ok_or_else(|| git::GitError::TooLarge("template.toml is larger than 1 MiB".into()))?;
+    let manifest =
+        reader.blob(entry.oid, 1 << 20)?.data.ok_or_else(|| git::GitError::TooLarge("template.toml is larger than 1 MiB".into()))?;
     let manifest = String::from_utf8_lossy(&manifest).into_owned();
     let path = RepoPath::parse("files").map_err(|e| git::GitError::Invalid(e.detail))?;
     let top = reader.tree_at(commit, Some(&path))?;
@@ -145,13 +146,8 @@ impl Template {
         names.extend(values.texts);
         let rendered = manifest::globs(&self.manifest.render)?;
         let executable = manifest::globs(&self.manifest.executable)?;
-        let left_out: Vec<String> = self
-            .manifest
-            .files
-            .iter()
-            .filter(|f| values.flags.get(&f.when) == Some(&false))
-            .map(|f| f.path.clone())
-            .collect();
+        let left_out: Vec<String> =
+            self.manifest.files.iter().filter(|f| values.flags.get(&f.when) == Some(&false)).map(|f| f.path.clone()).collect();
         let left_out = manifest::globs(&left_out)?;
         let mut out: Vec<File> = Vec::with_capacity(self.files.len());
         for file in &self.files {
@@ -246,7 +242,10 @@ pub async fn tools_require(app: &App, manifest: &Manifest) -> Result<()> {
     if missing.is_empty() {
         return Ok(());
     }
-    Err(Error::new(Code::ToolMissing, format!("the template {} needs {}, which this machine does not have", manifest.name, missing.join(", "))))
+    Err(Error::new(
+        Code::ToolMissing,
+        format!("the template {} needs {}, which this machine does not have", manifest.name, missing.join(", ")),
+    ))
 }
 
 #[cfg(test)]

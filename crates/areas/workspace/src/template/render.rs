@@ -15,10 +15,15 @@ pub fn project_names(path: &str, description: &str) -> Names {
         identifier.insert(0, '_');
     }
     let line = description.split_whitespace().collect::<Vec<_>>().join(" ");
-    [("project.name", name.to_owned()), ("project.path", path.to_owned()), ("project.description", line), ("project.identifier", identifier)]
-        .into_iter()
-        .map(|(k, v)| (k.to_owned(), v))
-        .collect()
+    [
+        ("project.name", name.to_owned()),
+        ("project.path", path.to_owned()),
+        ("project.description", line),
+        ("project.identifier", identifier),
+    ]
+    .into_iter()
+    .map(|(k, v)| (k.to_owned(), v))
+    .collect()
 }
 
 /// Renders one text.
@@ -106,7 +111,10 @@ mod tests {
 
     #[test]
     fn mistakes_are_located() {
-        for (from, place) in [("a\n  {{ nope }}", "f:2:3: there is no parameter \"nope\""), ("x {{ project.name", "f:1:3: the placeholder has no }} on its line")] {
+        for (from, place) in [
+            ("a\n  {{ nope }}", "f:2:3: there is no parameter \"nope\""),
+            ("x {{ project.name", "f:1:3: the placeholder has no }} on its line"),
+        ] {
             assert_eq!(text("f", from, &names()).unwrap_err().detail, place);
         }
     }
