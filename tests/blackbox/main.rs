@@ -1,0 +1,7 @@
+//! The service as its users meet it: the real binary, the API, the real `git`, on SQLite and on PostgreSQL.
+
+mod accounts;
+mod authorization;
+mod creation;
+mod http_rules;
+mod projects;

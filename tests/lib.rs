@@ -1,0 +1,1 @@
+//! Black-box tests: see `house`, `blackbox`, `faults` and `hostile`.
