@@ -10,5 +10,6 @@ pub mod host;
 pub mod mask;
 pub mod protocol;
 pub mod sandbox;
+pub mod service;
 pub mod spawn;
 pub mod tools;

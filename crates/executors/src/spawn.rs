@@ -306,7 +306,7 @@ pub(crate) fn stat(pid: i32) -> Option<(i32, i32, u64)> {
     Some((rest.get(1)?.parse().ok()?, rest.get(2)?.parse().ok()?, rest.get(19)?.parse().ok()?))
 }
 
-fn pids() -> Vec<i32> {
+pub(crate) fn pids() -> Vec<i32> {
     let Ok(entries) = std::fs::read_dir("/proc") else { return Vec::new() };
     entries.flatten().filter_map(|e| e.file_name().to_str()?.parse().ok()).collect()
 }

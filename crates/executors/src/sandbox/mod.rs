@@ -10,8 +10,8 @@
 //! Nothing of the job's environment is ever seen by a program that still has our rights: the variables are written to a
 //! file that only the innermost shell, already the job's user, reads.
 
-mod cgroup;
-mod dirs;
+pub(crate) mod cgroup;
+pub(crate) mod dirs;
 mod toolchain;
 
 use std::collections::BTreeMap;
