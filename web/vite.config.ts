@@ -4,9 +4,29 @@ import { defineConfig, type Plugin, type ProxyOptions } from "vite";
 
 /** First path words that belong to the API; everything else is a page of the client. */
 const API_WORDS = [
-  "session", "users", "tokens", "permissions", "groups", "namespaces", "health", "metrics", "openapi.json", "docs",
-  "events", "instance", "templates", "projects", "operations", "runs", "jobs", "artifacts", "search", "runners",
-  "environments", "deployments", "v2",
+  "session",
+  "users",
+  "tokens",
+  "permissions",
+  "groups",
+  "namespaces",
+  "health",
+  "metrics",
+  "openapi.json",
+  "docs",
+  "events",
+  "instance",
+  "templates",
+  "projects",
+  "operations",
+  "runs",
+  "jobs",
+  "artifacts",
+  "search",
+  "runners",
+  "environments",
+  "deployments",
+  "v2",
 ];
 
 const server = process.env.DEVMENTOR_URL ?? "http://127.0.0.1:3004";
@@ -17,7 +37,9 @@ function mock(): Plugin {
     name: "devmentor-mock",
     apply: "serve",
     async configureServer(vite) {
-      const { createMock } = (await vite.ssrLoadModule("/mock/server.ts")) as typeof import("./mock/server.ts");
+      const { createMock } = (await vite.ssrLoadModule(
+        "/mock/server.ts",
+      )) as typeof import("./mock/server.ts");
       const handle = createMock();
       vite.middlewares.use((req, res, next) => handle(req, res, next));
     },

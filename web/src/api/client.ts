@@ -56,7 +56,8 @@ export async function problemOf(response: Response): Promise<Problem> {
       code: doc.code ?? "unknown",
     });
   } catch {
-    const plain = response.headers.get("content-type")?.startsWith("text/plain") ? text.slice(0, 300) : "";
+    // A proxy before the server answers with a page; a short plain text is worth showing.
+    const plain = text.length < 300 && !text.includes("<") ? text.trim() : "";
     return new Problem({
       title: plain || `The server answered ${response.status}`,
       status: response.status,

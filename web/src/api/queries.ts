@@ -70,7 +70,8 @@ export const queries = {
       queryFn: ({ signal }) => optional(get<T.Project>(project(id), { signal })),
     }),
   operation: (id: string) => one<T.Operation>(["operation", id], `/operations/${seg(id)}`),
-  members: (id: string) => one<T.Page<T.Member>>(["project", id, "members"], `${project(id)}/members`, { limit: 100 }),
+  members: (id: string) =>
+    one<T.Page<T.Member>>(["project", id, "members"], `${project(id)}/members`, { limit: 100 }),
   activity: (id: string) => pages<T.Activity>(["project", id, "activity"], `${project(id)}/activity`),
   dependencies: (id: string) =>
     pages<T.Dependency>(["project", id, "dependencies"], `${project(id)}/dependencies`, { limit: 100 }),
@@ -109,7 +110,11 @@ export const queries = {
       queryFn: ({ signal }) => optional(get<T.Quality>(`${project(id)}/quality`, { signal })),
     }),
   functions: (id: string, sort: string, path: string) =>
-    pages<T.FunctionFacts>(["project", id, "functions"], `${project(id)}/functions`, { sort, path, limit: 50 }),
+    pages<T.FunctionFacts>(["project", id, "functions"], `${project(id)}/functions`, {
+      sort,
+      path,
+      limit: 50,
+    }),
   search: (id: string, query: { q: string; regex: boolean; case: boolean }) =>
     pages<T.SearchHit>(["project", id, "search"], `${project(id)}/search`, query),
   searchAll: (q: string) => pages<T.GlobalSearchHit>(["search"], "/search", { q }),
@@ -119,7 +124,8 @@ export const queries = {
   runs: (id: string, query: RequestOptions["query"] = {}) =>
     pages<T.Run>(["project", id, "runs"], `${project(id)}/runs`, query),
   run: (id: string) => one<T.RunDetail>(["run", id], `/runs/${seg(id)}`),
-  artifacts: (run: string) => one<T.Page<T.Artifact>>(["run", run, "artifacts"], `/runs/${seg(run)}/artifacts`),
+  artifacts: (run: string) =>
+    one<T.Page<T.Artifact>>(["run", run, "artifacts"], `/runs/${seg(run)}/artifacts`),
   tests: (run: string, status: string) =>
     infiniteQueryOptions({
       queryKey: ["run", run, "tests", status],
@@ -143,16 +149,20 @@ export const queries = {
       queryKey: ["run", run, "summary"],
       queryFn: ({ signal }) => optional(get<T.RunSummary>(`/runs/${seg(run)}/summary`, { signal })),
     }),
-  secrets: (id: string) => one<T.Page<T.Secret>>(["project", id, "secrets"], `${project(id)}/secrets`, { limit: 100 }),
+  secrets: (id: string) =>
+    one<T.Page<T.Secret>>(["project", id, "secrets"], `${project(id)}/secrets`, { limit: 100 }),
   variables: (id: string) =>
     one<T.Page<T.Variable>>(["project", id, "variables"], `${project(id)}/variables`, { limit: 100 }),
 
-  images: (id: string) => one<T.Page<T.ImageRepository>>(["project", id, "images"], `${project(id)}/images`, { limit: 100 }),
+  images: (id: string) =>
+    one<T.Page<T.ImageRepository>>(["project", id, "images"], `${project(id)}/images`, { limit: 100 }),
   imageTags: (id: string, name: string) =>
     pages<T.ImageTag>(["project", id, "images", name], `${project(id)}/images/tags`, { name, limit: 50 }),
 
   environments: (id: string) =>
-    one<T.Page<T.Environment>>(["project", id, "environments"], `${project(id)}/environments`, { limit: 100 }),
+    one<T.Page<T.Environment>>(["project", id, "environments"], `${project(id)}/environments`, {
+      limit: 100,
+    }),
   deployments: (id: string, environment?: string) =>
     pages<T.Deployment>(["project", id, "deployments"], `${project(id)}/deployments`, { environment }),
   deployment: (id: string) => one<T.Deployment>(["deployment", id], `/deployments/${seg(id)}`),

@@ -474,7 +474,14 @@ export interface TestCase {
 }
 
 export interface TestReport {
-  totals: { tests: number; passed: number; failed: number; skipped: number; errors: number; duration_ms: number };
+  totals: {
+    tests: number;
+    passed: number;
+    failed: number;
+    skipped: number;
+    errors: number;
+    duration_ms: number;
+  };
   items: TestCase[];
   next: string | null;
 }

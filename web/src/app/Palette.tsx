@@ -40,7 +40,9 @@ export default function Palette({ onClose }: { onClose: () => void }) {
   const list = useRef<HTMLDivElement>(null);
   const id = useId();
   const actions = useAllActions().filter((a) => a.id !== "palette");
-  const projects = useInfiniteQuery(queries.projects({ q: query, sort: "activity", order: "desc", limit: 8 }));
+  const projects = useInfiniteQuery(
+    queries.projects({ q: query, sort: "activity", order: "desc", limit: 8 }),
+  );
 
   const rows = useMemo<Row[]>(() => {
     const run = (perform: () => void) => () => {
@@ -48,7 +50,10 @@ export default function Palette({ onClose }: { onClose: () => void }) {
       perform();
     };
     const found = actions
-      .map((action: Action) => ({ action, s: score(`${action.name} ${action.group} ${action.keywords ?? ""}`, text) }))
+      .map((action: Action) => ({
+        action,
+        s: score(`${action.name} ${action.group} ${action.keywords ?? ""}`, text),
+      }))
       .filter((it): it is { action: Action; s: number } => it.s !== null)
       .sort((a, b) => (text ? b.s - a.s : 0))
       .map(({ action }) => {

@@ -1,6 +1,7 @@
 /** The pages of one project: finds the project by its path, shows its navigation, loads the page's code. */
 import { Badge } from "@mantine/core";
 import {
+  type Icon,
   IconActivity,
   IconArchive,
   IconChartDots3,
@@ -14,10 +15,9 @@ import {
   IconSettings,
   IconStack2,
   IconUsers,
-  type Icon,
 } from "@tabler/icons-react";
 import { useQuery } from "@tanstack/react-query";
-import { type ComponentType, lazy, Suspense, useEffect } from "react";
+import { type ComponentType, lazy, Suspense, useEffect, useRef } from "react";
 import { queries } from "@/api/queries";
 import type { Project } from "@/api/types";
 import { ProblemView, Rows } from "@/ui/bits";
@@ -77,7 +77,14 @@ const NAV: NavItem[][] = [
   ],
   [
     { section: "members", name: "Members", icon: IconUsers, key: "m" },
-    { section: "settings", name: "Settings", icon: IconSettings, key: "t", visible: (p) => p.role === "owner" || p.role === "maintainer" || p.permissions.includes("project:update") },
+    {
+      section: "settings",
+      name: "Settings",
+      icon: IconSettings,
+      key: "t",
+      visible: (p) =>
+        p.role === "owner" || p.role === "maintainer" || p.permissions.includes("project:update"),
+    },
   ],
 ];
 
@@ -89,9 +96,18 @@ const hrefOf = (project: Project, section: Section | "home"): string =>
       : paths.section(project.path, section);
 
 function Nav({ project, section }: { project: Project; section: Section | "home" }) {
-  const current = (item: NavItem) => item.section === section || (item.also ?? []).includes(section as Section);
+  const current = (item: NavItem) =>
+    item.section === section || (item.also ?? []).includes(section as Section);
+  // On a phone the navigation is a strip that scrolls; the present page must be in sight.
+  const strip = useRef<HTMLElement>(null);
+  // biome-ignore lint/correctness/useExhaustiveDependencies: the section moves the mark
+  useEffect(() => {
+    const mark = strip.current?.querySelector<HTMLElement>('[aria-current="page"]');
+    if (strip.current && mark)
+      strip.current.scrollLeft = mark.offsetLeft - strip.current.clientWidth / 2 + mark.offsetWidth / 2;
+  }, [section]);
   return (
-    <nav className="dm-side" aria-label="Project">
+    <nav className="dm-side" aria-label="Project" ref={strip}>
       {NAV.map((group) => (
         <ul key={group[0]?.section}>
           {group
@@ -142,7 +158,15 @@ function useProjectActions(project: Project): void {
   ]);
 }
 
-function ProjectFrame({ project, section, rest }: { project: Project; section: Section | "home"; rest: string }) {
+function ProjectFrame({
+  project,
+  section,
+  rest,
+}: {
+  project: Project;
+  section: Section | "home";
+  rest: string;
+}) {
   useProjectActions(project);
   const Page = section === "runs" && rest ? parts.run : parts[section];
   return (

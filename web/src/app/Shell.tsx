@@ -1,5 +1,5 @@
 /** The frame of every page: top bar, palette, toasts. */
-import { ActionIcon, Button, Menu, Text, Tooltip, useMantineColorScheme } from "@mantine/core";
+import { ActionIcon, Button, useMantineColorScheme } from "@mantine/core";
 import {
   IconBook2,
   IconCompass,
@@ -27,6 +27,7 @@ import { useUser } from "./session";
 import { Toasts } from "./Toasts";
 
 const Palette = lazy(() => import("./Palette"));
+const UserMenu = lazy(() => import("./UserMenu"));
 const ShortcutHelp = lazy(() => import("./ShortcutHelp"));
 
 function useShellActions(open: (what: "palette" | "help") => void): Record<string, Action> {
@@ -36,15 +37,86 @@ function useShellActions(open: (what: "palette" | "help") => void): Record<strin
   const { colorScheme, setColorScheme } = useMantineColorScheme();
   const next = colorScheme === "auto" ? "light" : colorScheme === "light" ? "dark" : "auto";
   const list: Action[] = [
-    { id: "palette", name: "Search and commands", group: "General", icon: IconSearch, shortcut: "mod+k", perform: () => open("palette") },
-    { id: "help", name: "Keyboard shortcuts", group: "General", icon: IconKeyboard, shortcut: "?", perform: () => open("help") },
-    { id: "home", name: "Go to projects", group: "Go", icon: IconHome, shortcut: "g h", keywords: "home list", perform: () => go(paths.home()) },
-    { id: "create", name: "New project", group: "Create", icon: IconPlus, shortcut: "c p", keywords: "create template", visible: () => !!user, perform: () => go(paths.create()) },
-    { id: "groups", name: "Go to groups", group: "Go", icon: IconUsersGroup, shortcut: "g o", keywords: "namespace team", visible: () => !!user, perform: () => go(paths.groups()) },
-    { id: "search-all", name: "Search code everywhere", group: "Go", icon: IconCompass, shortcut: "g /", perform: () => go(paths.searchAll()) },
-    { id: "account", name: "Account and tokens", group: "Go", icon: IconUser, shortcut: "g u", keywords: "profile password token", visible: () => !!user, perform: () => go(paths.account()) },
-    { id: "admin", name: "Administration", group: "Go", icon: IconServerCog, keywords: "users runners", visible: () => !!user?.admin, perform: () => go(paths.admin()) },
-    { id: "docs", name: "API reference", group: "Go", icon: IconBook2, keywords: "openapi rest", perform: () => window.location.assign("/docs") },
+    {
+      id: "palette",
+      name: "Search and commands",
+      group: "General",
+      icon: IconSearch,
+      shortcut: "mod+k",
+      perform: () => open("palette"),
+    },
+    {
+      id: "help",
+      name: "Keyboard shortcuts",
+      group: "General",
+      icon: IconKeyboard,
+      shortcut: "?",
+      perform: () => open("help"),
+    },
+    {
+      id: "home",
+      name: "Go to projects",
+      group: "Go",
+      icon: IconHome,
+      shortcut: "g h",
+      keywords: "home list",
+      perform: () => go(paths.home()),
+    },
+    {
+      id: "create",
+      name: "New project",
+      group: "Create",
+      icon: IconPlus,
+      shortcut: "c p",
+      keywords: "create template",
+      visible: () => !!user,
+      perform: () => go(paths.create()),
+    },
+    {
+      id: "groups",
+      name: "Go to groups",
+      group: "Go",
+      icon: IconUsersGroup,
+      shortcut: "g o",
+      keywords: "namespace team",
+      visible: () => !!user,
+      perform: () => go(paths.groups()),
+    },
+    {
+      id: "search-all",
+      name: "Search code everywhere",
+      group: "Go",
+      icon: IconCompass,
+      shortcut: "g /",
+      perform: () => go(paths.searchAll()),
+    },
+    {
+      id: "account",
+      name: "Account and tokens",
+      group: "Go",
+      icon: IconUser,
+      shortcut: "g u",
+      keywords: "profile password token",
+      visible: () => !!user,
+      perform: () => go(paths.account()),
+    },
+    {
+      id: "admin",
+      name: "Administration",
+      group: "Go",
+      icon: IconServerCog,
+      keywords: "users runners",
+      visible: () => !!user?.admin,
+      perform: () => go(paths.admin()),
+    },
+    {
+      id: "docs",
+      name: "API reference",
+      group: "Go",
+      icon: IconBook2,
+      keywords: "openapi rest",
+      perform: () => window.location.assign("/docs"),
+    },
     {
       id: "theme",
       name: next === "auto" ? "Theme: follow the system" : `Theme: ${next}`,
@@ -68,16 +140,6 @@ function useShellActions(open: (what: "palette" | "help") => void): Record<strin
   ];
   useActions(list);
   return Object.fromEntries(list.map((a) => [a.id, a]));
-}
-
-function Item({ action }: { action: Action | undefined }) {
-  if (!action || action.visible?.() === false) return null;
-  const Glyph = action.icon;
-  return (
-    <Menu.Item leftSection={<Glyph size={15} aria-hidden />} onClick={() => void action.perform()}>
-      {action.name}
-    </Menu.Item>
-  );
 }
 
 function Crumbs() {
@@ -110,6 +172,23 @@ export function Shell({ children }: { children: ReactNode }) {
   const place = usePlace();
   useEffect(() => listenForShortcuts(), []);
   const bare = place.path === "/sign-in";
+  // The menu's code comes after the first view.
+  const [menu, setMenu] = useState(false);
+  useEffect(() => {
+    const timer = setTimeout(() => setMenu(true), 1500);
+    return () => clearTimeout(timer);
+  }, []);
+  const face = (
+    <button
+      type="button"
+      className="dm-user-button"
+      aria-label={user ? `Menu of ${user.name}` : "Menu"}
+      onPointerEnter={() => setMenu(true)}
+      onFocus={() => setMenu(true)}
+    >
+      {user ? <Avatar name={user.display_name || user.name} size={28} /> : <IconSun size={17} aria-hidden />}
+    </button>
+  );
   return (
     <>
       <a className="dm-skip" href="#main">
@@ -123,54 +202,42 @@ export function Shell({ children }: { children: ReactNode }) {
           </Link>
           <Crumbs />
           <div className="dm-grow" />
-          <button type="button" className="dm-search-button" onClick={() => setOpened("palette")} aria-label="Search and commands" aria-keyshortcuts="Control+K Meta+K">
+          <button
+            type="button"
+            className="dm-search-button"
+            onClick={() => setOpened("palette")}
+            aria-label="Search and commands"
+            aria-keyshortcuts="Control+K Meta+K"
+          >
             <IconSearch size={15} aria-hidden />
             <span>Search or run a command</span>
             <kbd>{/mac|iphone|ipad/i.test(navigator.platform) ? "⌘K" : "Ctrl K"}</kbd>
           </button>
           {user ? (
-            <Tooltip label="New project">
-              <ActionIcon size={32} variant="default" aria-label="New project" onClick={() => void actions.create?.perform()}>
-                <IconPlus size={17} />
-              </ActionIcon>
-            </Tooltip>
+            <ActionIcon
+              size={32}
+              variant="default"
+              aria-label="New project"
+              title="New project (c p)"
+              onClick={() => void actions.create?.perform()}
+            >
+              <IconPlus size={17} />
+            </ActionIcon>
           ) : null}
           {user === null ? (
             <Button component={Link} href={paths.signIn(place.href)} size="xs">
               Sign in
             </Button>
           ) : null}
-          <Menu width={230}>
-            <Menu.Target>
-              <button type="button" className="dm-user-button" aria-label={user ? `Menu of ${user.name}` : "Menu"}>
-                {user ? <Avatar name={user.display_name || user.name} size={28} /> : <IconSun size={17} aria-hidden />}
-              </button>
-            </Menu.Target>
-            <Menu.Dropdown>
-              {user ? (
-                <>
-                  <div className="dm-menu-head">
-                    <Text size="sm" fw={600}>
-                      {user.display_name || user.name}
-                    </Text>
-                    <Text size="xs" c="dimmed">
-                      {user.name}
-                    </Text>
-                  </div>
-                  <Menu.Divider />
-                </>
-              ) : null}
-              <Item action={actions.account} />
-              <Item action={actions.groups} />
-              <Item action={actions.admin} />
-              <Menu.Divider />
-              <Item action={actions.theme} />
-              <Item action={actions.help} />
-              <Item action={actions.docs} />
-              {user ? <Menu.Divider /> : null}
-              <Item action={actions["sign-out"]} />
-            </Menu.Dropdown>
-          </Menu>
+          {menu ? (
+            <Suspense fallback={face}>
+              <UserMenu user={user ?? null} actions={actions}>
+                {face}
+              </UserMenu>
+            </Suspense>
+          ) : (
+            face
+          )}
         </header>
       )}
       {children}

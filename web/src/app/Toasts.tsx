@@ -1,4 +1,3 @@
-import { Notification } from "@mantine/core";
 import { IconCheck, IconX } from "@tabler/icons-react";
 import { useSyncExternalStore } from "react";
 import { toastStore } from "./toast";
@@ -8,18 +7,20 @@ export function Toasts() {
   return (
     <div className="dm-toasts" aria-live="polite">
       {toasts.map((toast) => (
-        <Notification
+        <div
           key={toast.id}
+          className={`dm-toast ${toast.kind === "error" ? "dm-bad" : "dm-ok"}`}
           role={toast.kind === "error" ? "alert" : "status"}
-          color={toast.kind === "error" ? "red" : "teal"}
-          icon={toast.kind === "error" ? <IconX size={16} /> : <IconCheck size={16} />}
-          title={toast.title}
-          onClose={() => toastStore.close(toast.id)}
-          closeButtonProps={{ "aria-label": "Dismiss" }}
-          withBorder
         >
-          {toast.detail}
-        </Notification>
+          {toast.kind === "error" ? <IconX size={17} aria-hidden /> : <IconCheck size={17} aria-hidden />}
+          <div className="dm-grow">
+            <strong>{toast.title}</strong>
+            {toast.detail ? <div>{toast.detail}</div> : null}
+          </div>
+          <button type="button" aria-label="Dismiss" onClick={() => toastStore.close(toast.id)}>
+            <IconX size={15} aria-hidden />
+          </button>
+        </div>
       ))}
     </div>
   );

@@ -82,7 +82,9 @@ export function shortcutLabel(shortcut: string): string[] {
   if (shortcut.includes(" ")) return shortcut.split(" ").map((k) => k.toUpperCase());
   return shortcut
     .split("+")
-    .map((k) => (k === "mod" ? (MAC ? "⌘" : "Ctrl") : k === "shift" ? "⇧" : k.length === 1 ? k.toUpperCase() : k));
+    .map((k) =>
+      k === "mod" ? (MAC ? "⌘" : "Ctrl") : k === "shift" ? "⇧" : k.length === 1 ? k.toUpperCase() : k,
+    );
 }
 
 function keyOf(event: KeyboardEvent): string {

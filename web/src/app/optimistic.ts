@@ -22,7 +22,8 @@ export function useOptimistic<Data, Vars = void, Result = unknown>(options: Opti
     onMutate: async (vars) => {
       await client.cancelQueries({ queryKey: options.key });
       const old = client.getQueryData<Data>(options.key);
-      if (old !== undefined && options.apply) client.setQueryData<Data>(options.key, options.apply(old, vars));
+      if (old !== undefined && options.apply)
+        client.setQueryData<Data>(options.key, options.apply(old, vars));
       return { old };
     },
     onError: (error, _vars, context) => {

@@ -12,8 +12,19 @@ export const decode = (text: string): string => {
 };
 
 export const SECTIONS = [
-  "tree", "blob", "commits", "commit", "search", "runs", "deployments", "images", "activity", "dependencies",
-  "quality", "members", "settings",
+  "tree",
+  "blob",
+  "commits",
+  "commit",
+  "search",
+  "runs",
+  "deployments",
+  "images",
+  "activity",
+  "dependencies",
+  "quality",
+  "members",
+  "settings",
 ] as const;
 export type Section = (typeof SECTIONS)[number];
 
@@ -52,7 +63,8 @@ export function splitRef(rest: string, known: string[]): { ref: string; path: st
 
 export const paths = {
   home: () => "/",
-  signIn: (next?: string) => (next && next !== "/" ? `/sign-in?next=${encodeURIComponent(next)}` : "/sign-in"),
+  signIn: (next?: string) =>
+    next && next !== "/" ? `/sign-in?next=${encodeURIComponent(next)}` : "/sign-in",
   create: (namespace?: string) =>
     namespace ? `/-/new?namespace=${encodeURIComponent(namespace)}` : "/-/new",
   groups: () => "/-/groups",
@@ -65,7 +77,8 @@ export const paths = {
   tree: (project: string, ref: string, path = "") =>
     paths.section(project, "tree", encodeURIComponent(ref) + (path ? `/${encodePath(path)}` : "")),
   blob: (project: string, ref: string, path: string, line?: number) =>
-    paths.section(project, "blob", `${encodeURIComponent(ref)}/${encodePath(path)}`) + (line ? `#L${line}` : ""),
+    paths.section(project, "blob", `${encodeURIComponent(ref)}/${encodePath(path)}`) +
+    (line ? `#L${line}` : ""),
   commits: (project: string, ref?: string, path = "") =>
     paths.section(
       project,

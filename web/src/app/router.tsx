@@ -1,6 +1,12 @@
 /** The pages by address. A project's pages share one route, because a project's path has any number of words. */
 import type { QueryClient } from "@tanstack/react-query";
-import { createRootRoute, createRoute, createRouter, lazyRouteComponent, Outlet } from "@tanstack/react-router";
+import {
+  createRootRoute,
+  createRoute,
+  createRouter,
+  lazyRouteComponent,
+  Outlet,
+} from "@tanstack/react-router";
 import { ProjectRoot } from "./ProjectRoot";
 import { pages } from "./pages";
 import { CrashView, NotFound, Shell } from "./Shell";
@@ -16,7 +22,12 @@ const root = createRootRoute({
 });
 
 const page = (path: string, load: () => Promise<{ default: React.ComponentType }>) =>
-  createRoute({ getParentRoute: () => root, path, component: lazyRouteComponent(load), errorComponent: CrashView });
+  createRoute({
+    getParentRoute: () => root,
+    path,
+    component: lazyRouteComponent(load),
+    errorComponent: CrashView,
+  });
 
 const tree = root.addChildren([
   page("/", pages.home),
@@ -30,7 +41,12 @@ const tree = root.addChildren([
 ]);
 
 export function makeRouter(client: QueryClient) {
-  return createRouter({ routeTree: tree, context: { client }, scrollRestoration: true, defaultPreload: false });
+  return createRouter({
+    routeTree: tree,
+    context: { client },
+    scrollRestoration: true,
+    defaultPreload: false,
+  });
 }
 
 declare module "@tanstack/react-router" {

@@ -1,30 +1,42 @@
 /** Colours, type and density of the client. Components read them through Mantine's CSS variables. */
-import {
-  ActionIcon,
-  Badge,
-  Button,
-  createTheme,
-  type CSSVariablesResolver,
-  Input,
-  type MantineColorsTuple,
-  Menu,
-  Modal,
-  NavLink,
-  Paper,
-  Table,
-  Tabs,
-  Tooltip,
-} from "@mantine/core";
+import { type CSSVariablesResolver, createTheme, type MantineColorsTuple } from "@mantine/core";
 
 const iris: MantineColorsTuple = [
-  "#f1f0fe", "#e0defb", "#c0bcf5", "#9d97ef", "#8079ea", "#6c63e6", "#5b54d6", "#4c45be", "#423bab", "#352f90",
+  "#f1f0fe",
+  "#e0defb",
+  "#c0bcf5",
+  "#9d97ef",
+  "#8079ea",
+  "#6c63e6",
+  "#5b54d6",
+  "#4c45be",
+  "#423bab",
+  "#352f90",
 ];
 /** Neutral with a trace of blue; 7 is the page, 6 a raised surface. */
 const dark: MantineColorsTuple = [
-  "#e3e6eb", "#b6bcc7", "#949ba8", "#6b7280", "#383d47", "#2b3039", "#1e2229", "#15171c", "#101216", "#0b0c0f",
+  "#e3e6eb",
+  "#b6bcc7",
+  "#949ba8",
+  "#6b7280",
+  "#383d47",
+  "#2b3039",
+  "#1e2229",
+  "#15171c",
+  "#101216",
+  "#0b0c0f",
 ];
 const gray: MantineColorsTuple = [
-  "#f7f8fa", "#eff1f4", "#e4e7ec", "#d7dbe2", "#c2c8d1", "#9aa2af", "#6f7887", "#4d5563", "#31373f", "#1b1f24",
+  "#f7f8fa",
+  "#eff1f4",
+  "#e4e7ec",
+  "#d7dbe2",
+  "#c2c8d1",
+  "#9aa2af",
+  "#6f7887",
+  "#4d5563",
+  "#31373f",
+  "#1b1f24",
 ];
 
 export const theme = createTheme({
@@ -49,18 +61,21 @@ export const theme = createTheme({
   radius: { xs: "3px", sm: "6px", md: "8px", lg: "12px", xl: "20px" },
   cursorType: "pointer",
   focusRing: "auto",
+  // Plain objects: naming the components here would put their code into the first view.
   components: {
-    Button: Button.extend({ defaultProps: { size: "sm" } }),
-    ActionIcon: ActionIcon.extend({ defaultProps: { variant: "subtle", color: "gray" } }),
-    Badge: Badge.extend({ defaultProps: { variant: "light", radius: "sm", tt: "none", fw: 500 } }),
-    Input: Input.extend({ defaultProps: { size: "sm" } }),
-    Menu: Menu.extend({ defaultProps: { shadow: "md", position: "bottom-end", radius: "md" } }),
-    Modal: Modal.extend({ defaultProps: { radius: "md", centered: true, closeButtonProps: { "aria-label": "Close" } } }),
-    NavLink: NavLink.extend({ defaultProps: { variant: "light" } }),
-    Paper: Paper.extend({ defaultProps: { radius: "md", withBorder: true } }),
-    Table: Table.extend({ defaultProps: { verticalSpacing: 7, horizontalSpacing: "sm" } }),
-    Tabs: Tabs.extend({ defaultProps: { keepMounted: false } }),
-    Tooltip: Tooltip.extend({ defaultProps: { openDelay: 350, withArrow: true, events: { hover: true, focus: true, touch: false } } }),
+    Button: { defaultProps: { size: "sm" } },
+    ActionIcon: { defaultProps: { variant: "subtle", color: "gray" } },
+    Badge: { defaultProps: { variant: "light", radius: "sm", tt: "none", fw: 500 } },
+    Input: { defaultProps: { size: "sm" } },
+    Menu: { defaultProps: { shadow: "md", position: "bottom-end", radius: "md" } },
+    Modal: { defaultProps: { radius: "md", centered: true, closeButtonProps: { "aria-label": "Close" } } },
+    NavLink: { defaultProps: { variant: "light" } },
+    Paper: { defaultProps: { radius: "md", withBorder: true } },
+    Table: { defaultProps: { verticalSpacing: 7, horizontalSpacing: "sm" } },
+    Tabs: { defaultProps: { keepMounted: false } },
+    Tooltip: {
+      defaultProps: { openDelay: 350, withArrow: true, events: { hover: true, focus: true, touch: false } },
+    },
   },
 });
 

@@ -33,6 +33,7 @@ export function toast(kind: Toast["kind"], title: string, detail?: string): void
 }
 
 export const toastError = (what: string, error: unknown): void => {
-  const request = error instanceof Problem && error.requestId && error.status >= 500 ? ` (${error.requestId})` : "";
+  const request =
+    error instanceof Problem && error.requestId && error.status >= 500 ? ` (${error.requestId})` : "";
   toast("error", what, messageOf(error) + request);
 };

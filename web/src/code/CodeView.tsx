@@ -1,8 +1,21 @@
 /** Reads code with CodeMirror: highlighting, line anchors (`#L3-L7`), search, and marked control characters. */
-import { HighlightStyle, LanguageDescription, foldGutter, foldKeymap, syntaxHighlighting } from "@codemirror/language";
+import {
+  foldGutter,
+  foldKeymap,
+  HighlightStyle,
+  LanguageDescription,
+  syntaxHighlighting,
+} from "@codemirror/language";
 import { languages } from "@codemirror/language-data";
 import { highlightSelectionMatches, search, searchKeymap } from "@codemirror/search";
-import { Compartment, EditorState, type Extension, RangeSet, StateEffect, StateField } from "@codemirror/state";
+import {
+  Compartment,
+  EditorState,
+  type Extension,
+  RangeSet,
+  StateEffect,
+  StateField,
+} from "@codemirror/state";
 import {
   Decoration,
   type DecorationSet,
@@ -16,7 +29,7 @@ import {
 } from "@codemirror/view";
 import { tags as t } from "@lezer/highlight";
 import { useEffect, useRef } from "react";
-import { bidiName, BIDI } from "@/ui/bidi";
+import { BIDI, bidiName } from "@/ui/bidi";
 import "./code.css";
 
 const style = HighlightStyle.define([
@@ -64,7 +77,11 @@ function marksOf(state: EditorState, range: LineRange | null): number[] {
   return out;
 }
 
-const chosen = StateField.define<{ range: LineRange | null; lines: DecorationSet; gutter: RangeSet<GutterMarker> }>({
+const chosen = StateField.define<{
+  range: LineRange | null;
+  lines: DecorationSet;
+  gutter: RangeSet<GutterMarker>;
+}>({
   create: () => ({ range: null, lines: Decoration.none, gutter: RangeSet.empty }),
   update(value, tr) {
     for (const effect of tr.effects) {
@@ -126,7 +143,11 @@ const base: Extension[] = [
   syntaxHighlighting(style),
   EditorState.readOnly.of(true),
   EditorView.editable.of(false),
-  EditorView.contentAttributes.of({ tabindex: "0", "aria-readonly": "true", "aria-label": "Content of the file" }),
+  EditorView.contentAttributes.of({
+    tabindex: "0",
+    "aria-readonly": "true",
+    "aria-label": "Content of the file",
+  }),
   keymap.of([...searchKeymap, ...foldKeymap]),
 ];
 

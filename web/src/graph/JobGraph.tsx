@@ -6,7 +6,15 @@ import { Elapsed } from "@/ui/TimeAgo";
 import { layout, NODE_HEIGHT, NODE_WIDTH } from "./layout";
 import "./graph.css";
 
-export function JobGraph({ jobs, selected, onSelect }: { jobs: Job[]; selected: string | null; onSelect: (job: Job) => void }) {
+export function JobGraph({
+  jobs,
+  selected,
+  onSelect,
+}: {
+  jobs: Job[];
+  selected: string | null;
+  onSelect: (job: Job) => void;
+}) {
   // The shape changes only when jobs come or go, not when their states do.
   const shape = jobs.map((j) => `${j.id}:${j.key}:${j.needs.join(",")}`).join(";");
   // biome-ignore lint/correctness/useExhaustiveDependencies: the shape stands for the jobs
@@ -19,7 +27,14 @@ export function JobGraph({ jobs, selected, onSelect }: { jobs: Job[]; selected: 
           {plan.edges.map((edge) => {
             const from = byId.get(edge.from);
             const state = from ? stateOf(from) : "waiting";
-            return <path key={`${edge.from}-${edge.to}`} d={edge.path} className="dm-graph-edge" data-state={state} />;
+            return (
+              <path
+                key={`${edge.from}-${edge.to}`}
+                d={edge.path}
+                className="dm-graph-edge"
+                data-state={state}
+              />
+            );
           })}
         </svg>
         {plan.nodes.map(({ node, x, y }) => {

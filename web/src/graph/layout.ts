@@ -42,7 +42,8 @@ export function layout<N extends GraphNode>(input: N[]): Layout<N> {
     if (known !== undefined) return known;
     if (seen.has(key)) return 0;
     const needs = byKey.get(key)?.[0]?.needs.filter((n) => byKey.has(n)) ?? [];
-    const value = needs.length === 0 ? 0 : 1 + Math.max(...needs.map((n) => depthOf(n, new Set([...seen, key]))));
+    const value =
+      needs.length === 0 ? 0 : 1 + Math.max(...needs.map((n) => depthOf(n, new Set([...seen, key]))));
     depth.set(key, value);
     return value;
   };
@@ -112,7 +113,9 @@ function direct<N extends GraphNode>(node: N, byKey: Map<string, N[]>): string[]
     }
     return seen;
   };
-  return node.needs.filter((key) => !node.needs.some((other) => other !== key && reach(other, new Set()).has(key)));
+  return node.needs.filter(
+    (key) => !node.needs.some((other) => other !== key && reach(other, new Set()).has(key)),
+  );
 }
 
 function curve(from: Placed<unknown>, to: Placed<unknown>): string {

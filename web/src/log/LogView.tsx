@@ -10,7 +10,16 @@ import {
   IconFoldUp,
   IconSearch,
 } from "@tabler/icons-react";
-import { type ReactNode, useCallback, useEffect, useLayoutEffect, useMemo, useRef, useState, useSyncExternalStore } from "react";
+import {
+  type ReactNode,
+  useCallback,
+  useEffect,
+  useLayoutEffect,
+  useMemo,
+  useRef,
+  useState,
+  useSyncExternalStore,
+} from "react";
 import { seg, send } from "@/api/client";
 import { openStream } from "@/api/events";
 import type { Job } from "@/api/types";
@@ -30,7 +39,10 @@ const MAX_HEIGHT = 8_000_000;
 
 function makeStore(job: string): LogStore {
   return new LogStore(async (offset, limit, signal) => {
-    const response = await send("GET", `/jobs/${seg(job)}/log`, { query: { offset: String(offset), limit }, signal });
+    const response = await send("GET", `/jobs/${seg(job)}/log`, {
+      query: { offset: String(offset), limit },
+      signal,
+    });
     const body = new Uint8Array(await response.arrayBuffer());
     const length = response.headers.get("x-log-length");
     return {
@@ -55,7 +67,16 @@ export function sectionsOf(job: Job, length: number): Section[] {
     const state = stateOf(step);
     if (step.log_from === null || step.log_from === undefined) {
       if (job.state !== "completed" || state === "skipped") {
-        out.push({ key: `s${step.index}`, title: step.name, state, from: at, to: at, started_at: step.started_at, finished_at: step.finished_at, exit_code: step.exit_code });
+        out.push({
+          key: `s${step.index}`,
+          title: step.name,
+          state,
+          from: at,
+          to: at,
+          started_at: step.started_at,
+          finished_at: step.finished_at,
+          exit_code: step.exit_code,
+        });
       }
       continue;
     }
@@ -77,7 +98,14 @@ export function sectionsOf(job: Job, length: number): Section[] {
     const before = out.findIndex((s) => s.from >= at && s.from === s.to && s.state === "pending");
     const tail: Section = {
       key: `o${at}`,
-      title: at === 0 ? (job.state === "completed" ? "Log" : "Set up job") : job.state === "completed" ? "Complete job" : "After the step",
+      title:
+        at === 0
+          ? job.state === "completed"
+            ? "Log"
+            : "Set up job"
+          : job.state === "completed"
+            ? "Complete job"
+            : "After the step",
       state: job.state === "completed" ? (job.steps.length === 0 ? stateOf(job) : "done") : "running",
       from: at,
       to: job.state === "completed" ? length : null,
@@ -107,7 +135,11 @@ function mark(text: string, needle: string): ReactNode {
 function Spans({ spans, needle }: { spans: Span[]; needle: string }) {
   return spans.map((s, i) =>
     s.className || s.color || s.background ? (
-      <span key={i} className={s.className} style={s.color || s.background ? { color: s.color, background: s.background } : undefined}>
+      <span
+        key={i}
+        className={s.className}
+        style={s.color || s.background ? { color: s.color, background: s.background } : undefined}
+      >
         {mark(s.text, needle)}
       </span>
     ) : (
@@ -158,7 +190,11 @@ export default function LogView({ job, height }: { job: Job; height?: string }) 
         close = openStream(`/jobs/${seg(job.id)}/log/stream?offset=${from}`, {
           log: (data, id) => {
             const piece = data as { offset: number; text: string };
-            store.append(piece.offset, piece.text, Number(id) || piece.offset + new TextEncoder().encode(piece.text).length);
+            store.append(
+              piece.offset,
+              piece.text,
+              Number(id) || piece.offset + new TextEncoder().encode(piece.text).length,
+            );
           },
           end: () => store.finish(),
         });
@@ -288,6 +324,17 @@ export default function LogView({ job, height }: { job: Job; height?: string }) 
     show(hits[next] ?? 0);
   };
 
+  // A failed job opens at the step that failed.
+  const placed = useRef(live || target !== null);
+  // biome-ignore lint/correctness/useExhaustiveDependencies: waits for the rows
+  useEffect(() => {
+    if (placed.current || rows === 0) return;
+    const at = model.blocks.find((b) => b.kind === "head" && model.sections[b.section]?.state === "failure");
+    if (!at || (store.length === 0 && !store.complete)) return;
+    placed.current = true;
+    if (scroller.current) scroller.current.scrollTop = unscale(at.top);
+  }, [version, rows]);
+
   // A link to a line: go there once its place exists.
   const jumped = useRef(false);
   // biome-ignore lint/correctness/useExhaustiveDependencies: runs until the place exists
@@ -298,9 +345,34 @@ export default function LogView({ job, height }: { job: Job; height?: string }) 
   }, [version, target]);
 
   useActions([
-    { id: "log-search", name: "Search in the log", group: "Log", icon: IconSearch, shortcut: "mod+f", perform: () => input.current?.focus() },
-    { id: "log-unfold", name: "Unfold all steps", group: "Log", icon: IconFoldDown, perform: () => { model.openAll(true); setFolds((n) => n + 1); } },
-    { id: "log-fold", name: "Fold all steps", group: "Log", icon: IconFoldUp, perform: () => { model.openAll(false); setFolds((n) => n + 1); } },
+    {
+      id: "log-search",
+      name: "Search in the log",
+      group: "Log",
+      icon: IconSearch,
+      shortcut: "mod+f",
+      perform: () => input.current?.focus(),
+    },
+    {
+      id: "log-unfold",
+      name: "Unfold all steps",
+      group: "Log",
+      icon: IconFoldDown,
+      perform: () => {
+        model.openAll(true);
+        setFolds((n) => n + 1);
+      },
+    },
+    {
+      id: "log-fold",
+      name: "Fold all steps",
+      group: "Log",
+      icon: IconFoldUp,
+      perform: () => {
+        model.openAll(false);
+        setFolds((n) => n + 1);
+      },
+    },
   ]);
 
   const onScroll = () => {
@@ -312,7 +384,8 @@ export default function LogView({ job, height }: { job: Job; height?: string }) 
     if (live && follow !== atEnd) setFollow(atEnd);
     const row = model.rowAt(scale(top));
     const here = model.row(row);
-    anchor.current = here?.kind === "line" ? { offset: here.start, delta: scale(top) - model.topOf(row) } : null;
+    anchor.current =
+      here?.kind === "line" ? { offset: here.start, delta: scale(top) - model.topOf(row) } : null;
   };
 
   const line = (row: Extract<Row, { kind: "line" }>, index: number) => {
@@ -320,7 +393,11 @@ export default function LogView({ job, height }: { job: Job; height?: string }) 
     const cmd = row.group ? null : command(text);
     const hit = found?.hits[current] === row.start || target === row.start;
     return (
-      <div key={index} className={`dm-log-line ${cmd ? `dm-log-${cmd.kind}` : ""}`} data-hit={hit || undefined}>
+      <div
+        key={index}
+        className={`dm-log-line ${cmd ? `dm-log-${cmd.kind}` : ""}`}
+        data-hit={hit || undefined}
+      >
         <a
           className="dm-log-number"
           href={`#o${row.start}`}
@@ -384,7 +461,15 @@ export default function LogView({ job, height }: { job: Job; height?: string }) 
             setFolds((n) => n + 1);
           }}
         >
-          {hasText ? row.open ? <IconChevronDown size={15} /> : <IconChevronRight size={15} /> : <span style={{ width: 15 }} />}
+          {hasText ? (
+            row.open ? (
+              <IconChevronDown size={15} />
+            ) : (
+              <IconChevronRight size={15} />
+            )
+          ) : (
+            <span style={{ width: 15 }} />
+          )}
           <StateIcon state={section.state} size={15} />
           <span className="dm-ellipsis">{section.title}</span>
           {section.exit_code ? <span className="dm-log-exit">exit {section.exit_code}</span> : null}
@@ -425,7 +510,11 @@ export default function LogView({ job, height }: { job: Job; height?: string }) 
                 : `${current < 0 ? "" : `${current + 1} of `}${found.hits.length}${found.hits.length >= MAX_HITS ? "+" : ""}`}
               {found.done ? null : <Loader size={10} ml={6} />}
             </span>
-            <ActionIcon aria-label="Previous match" disabled={found.hits.length === 0} onClick={() => step(-1)}>
+            <ActionIcon
+              aria-label="Previous match"
+              disabled={found.hits.length === 0}
+              onClick={() => step(-1)}
+            >
               <IconChevronUp size={15} />
             </ActionIcon>
             <ActionIcon aria-label="Next match" disabled={found.hits.length === 0} onClick={() => step(1)}>
@@ -434,22 +523,41 @@ export default function LogView({ job, height }: { job: Job; height?: string }) 
           </>
         ) : null}
         <Tooltip label="Unfold all">
-          <ActionIcon aria-label="Unfold all steps" onClick={() => { model.openAll(true); setFolds((n) => n + 1); }}>
+          <ActionIcon
+            aria-label="Unfold all steps"
+            onClick={() => {
+              model.openAll(true);
+              setFolds((n) => n + 1);
+            }}
+          >
             <IconFoldDown size={16} />
           </ActionIcon>
         </Tooltip>
         <Tooltip label="Fold all">
-          <ActionIcon aria-label="Fold all steps" onClick={() => { model.openAll(false); setFolds((n) => n + 1); }}>
+          <ActionIcon
+            aria-label="Fold all steps"
+            onClick={() => {
+              model.openAll(false);
+              setFolds((n) => n + 1);
+            }}
+          >
             <IconFoldUp size={16} />
           </ActionIcon>
         </Tooltip>
         <Tooltip label={`Download (${bytes(store.length)})`}>
-          <ActionIcon component="a" href={`/jobs/${seg(job.id)}/log`} download={`${job.key}.log`} aria-label="Download the log">
+          <ActionIcon
+            component="a"
+            href={`/jobs/${seg(job.id)}/log`}
+            download={`${job.key}.log`}
+            aria-label="Download the log"
+          >
             <IconDownload size={16} />
           </ActionIcon>
         </Tooltip>
       </div>
-      {store.error ? <ProblemView error={store.error} retry={() => void store.ensure(0).catch(() => undefined)} /> : null}
+      {store.error ? (
+        <ProblemView error={store.error} retry={() => void store.ensure(0).catch(() => undefined)} />
+      ) : null}
       <div
         className="dm-log-scroll"
         ref={scroller}
@@ -462,7 +570,10 @@ export default function LogView({ job, height }: { job: Job; height?: string }) 
         aria-live="off"
       >
         <div style={{ height: pixels, position: "relative" }}>
-          <div className="dm-log-rows" style={{ transform: `translateY(${view.top - virtualTop + model.topOf(first)}px)` }}>
+          <div
+            className="dm-log-rows"
+            style={{ transform: `translateY(${view.top - virtualTop + model.topOf(first)}px)` }}
+          >
             {body}
           </div>
         </div>

@@ -19,7 +19,15 @@ interface Style {
   inverse: boolean;
 }
 
-const plain = (): Style => ({ fg: null, bg: null, bold: false, dim: false, italic: false, underline: false, inverse: false });
+const plain = (): Style => ({
+  fg: null,
+  bg: null,
+  bold: false,
+  dim: false,
+  italic: false,
+  underline: false,
+  inverse: false,
+});
 
 /** CSI, OSC and single-character escapes. */
 // biome-ignore lint/suspicious/noControlCharactersInRegex: that is what escape sequences are made of
@@ -119,9 +127,14 @@ export function parseAnsi(line: string): Span[] {
 }
 
 /** The role of a line that a job wrote for the service rather than for people. */
-export function command(text: string): { kind: "error" | "warning" | "notice" | "debug" | "command"; text: string } | null {
+export function command(
+  text: string,
+): { kind: "error" | "warning" | "notice" | "debug" | "command"; text: string } | null {
   const first = text.charCodeAt(0);
   if (first !== 58 && first !== 35 && first !== 91) return null; // ':', '#', '['
-  const m = /^::(error|warning|notice|debug)(?:\s[^:]*)?::(.*)$/.exec(text) ?? /^##\[(error|warning|notice|debug|command)\](.*)$/.exec(text) ?? /^\[(command)\](.*)$/.exec(text);
+  const m =
+    /^::(error|warning|notice|debug)(?:\s[^:]*)?::(.*)$/.exec(text) ??
+    /^##\[(error|warning|notice|debug|command)\](.*)$/.exec(text) ??
+    /^\[(command)\](.*)$/.exec(text);
   return m ? { kind: m[1] as "error", text: m[2] ?? "" } : null;
 }

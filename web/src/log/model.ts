@@ -117,7 +117,15 @@ export class LogModel {
         const to = Math.min(end, (chunk + 1) * CHUNK);
         const cached = this.index(section, chunk, at, to, end);
         const piece: Piece = {
-          section: index, chunk, from: at, to, starts: null, shown: null, groups: null, rows: 0, before,
+          section: index,
+          chunk,
+          from: at,
+          to,
+          starts: null,
+          shown: null,
+          groups: null,
+          rows: 0,
+          before,
         };
         if (cached) {
           piece.starts = cached.starts;
@@ -150,7 +158,11 @@ export class LogModel {
     const old = this.cache.get(key);
     if (old && old.version === version && old.to === to) return old;
     const starts: number[] = from === section.from ? [from] : [];
-    for (let at = bytes.indexOf(10, from - base); at >= 0 && base + at < have; at = bytes.indexOf(10, at + 1)) {
+    for (
+      let at = bytes.indexOf(10, from - base);
+      at >= 0 && base + at < have;
+      at = bytes.indexOf(10, at + 1)
+    ) {
       if (base + at + 1 < end) starts.push(base + at + 1);
     }
     const marks: CachedPiece["marks"] = [];
@@ -163,7 +175,8 @@ export class LogModel {
       if (name !== undefined) marks.push({ line, name: name.trim() });
       else if (END.test(text)) marks.push({ line, name: null });
     }
-    if (starts.length > 50) this.average = Math.max(20, 0.7 * this.average + 0.3 * ((have - from) / starts.length));
+    if (starts.length > 50)
+      this.average = Math.max(20, 0.7 * this.average + 0.3 * ((have - from) / starts.length));
     const fresh = { version, to, starts, marks };
     this.cache.set(key, fresh);
     return fresh;
@@ -282,7 +295,12 @@ export class LogModel {
     }
     let header: { offset: number; folded: boolean } | null = null;
     for (const block of this.blocks) {
-      if (block.kind !== "piece" || this.sections[block.piece.section] !== section || block.piece.from > offset) continue;
+      if (
+        block.kind !== "piece" ||
+        this.sections[block.piece.section] !== section ||
+        block.piece.from > offset
+      )
+        continue;
       for (const group of block.piece.groups?.values() ?? []) if (group.offset < offset) header = group;
     }
     if (header?.folded && this.rowOf(offset, true) === null) {

@@ -58,13 +58,17 @@ export async function searchLog(
 
 const matches = (line: string, needle: string): boolean => stripAnsi(line).toLowerCase().includes(needle);
 
-const ASCII = /^[\x00-\x7f]*$/;
+/** Plain ASCII: then characters and bytes are the same. */
+const isAscii = (text: string): boolean => {
+  for (let i = 0; i < text.length; i++) if (text.charCodeAt(i) > 127) return false;
+  return true;
+};
 
 /** Adds the offsets of matching lines of a text that starts at `base`. */
 export function scan(text: string, base: number, needle: string, hits: number[]): void {
   // Most chunks hold no match at all: one look at the whole decides.
   if (!text.includes("\u001b") && !text.toLowerCase().includes(needle)) return;
-  const ascii = ASCII.test(text);
+  const ascii = isAscii(text);
   let at = base;
   for (const line of text.split("\n")) {
     if (matches(line, needle) && line !== "" && hits.length < MAX_HITS) hits.push(at);

@@ -1,5 +1,5 @@
 /** The person's own account: profile, password, tokens. */
-import { Button, Stack, Tabs, TextInput, PasswordInput } from "@mantine/core";
+import { Button, PasswordInput, Stack, Tabs, TextInput } from "@mantine/core";
 import { useMutation, useQueryClient } from "@tanstack/react-query";
 import { useState } from "react";
 import { fieldErrors, patch, post } from "@/api/client";
@@ -17,7 +17,8 @@ function Profile({ user }: { user: User }) {
   const [name, setName] = useState(user.display_name ?? "");
   const [email, setEmail] = useState(user.email ?? "");
   const save = useMutation({
-    mutationFn: () => patch<User>("/users/me", { display_name: name, email: email || null }, { version: user.version }),
+    mutationFn: () =>
+      patch<User>("/users/me", { display_name: name, email: email || null }, { version: user.version }),
     onSuccess: (data) => {
       client.setQueryData(queries.session().queryKey, data);
       toast("ok", "Profile saved");
@@ -34,8 +35,21 @@ function Profile({ user }: { user: User }) {
       >
         <Stack gap="sm" maw={440}>
           <TextInput label="Name" value={user.name} readOnly description="In the address of your projects" />
-          <TextInput label="Display name" autoComplete="name" value={name} error={fields.display_name} onChange={(e) => setName(e.currentTarget.value)} />
-          <TextInput label="Email" type="email" autoComplete="email" value={email} error={fields.email} onChange={(e) => setEmail(e.currentTarget.value)} />
+          <TextInput
+            label="Display name"
+            autoComplete="name"
+            value={name}
+            error={fields.display_name}
+            onChange={(e) => setName(e.currentTarget.value)}
+          />
+          <TextInput
+            label="Email"
+            type="email"
+            autoComplete="email"
+            value={email}
+            error={fields.email}
+            onChange={(e) => setEmail(e.currentTarget.value)}
+          />
           <FormError error={save.error} known={["display_name", "email"]} />
           <div>
             <Button type="submit" loading={save.isPending}>
@@ -70,8 +84,22 @@ function Password({ user }: { user: User }) {
       >
         <input type="text" autoComplete="username" value={user.name} readOnly hidden />
         <Stack gap="sm" maw={440}>
-          <PasswordInput label="Current password" description="Leave empty if you have none yet" autoComplete="current-password" value={current} error={fields.current} onChange={(e) => setCurrent(e.currentTarget.value)} />
-          <PasswordInput label="New password" required autoComplete="new-password" value={next} error={fields.new} onChange={(e) => setNext(e.currentTarget.value)} />
+          <PasswordInput
+            label="Current password"
+            description="Leave empty if you have none yet"
+            autoComplete="current-password"
+            value={current}
+            error={fields.current}
+            onChange={(e) => setCurrent(e.currentTarget.value)}
+          />
+          <PasswordInput
+            label="New password"
+            required
+            autoComplete="new-password"
+            value={next}
+            error={fields.new}
+            onChange={(e) => setNext(e.currentTarget.value)}
+          />
           <FormError error={save.error} known={["current", "new"]} />
           <div>
             <Button type="submit" loading={save.isPending} disabled={!next}>

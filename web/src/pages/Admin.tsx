@@ -3,7 +3,7 @@ import { Button, Modal, PasswordInput, Stack, Switch, Tabs, Text, TextInput } fr
 import { IconPlus, IconServer, IconTrash } from "@tabler/icons-react";
 import { useInfiniteQuery, useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import { useState } from "react";
-import { del, fieldErrors, get, patch, post, Problem, seg } from "@/api/client";
+import { del, fieldErrors, get, Problem, patch, post, seg } from "@/api/client";
 import { flat, queries } from "@/api/queries";
 import type { Page, Runner, User } from "@/api/types";
 import { useParam } from "@/app/location";
@@ -11,7 +11,8 @@ import { useOptimistic } from "@/app/optimistic";
 import { Main, NotFound } from "@/app/Shell";
 import { useUser } from "@/app/session";
 import { toast, toastError } from "@/app/toast";
-import { Avatar, CopyField, Empty, FormError, Loaded, More, PageHead, Panel, useTitle } from "@/ui/bits";
+import { Avatar, Empty, FormError, Loaded, More, PageHead, Panel, useTitle } from "@/ui/bits";
+import { CopyField } from "@/ui/Copy";
 import { Meter } from "@/ui/Spark";
 import { StateBadge } from "@/ui/State";
 import { TimeAgo } from "@/ui/TimeAgo";
@@ -25,7 +26,13 @@ function NewUser({ onClose }: { onClose: () => void }) {
   const [admin, setAdmin] = useState(false);
   const create = useMutation({
     mutationFn: () =>
-      post<User>("/users", { name, display_name: display || undefined, email: email || undefined, password: password || undefined, admin }),
+      post<User>("/users", {
+        name,
+        display_name: display || undefined,
+        email: email || undefined,
+        password: password || undefined,
+        admin,
+      }),
     onSuccess: (user) => {
       void client.invalidateQueries({ queryKey: ["users"] });
       toast("ok", `${user.name} can sign in now`);
@@ -42,10 +49,37 @@ function NewUser({ onClose }: { onClose: () => void }) {
         }}
       >
         <Stack gap="sm">
-          <TextInput data-autofocus label="Name" required value={name} error={fields.name} onChange={(e) => setName(e.currentTarget.value)} autoComplete="off" />
-          <TextInput label="Display name" value={display} error={fields.display_name} onChange={(e) => setDisplay(e.currentTarget.value)} autoComplete="off" />
-          <TextInput label="Email" type="email" value={email} error={fields.email} onChange={(e) => setEmail(e.currentTarget.value)} autoComplete="off" />
-          <PasswordInput label="Password" autoComplete="new-password" value={password} error={fields.password} onChange={(e) => setPassword(e.currentTarget.value)} />
+          <TextInput
+            data-autofocus
+            label="Name"
+            required
+            value={name}
+            error={fields.name}
+            onChange={(e) => setName(e.currentTarget.value)}
+            autoComplete="off"
+          />
+          <TextInput
+            label="Display name"
+            value={display}
+            error={fields.display_name}
+            onChange={(e) => setDisplay(e.currentTarget.value)}
+            autoComplete="off"
+          />
+          <TextInput
+            label="Email"
+            type="email"
+            value={email}
+            error={fields.email}
+            onChange={(e) => setEmail(e.currentTarget.value)}
+            autoComplete="off"
+          />
+          <PasswordInput
+            label="Password"
+            autoComplete="new-password"
+            value={password}
+            error={fields.password}
+            onChange={(e) => setPassword(e.currentTarget.value)}
+          />
           <Switch label="Administrator" checked={admin} onChange={(e) => setAdmin(e.currentTarget.checked)} />
           <FormError error={create.error} known={["name", "display_name", "email", "password"]} />
           <Button type="submit" loading={create.isPending}>
@@ -64,7 +98,8 @@ function Users() {
   const [creating, setCreating] = useState(false);
   const query = useInfiniteQuery(queries.users(text));
   const change = useMutation({
-    mutationFn: ({ user, body }: { user: User; body: Partial<User> }) => patch(`/users/${seg(user.id)}`, body, { version: user.version }),
+    mutationFn: ({ user, body }: { user: User; body: Partial<User> }) =>
+      patch(`/users/${seg(user.id)}`, body, { version: user.version }),
     onError: (error) => toastError("The user was not changed", error),
     onSettled: () => client.invalidateQueries({ queryKey: ["users"] }),
   });
@@ -74,7 +109,13 @@ function Users() {
       flush
       actions={
         <>
-          <TextInput size="xs" placeholder="Find" aria-label="Find users" value={text} onChange={(e) => setText(e.currentTarget.value)} />
+          <TextInput
+            size="xs"
+            placeholder="Find"
+            aria-label="Find users"
+            value={text}
+            onChange={(e) => setText(e.currentTarget.value)}
+          />
           <Button size="xs" leftSection={<IconPlus size={14} />} onClick={() => setCreating(true)}>
             New user
           </Button>
@@ -100,10 +141,24 @@ function Users() {
                 <StateBadge state={u.state} />
                 {u.id !== me?.id ? (
                   <>
-                    <Button size="xs" variant="default" className="dm-hide-phone" onClick={() => change.mutate({ user: u, body: { admin: !u.admin } })}>
+                    <Button
+                      size="xs"
+                      variant="default"
+                      className="dm-hide-phone"
+                      onClick={() => change.mutate({ user: u, body: { admin: !u.admin } })}
+                    >
                       {u.admin ? "Remove admin" : "Make admin"}
                     </Button>
-                    <Button size="xs" variant="default" onClick={() => change.mutate({ user: u, body: { state: u.state === "active" ? "blocked" : "active" } })}>
+                    <Button
+                      size="xs"
+                      variant="default"
+                      onClick={() =>
+                        change.mutate({
+                          user: u,
+                          body: { state: u.state === "active" ? "blocked" : "active" },
+                        })
+                      }
+                    >
                       {u.state === "active" ? "Block" : "Unblock"}
                     </Button>
                   </>
@@ -136,7 +191,12 @@ function Runners() {
         title="Runners"
         flush
         actions={
-          <Button size="xs" leftSection={<IconPlus size={14} />} loading={token.isPending} onClick={() => token.mutate()}>
+          <Button
+            size="xs"
+            leftSection={<IconPlus size={14} />}
+            loading={token.isPending}
+            onClick={() => token.mutate()}
+          >
             Add a runner
           </Button>
         }
@@ -177,7 +237,12 @@ function Runners() {
                     </div>
                     <StateBadge state={r.state} />
                     {r.in_process ? null : (
-                      <Button size="xs" variant="default" aria-label={`Remove ${r.name}`} onClick={() => remove.mutate(r)}>
+                      <Button
+                        size="xs"
+                        variant="default"
+                        aria-label={`Remove ${r.name}`}
+                        onClick={() => remove.mutate(r)}
+                      >
                         <IconTrash size={14} />
                       </Button>
                     )}
@@ -188,10 +253,18 @@ function Runners() {
           }
         </Loaded>
       </Panel>
-      <Modal opened={token.data !== undefined} onClose={() => token.reset()} title="Register a runner" size="lg">
+      <Modal
+        opened={token.data !== undefined}
+        onClose={() => token.reset()}
+        title="Register a runner"
+        size="lg"
+      >
         <Stack gap="sm">
           <Text size="sm">Run this on the machine that will take jobs. The token can be used once.</Text>
-          <CopyField label="Command" text={`devmentor runner --url ${instance?.public_url ?? window.location.origin} --token ${token.data?.token ?? ""}`} />
+          <CopyField
+            label="Command"
+            text={`devmentor runner --url ${instance?.public_url ?? window.location.origin} --token ${token.data?.token ?? ""}`}
+          />
         </Stack>
       </Modal>
     </>
@@ -211,7 +284,8 @@ function Health() {
       try {
         return await get<Ready>("/health/ready");
       } catch (error) {
-        if (error instanceof Problem && error.status === 503) return (await (await fetch("/health/ready")).json()) as Ready;
+        if (error instanceof Problem && error.status === 503)
+          return (await (await fetch("/health/ready")).json()) as Ready;
         throw error;
       }
     },
@@ -229,7 +303,10 @@ function Health() {
                   {c.detail ? <div className="dm-meta">{c.detail}</div> : null}
                 </div>
                 <span className="dm-dim dm-num">{c.latency_ms === null ? "" : `${c.latency_ms} ms`}</span>
-                <StateBadge state={c.status === "ok" || c.status === "ready" || c.status === "up" ? "ok" : "failed"} label={c.status} />
+                <StateBadge
+                  state={c.status === "ok" || c.status === "ready" || c.status === "up" ? "ok" : "failed"}
+                  label={c.status}
+                />
               </li>
             ))}
           </ul>

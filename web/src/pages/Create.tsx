@@ -32,7 +32,8 @@ export type Values = Record<string, Value>;
 
 /** What the server would say about one parameter, said earlier. */
 export function checkParameter(p: TemplateParameter, value: Value | undefined): string | null {
-  if (value === undefined || value === "") return p.required && p.type !== "boolean" ? "This is needed." : null;
+  if (value === undefined || value === "")
+    return p.required && p.type !== "boolean" ? "This is needed." : null;
   if (p.type === "integer") {
     const n = Number(value);
     if (!Number.isInteger(n)) return "A whole number, please.";
@@ -40,7 +41,8 @@ export function checkParameter(p: TemplateParameter, value: Value | undefined): 
     if (p.max != null && n > p.max) return `At most ${p.max}.`;
   }
   if (p.type === "string" && typeof value === "string") {
-    if (p.max_length != null && [...value].length > p.max_length) return `At most ${p.max_length} characters.`;
+    if (p.max_length != null && [...value].length > p.max_length)
+      return `At most ${p.max_length} characters.`;
     if (p.pattern) {
       try {
         if (!new RegExp(`^(?:${p.pattern})$`, "u").test(value)) return `Must match ${p.pattern}`;
@@ -49,13 +51,16 @@ export function checkParameter(p: TemplateParameter, value: Value | undefined): 
       }
     }
   }
-  if (p.type === "choice" && p.choices && !p.choices.includes(String(value))) return `One of ${p.choices.join(", ")}.`;
+  if (p.type === "choice" && p.choices && !p.choices.includes(String(value)))
+    return `One of ${p.choices.join(", ")}.`;
   return null;
 }
 
 export function defaultsOf(template: Template | undefined): Values {
   return Object.fromEntries(
-    (template?.parameters ?? []).flatMap((p) => (p.default === null || p.default === undefined ? [] : [[p.name, p.default]])),
+    (template?.parameters ?? []).flatMap((p) =>
+      p.default === null || p.default === undefined ? [] : [[p.name, p.default]],
+    ),
   );
 }
 
@@ -68,12 +73,23 @@ export const slug = (text: string): string =>
     .replace(/^[-.]+/, "")
     .slice(0, 100);
 
-function Parameter(props: { p: TemplateParameter; value: Value | undefined; error?: string | null; onChange: (value: Value) => void }) {
+function Parameter(props: {
+  p: TemplateParameter;
+  value: Value | undefined;
+  error?: string | null;
+  onChange: (value: Value) => void;
+}) {
   const { p, value, error, onChange } = props;
-  const common = { label: p.title || p.name, description: p.description ?? undefined, error: error ?? undefined };
+  const common = {
+    label: p.title || p.name,
+    description: p.description ?? undefined,
+    error: error ?? undefined,
+  };
   switch (p.type) {
     case "boolean":
-      return <Checkbox {...common} checked={value === true} onChange={(e) => onChange(e.currentTarget.checked)} />;
+      return (
+        <Checkbox {...common} checked={value === true} onChange={(e) => onChange(e.currentTarget.checked)} />
+      );
     case "integer":
       return (
         <NumberInput
@@ -89,11 +105,24 @@ function Parameter(props: { p: TemplateParameter; value: Value | undefined; erro
       );
     case "choice":
       return (
-        <Select {...common} required={p.required} value={value === undefined ? null : String(value)} data={p.choices ?? []} allowDeselect={!p.required} onChange={(v) => onChange(v ?? "")} />
+        <Select
+          {...common}
+          required={p.required}
+          value={value === undefined ? null : String(value)}
+          data={p.choices ?? []}
+          allowDeselect={!p.required}
+          onChange={(v) => onChange(v ?? "")}
+        />
       );
     default:
       return (
-        <TextInput {...common} required={p.required} value={String(value ?? "")} maxLength={p.max_length ?? undefined} onChange={(e) => onChange(e.currentTarget.value)} />
+        <TextInput
+          {...common}
+          required={p.required}
+          value={String(value ?? "")}
+          maxLength={p.max_length ?? undefined}
+          onChange={(e) => onChange(e.currentTarget.value)}
+        />
       );
   }
 }
@@ -109,11 +138,18 @@ function Card(props: { selected: boolean; onSelect: () => void; template: Templa
       </span>
       <span className="dm-grow">
         <span className="dm-card-title">{t ? t.title : "Empty project"}</span>
-        <span className="dm-card-text">{t ? t.description : "A repository without files, for code that you already have."}</span>
+        <span className="dm-card-text">
+          {t ? t.description : "A repository without files, for code that you already have."}
+        </span>
         {t && t.tools.length > 0 ? (
           <span className="dm-card-tools">
             {t.tools.map((tool) => (
-              <span key={tool.name} className="dm-chip" data-missing={!tool.found || undefined} title={tool.found ? (tool.version ?? "found") : "not found on this machine"}>
+              <span
+                key={tool.name}
+                className="dm-chip"
+                data-missing={!tool.found || undefined}
+                title={tool.found ? (tool.version ?? "found") : "not found on this machine"}
+              >
                 {tool.found ? <IconCheck size={12} aria-hidden /> : <IconToolsOff size={12} aria-hidden />}
                 {tool.name} {tool.found ? (/\d+(\.\d+)*/.exec(tool.version ?? "")?.[0] ?? "") : "missing"}
               </span>
@@ -129,12 +165,18 @@ function Progress({ id, onAgain }: { id: string; onAgain: (operation: Operation)
   const client = useQueryClient();
   const go = useGo();
   const key = queries.operation(id).queryKey;
-  const query = useQuery({ ...queries.operation(id), refetchInterval: (q) => (q.state.data?.state === "running" ? 3000 : false) });
-  const operation = query.data;
-  useStream(operation && operation.state !== "running" ? null : `/operations/${encodeURIComponent(id)}/events`, {
-    operation: (data) => client.setQueryData(key, data as Operation),
-    end: () => void client.invalidateQueries({ queryKey: key }),
+  const query = useQuery({
+    ...queries.operation(id),
+    refetchInterval: (q) => (q.state.data?.state === "running" ? 3000 : false),
   });
+  const operation = query.data;
+  useStream(
+    operation && operation.state !== "running" ? null : `/operations/${encodeURIComponent(id)}/events`,
+    {
+      operation: (data) => client.setQueryData(key, data as Operation),
+      end: () => void client.invalidateQueries({ queryKey: key }),
+    },
+  );
   const done = operation?.state === "succeeded" && operation.project_path;
   const path = operation?.project_path;
   useEffect(() => {
@@ -144,7 +186,10 @@ function Progress({ id, onAgain }: { id: string; onAgain: (operation: Operation)
     return () => clearTimeout(timer);
   }, [done, path, client, go]);
   return (
-    <Panel title={path ? `Creating ${path}` : "Creating the project"} actions={operation ? <StateBadge state={operation.state} /> : null}>
+    <Panel
+      title={path ? `Creating ${path}` : "Creating the project"}
+      actions={operation ? <StateBadge state={operation.state} /> : null}
+    >
       <Loaded query={query}>
         {(data) => (
           <>
@@ -203,7 +248,8 @@ export default function Create() {
   const space = namespace ?? namespaces.data?.items[0]?.path ?? user?.name ?? "";
 
   const create = useMutation({
-    mutationFn: (body: ProjectCreate) => post<Operation>("/projects/create", body, { prefer: "respond-async" }),
+    mutationFn: (body: ProjectCreate) =>
+      post<Operation>("/projects/create", body, { prefer: "respond-async" }),
     onSuccess: (op) => {
       // A server that was fast enough may answer with the project itself.
       const path = (op as unknown as { path?: string }).path;
@@ -234,17 +280,25 @@ export default function Create() {
       description: description || undefined,
       visibility,
       topics: topics.length > 0 ? topics : undefined,
-      template: current === "@empty" ? undefined : current === "@repository" ? repository : current || undefined,
+      template:
+        current === "@empty" ? undefined : current === "@repository" ? repository : current || undefined,
       parameters:
         template && template.parameters.length > 0
-          ? Object.fromEntries(template.parameters.flatMap((p) => (all[p.name] === undefined || all[p.name] === "" ? [] : [[p.name, all[p.name] as Value]])))
+          ? Object.fromEntries(
+              template.parameters.flatMap((p) =>
+                all[p.name] === undefined || all[p.name] === "" ? [] : [[p.name, all[p.name] as Value]],
+              ),
+            )
           : undefined,
     });
   };
 
   return (
     <Main narrow>
-      <PageHead title="New project" about="Code, tests, pipeline, container and deployment come with the template." />
+      <PageHead
+        title="New project"
+        about="Code, tests, pipeline, container and deployment come with the template."
+      />
       <form
         className="dm-gap"
         onSubmit={(event) => {
@@ -257,11 +311,25 @@ export default function Create() {
             {(data) => (
               <div className="dm-cards" role="radiogroup" aria-label="Template">
                 {data.items.map((t) => (
-                  <Card key={t.name} template={t} selected={current === t.name} onSelect={() => { setChosen(t.name); setValues({}); setChecked(false); }} />
+                  <Card
+                    key={t.name}
+                    template={t}
+                    selected={current === t.name}
+                    onSelect={() => {
+                      setChosen(t.name);
+                      setValues({});
+                      setChecked(false);
+                    }}
+                  />
                 ))}
                 <Card template={null} selected={current === "@empty"} onSelect={() => setChosen("@empty")} />
                 <label className="dm-card" data-selected={current === "@repository" || undefined}>
-                  <input type="radio" name="template" checked={current === "@repository"} onChange={() => setChosen("@repository")} />
+                  <input
+                    type="radio"
+                    name="template"
+                    checked={current === "@repository"}
+                    onChange={() => setChosen("@repository")}
+                  />
                   <span className="dm-card-icon">
                     <IconGitBranch size={20} />
                   </span>
@@ -315,7 +383,14 @@ export default function Create() {
                 onChange={(e) => setName(slug(e.currentTarget.value))}
               />
             </div>
-            <Textarea label="Description" autosize minRows={1} value={description} error={fields.description} onChange={(e) => setDescription(e.currentTarget.value)} />
+            <Textarea
+              label="Description"
+              autosize
+              minRows={1}
+              value={description}
+              error={fields.description}
+              onChange={(e) => setDescription(e.currentTarget.value)}
+            />
             <div>
               <Text size="sm" fw={500} mb={4} id="visibility-label">
                 Visibility
@@ -338,24 +413,47 @@ export default function Create() {
                     : "Everyone may read it, also without an account."}
               </Text>
             </div>
-            <TagsInput label="Topics" placeholder={topics.length ? "" : "api, billing…"} value={topics} error={fields.topics} onChange={(v) => setTopics(v.map(slug).filter(Boolean))} />
+            <TagsInput
+              label="Topics"
+              placeholder={topics.length ? "" : "api, billing…"}
+              value={topics}
+              error={fields.topics}
+              onChange={(v) => setTopics(v.map(slug).filter(Boolean))}
+            />
           </Stack>
         </Panel>
         {template && template.parameters.length > 0 ? (
           <Panel title={`Parameters of ${template.title}`}>
             <Stack gap="sm">
               {template.parameters.map((p) => (
-                <Parameter key={p.name} p={p} value={all[p.name]} error={fieldOf(p)} onChange={(v) => setValues((old) => ({ ...old, [p.name]: v }))} />
+                <Parameter
+                  key={p.name}
+                  p={p}
+                  value={all[p.name]}
+                  error={fieldOf(p)}
+                  onChange={(v) => setValues((old) => ({ ...old, [p.name]: v }))}
+                />
               ))}
             </Stack>
           </Panel>
         ) : null}
         <FormError
           error={create.error}
-          known={["name", "namespace", "description", "topics", "template", ...(template?.parameters.flatMap((p) => [p.name, `parameters.${p.name}`]) ?? [])]}
+          known={[
+            "name",
+            "namespace",
+            "description",
+            "topics",
+            "template",
+            ...(template?.parameters.flatMap((p) => [p.name, `parameters.${p.name}`]) ?? []),
+          ]}
         />
         <div>
-          <Button type="submit" loading={create.isPending} disabled={!name || (templates.isPending && !chosen)}>
+          <Button
+            type="submit"
+            loading={create.isPending}
+            disabled={!name || (templates.isPending && !chosen)}
+          >
             Create project
           </Button>
         </div>

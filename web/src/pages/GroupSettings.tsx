@@ -19,7 +19,11 @@ export function GroupSettings({ group }: { group: Group }) {
   const [asking, setAsking] = useState(false);
   const save = useMutation({
     mutationFn: () =>
-      patch<Group>(`/groups/${seg(group.id)}`, { display_name: name, description, visibility }, { version: group.version }),
+      patch<Group>(
+        `/groups/${seg(group.id)}`,
+        { display_name: name, description, visibility },
+        { version: group.version },
+      ),
     onSuccess: (data) => {
       client.setQueryData(queries.group(group.path).queryKey, data);
       toast("ok", "Group saved");
@@ -43,9 +47,27 @@ export function GroupSettings({ group }: { group: Group }) {
           }}
         >
           <Stack gap="sm" maw={520}>
-            <TextInput label="Display name" value={name} error={fields.display_name} onChange={(e) => setName(e.currentTarget.value)} />
-            <Textarea label="Description" autosize minRows={2} value={description} error={fields.description} onChange={(e) => setDescription(e.currentTarget.value)} />
-            <Select label="Visibility" value={visibility} allowDeselect={false} data={["private", "internal", "public"]} onChange={(v) => setVisibility((v ?? "private") as Visibility)} />
+            <TextInput
+              label="Display name"
+              value={name}
+              error={fields.display_name}
+              onChange={(e) => setName(e.currentTarget.value)}
+            />
+            <Textarea
+              label="Description"
+              autosize
+              minRows={2}
+              value={description}
+              error={fields.description}
+              onChange={(e) => setDescription(e.currentTarget.value)}
+            />
+            <Select
+              label="Visibility"
+              value={visibility}
+              allowDeselect={false}
+              data={["private", "internal", "public"]}
+              onChange={(v) => setVisibility((v ?? "private") as Visibility)}
+            />
             <FormError error={save.error} known={["display_name", "description"]} />
             <Row>
               <Button type="submit" loading={save.isPending}>

@@ -23,7 +23,12 @@ function NewGroup({ parent, onClose }: { parent: string; onClose: () => void }) 
   const [visibility, setVisibility] = useState("private");
   const create = useMutation({
     mutationFn: () =>
-      post<Group>("/groups", { path, display_name: name || undefined, description: description || undefined, visibility }),
+      post<Group>("/groups", {
+        path,
+        display_name: name || undefined,
+        description: description || undefined,
+        visibility,
+      }),
     onSuccess: (group) => {
       void client.invalidateQueries({ queryKey: ["groups"] });
       void client.invalidateQueries({ queryKey: ["namespaces"] });
@@ -49,9 +54,27 @@ function NewGroup({ parent, onClose }: { parent: string; onClose: () => void }) 
             error={fields.path}
             onChange={(e) => setPath(e.currentTarget.value)}
           />
-          <TextInput label="Display name" value={name} error={fields.display_name} onChange={(e) => setName(e.currentTarget.value)} />
-          <Textarea label="Description" autosize minRows={2} value={description} error={fields.description} onChange={(e) => setDescription(e.currentTarget.value)} />
-          <Select label="Visibility" value={visibility} allowDeselect={false} data={["private", "internal", "public"]} onChange={(v) => setVisibility(v ?? "private")} />
+          <TextInput
+            label="Display name"
+            value={name}
+            error={fields.display_name}
+            onChange={(e) => setName(e.currentTarget.value)}
+          />
+          <Textarea
+            label="Description"
+            autosize
+            minRows={2}
+            value={description}
+            error={fields.description}
+            onChange={(e) => setDescription(e.currentTarget.value)}
+          />
+          <Select
+            label="Visibility"
+            value={visibility}
+            allowDeselect={false}
+            data={["private", "internal", "public"]}
+            onChange={(v) => setVisibility(v ?? "private")}
+          />
           <FormError error={create.error} known={["path", "display_name", "description"]} />
           <Button type="submit" loading={create.isPending}>
             Create group
@@ -70,11 +93,22 @@ export default function Groups() {
   const groups = useInfiniteQuery(queries.groups());
   const [creating, setCreating] = useState(parent !== "");
   useActions([
-    { id: "new-group", name: "New group", group: "Create", icon: IconUsersGroup, shortcut: "c g", visible: () => !!user, perform: () => setCreating(true) },
+    {
+      id: "new-group",
+      name: "New group",
+      group: "Create",
+      icon: IconUsersGroup,
+      shortcut: "c g",
+      visible: () => !!user,
+      perform: () => setCreating(true),
+    },
   ]);
   return (
     <Main narrow>
-      <PageHead title="Groups" about="Groups hold projects and share members with them and with their subgroups.">
+      <PageHead
+        title="Groups"
+        about="Groups hold projects and share members with them and with their subgroups."
+      >
         {user ? (
           <Button leftSection={<IconPlus size={16} />} onClick={() => setCreating(true)}>
             New group

@@ -1,5 +1,5 @@
 /** The list of projects, with search, filters and order in the address. */
-import { Button, Select, SegmentedControl, TextInput } from "@mantine/core";
+import { Button, NativeSelect, TextInput } from "@mantine/core";
 import { useDebouncedValue } from "@mantine/hooks";
 import { IconFolders, IconPlus, IconSearch, IconX } from "@tabler/icons-react";
 import { keepPreviousData, useInfiniteQuery } from "@tanstack/react-query";
@@ -12,6 +12,7 @@ import { useUser } from "@/app/session";
 import { Empty, PageHead, useTitle } from "@/ui/bits";
 import { ProjectList } from "@/ui/ProjectList";
 
+const LANGUAGES = ["Rust", "TypeScript", "JavaScript", "Python", "Go", "Java", "HTML", "Shell"];
 const SORTS = [
   { value: "activity", label: "Last activity" },
   { value: "name", label: "Name" },
@@ -66,45 +67,55 @@ export default function Home() {
           onChange={(event) => setText(event.currentTarget.value)}
         />
         {user ? (
-          <SegmentedControl
+          <NativeSelect
             aria-label="Whose projects"
             value={whose}
-            onChange={setWhose}
+            onChange={(event) => setWhose(event.currentTarget.value)}
             data={[
-              { value: "all", label: "All" },
-              { value: "mine", label: "Mine" },
+              { value: "all", label: "All projects" },
+              { value: "mine", label: "My projects" },
               { value: "archived", label: "Archived" },
             ]}
           />
         ) : null}
-        <Select
-          w={140}
+        <NativeSelect
           aria-label="Visibility"
-          placeholder="Any visibility"
-          clearable
-          value={visibility || null}
-          onChange={(value) => setVisibility(value ?? "")}
+          value={visibility}
+          onChange={(event) => setVisibility(event.currentTarget.value)}
           data={[
+            { value: "", label: "Any visibility" },
             { value: "public", label: "Public" },
             { value: "internal", label: "Internal" },
             { value: "private", label: "Private" },
           ]}
         />
-        <Select
-          w={140}
+        <NativeSelect
           aria-label="Language"
-          placeholder="Any language"
-          clearable
-          searchable
-          value={language || null}
-          onChange={(value) => setLanguage(value ?? "")}
-          data={["Rust", "TypeScript", "JavaScript", "Python", "Go", "Java", "HTML", "Shell"]}
+          value={language}
+          onChange={(event) => setLanguage(event.currentTarget.value)}
+          data={[
+            { value: "", label: "Any language" },
+            ...[...new Set([...LANGUAGES, ...(language ? [language] : [])])].map((value) => ({
+              value,
+              label: value,
+            })),
+          ]}
         />
-        <Select w={140} aria-label="Order" value={sort} onChange={(value) => setSort(value ?? "activity")} data={SORTS} allowDeselect={false} />
+        <NativeSelect
+          aria-label="Order"
+          value={sort}
+          onChange={(event) => setSort(event.currentTarget.value)}
+          data={SORTS}
+        />
       </search>
       {topic ? (
         <div style={{ marginBottom: 12 }}>
-          <Button size="compact-sm" variant="light" rightSection={<IconX size={13} />} onClick={() => setTopic("")}>
+          <Button
+            size="compact-sm"
+            variant="light"
+            rightSection={<IconX size={13} />}
+            onClick={() => setTopic("")}
+          >
             Topic: {topic}
           </Button>
         </div>

@@ -62,7 +62,12 @@ export default function Namespace({ path }: { path: string }) {
         {mayCreate ? (
           <>
             {group.data ? (
-              <Button variant="default" component={Link} href={`/-/groups?parent=${encodeURIComponent(path)}`} leftSection={<IconUsersGroup size={16} />}>
+              <Button
+                variant="default"
+                component={Link}
+                href={`/-/groups?parent=${encodeURIComponent(path)}`}
+                leftSection={<IconUsersGroup size={16} />}
+              >
                 New subgroup
               </Button>
             ) : null}
@@ -81,7 +86,11 @@ export default function Namespace({ path }: { path: string }) {
           </Tabs.List>
           <Tabs.Panel value="projects">{list}</Tabs.Panel>
           <Tabs.Panel value="members">
-            <MemberList base={`/groups/${encodeURIComponent(path)}`} query={queries.groupMembers(path)} mayEdit={!!me} />
+            <MemberList
+              base={`/groups/${encodeURIComponent(path)}`}
+              query={queries.groupMembers(path)}
+              mayEdit={!!me}
+            />
           </Tabs.Panel>
           <Tabs.Panel value="settings">
             <GroupSettings group={group.data} />

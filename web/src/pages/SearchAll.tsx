@@ -24,7 +24,14 @@ export default function SearchAll() {
           setQ(text);
         }}
       >
-        <TextInput className="dm-grow" autoFocus aria-label="Words to find" leftSection={<IconSearch size={15} />} value={text} onChange={(e) => setText(e.currentTarget.value)} />
+        <TextInput
+          className="dm-grow"
+          autoFocus
+          aria-label="Words to find"
+          leftSection={<IconSearch size={15} />}
+          value={text}
+          onChange={(e) => setText(e.currentTarget.value)}
+        />
         <Button type="submit">Search</Button>
       </form>
       {q === "" ? (
@@ -40,7 +47,13 @@ export default function SearchAll() {
             ) : (
               <div className="dm-gap">
                 {hits.map((hit) => (
-                  <Hit key={hit.project.id + hit.path} hit={hit} project={hit.project.path} gitRef="HEAD" withProject />
+                  <Hit
+                    key={hit.project.id + hit.path}
+                    hit={hit}
+                    project={hit.project.path}
+                    gitRef="HEAD"
+                    withProject
+                  />
                 ))}
               </div>
             );

@@ -49,7 +49,9 @@ export default function SignIn() {
     <main id="main" className="dm-sign-in">
       <div className="dm-sign-in-card">
         <img src="/assets/favicon.svg" alt="" width={44} height={44} />
-        <Title order={1}>{creating ? "Create your account" : `Sign in to ${instance?.name ?? "DevMentor"}`}</Title>
+        <Title order={1}>
+          {creating ? "Create your account" : `Sign in to ${instance?.name ?? "DevMentor"}`}
+        </Title>
         {link && !signIn.error ? (
           <Stack align="center" py="lg" role="status">
             <Loader size="sm" />
@@ -65,7 +67,8 @@ export default function SignIn() {
             <Stack gap="sm">
               {link && signIn.error && signIn.variables && "link" in signIn.variables ? (
                 <div className="dm-form-error" role="alert">
-                  {messageOf(signIn.error)} A link works once; ask the administrator for a new one, or use your password.
+                  {messageOf(signIn.error)} A link works once; ask the administrator for a new one, or use
+                  your password.
                 </div>
               ) : null}
               <TextInput
@@ -94,7 +97,13 @@ export default function SignIn() {
                 {creating ? "Create account" : "Sign in"}
               </Button>
               {instance?.sign_up ? (
-                <Anchor component="button" type="button" size="sm" ta="center" onClick={() => setCreating(!creating)}>
+                <Anchor
+                  component="button"
+                  type="button"
+                  size="sm"
+                  ta="center"
+                  onClick={() => setCreating(!creating)}
+                >
                   {creating ? "I have an account" : "Create an account"}
                 </Anchor>
               ) : (

@@ -8,8 +8,9 @@ import { flat, queries } from "@/api/queries";
 import type { Page, Permission, Token } from "@/api/types";
 import { useActions } from "@/app/actions";
 import { useOptimistic } from "@/app/optimistic";
-import { CopyField, Empty, FormError, Loaded, Panel } from "@/ui/bits";
+import { Empty, FormError, Loaded, Panel } from "@/ui/bits";
 import { Confirm } from "@/ui/Confirm";
+import { CopyField } from "@/ui/Copy";
 import { words } from "@/ui/format";
 import { TimeAgo } from "@/ui/TimeAgo";
 
@@ -35,7 +36,9 @@ function NewToken({ onClose }: { onClose: () => void }) {
   const client = useQueryClient();
   const permissions = useQuery(queries.permissions());
   const [text, setText] = useState("");
-  const projects = useInfiniteQuery(queries.projects({ q: text, sort: "activity", order: "desc", limit: 50 }));
+  const projects = useInfiniteQuery(
+    queries.projects({ q: text, sort: "activity", order: "desc", limit: 50 }),
+  );
   const [name, setName] = useState("");
   const [chosen, setChosen] = useState<string[]>([]);
   const [limited, setLimited] = useState(false);
@@ -57,12 +60,11 @@ function NewToken({ onClose }: { onClose: () => void }) {
     return (
       <Modal opened onClose={onClose} title="Your new token" closeOnClickOutside={false}>
         <Stack gap="sm">
-          <Text size="sm">
-            Copy it now. It is stored only as a hash and can't be shown again.
-          </Text>
+          <Text size="sm">Copy it now. It is stored only as a hash and can't be shown again.</Text>
           <CopyField text={create.data.secret} label="Token" />
           <Text size="xs" c="dimmed">
-            Use it as <code>Authorization: Bearer …</code>, as the password of git over HTTP, or for <code>docker login</code>.
+            Use it as <code>Authorization: Bearer …</code>, as the password of git over HTTP, or for{" "}
+            <code>docker login</code>.
           </Text>
           <Button onClick={onClose}>I have stored it</Button>
         </Stack>
@@ -82,18 +84,43 @@ function NewToken({ onClose }: { onClose: () => void }) {
       >
         <Stack gap="md">
           <div className="dm-name-row">
-            <TextInput className="dm-grow" data-autofocus label="Name" placeholder="laptop, deploy script…" required value={name} error={fields.name} onChange={(e) => setName(e.currentTarget.value)} />
-            <Select w={140} label="Expires in" value={days} allowDeselect={false} data={EXPIRY} error={fields.expires_at} onChange={(v) => setDays(v ?? "")} />
+            <TextInput
+              className="dm-grow"
+              data-autofocus
+              label="Name"
+              placeholder="laptop, deploy script…"
+              required
+              value={name}
+              error={fields.name}
+              onChange={(e) => setName(e.currentTarget.value)}
+            />
+            <Select
+              w={140}
+              label="Expires in"
+              value={days}
+              allowDeselect={false}
+              data={EXPIRY}
+              error={fields.expires_at}
+              onChange={(v) => setDays(v ?? "")}
+            />
           </div>
           <div>
             <div style={{ display: "flex", alignItems: "baseline" }}>
               <Text size="sm" fw={500} className="dm-grow">
                 Permissions
               </Text>
-              <Button size="compact-xs" variant="subtle" onClick={() => setChosen(all.filter((p) => p.endsWith(":read")))}>
+              <Button
+                size="compact-xs"
+                variant="subtle"
+                onClick={() => setChosen(all.filter((p) => p.endsWith(":read")))}
+              >
                 Read only
               </Button>
-              <Button size="compact-xs" variant="subtle" onClick={() => setChosen(chosen.length === all.length ? [] : all)}>
+              <Button
+                size="compact-xs"
+                variant="subtle"
+                onClick={() => setChosen(chosen.length === all.length ? [] : all)}
+              >
                 {chosen.length === all.length ? "None" : "All"}
               </Button>
             </div>
@@ -119,7 +146,11 @@ function NewToken({ onClose }: { onClose: () => void }) {
               </Text>
             ) : null}
           </div>
-          <Switch label="Only for some projects" checked={limited} onChange={(e) => setLimited(e.currentTarget.checked)} />
+          <Switch
+            label="Only for some projects"
+            checked={limited}
+            onChange={(e) => setLimited(e.currentTarget.checked)}
+          />
           {limited ? (
             <MultiSelect
               aria-label="Projects"
@@ -137,7 +168,11 @@ function NewToken({ onClose }: { onClose: () => void }) {
             />
           ) : null}
           <FormError error={create.error} known={["name", "permissions", "projects", "expires_at"]} />
-          <Button type="submit" loading={create.isPending} disabled={!name || chosen.length === 0 || (limited && where.length === 0)}>
+          <Button
+            type="submit"
+            loading={create.isPending}
+            disabled={!name || chosen.length === 0 || (limited && where.length === 0)}
+          >
             Create token
           </Button>
         </Stack>
@@ -150,7 +185,16 @@ export function Tokens() {
   const query = useQuery(queries.tokens());
   const [creating, setCreating] = useState(false);
   const [gone, setGone] = useState<Token | null>(null);
-  useActions([{ id: "new-token", name: "New token", group: "Create", icon: IconKey, shortcut: "c t", perform: () => setCreating(true) }]);
+  useActions([
+    {
+      id: "new-token",
+      name: "New token",
+      group: "Create",
+      icon: IconKey,
+      shortcut: "c t",
+      perform: () => setCreating(true),
+    },
+  ]);
   const revoke = useOptimistic<Page<Token>, Token>({
     key: queries.tokens().queryKey,
     failed: "The token was not revoked",
@@ -183,8 +227,16 @@ export function Tokens() {
                     <div className="dm-grow">
                       <strong>{t.name}</strong>
                       <div className="dm-meta">
-                        <span title={t.permissions.join(", ")}>{t.permissions.length <= 2 ? t.permissions.join(", ") : `${t.permissions.length} permissions`}</span>
-                        <span>{t.projects === null ? "all projects" : `${t.projects.length} project${t.projects.length === 1 ? "" : "s"}`}</span>
+                        <span title={t.permissions.join(", ")}>
+                          {t.permissions.length <= 2
+                            ? t.permissions.join(", ")
+                            : `${t.permissions.length} permissions`}
+                        </span>
+                        <span>
+                          {t.projects === null
+                            ? "all projects"
+                            : `${t.projects.length} project${t.projects.length === 1 ? "" : "s"}`}
+                        </span>
                         <span>
                           {t.expires_at ? (
                             Date.parse(t.expires_at) < Date.now() ? (
@@ -209,7 +261,12 @@ export function Tokens() {
                         </span>
                       </div>
                     </div>
-                    <Button size="xs" variant="default" onClick={() => setGone(t)} aria-label={`Revoke ${t.name}`}>
+                    <Button
+                      size="xs"
+                      variant="default"
+                      onClick={() => setGone(t)}
+                      aria-label={`Revoke ${t.name}`}
+                    >
                       Revoke
                     </Button>
                   </li>

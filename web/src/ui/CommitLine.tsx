@@ -2,11 +2,12 @@ import type { Commit } from "@/api/types";
 import { Link } from "@/app/location";
 import { paths } from "@/app/paths";
 import { useProject } from "@/app/project";
-import { Avatar, Copy } from "./bits";
+import { visible } from "./bidi";
+import { Avatar } from "./bits";
+import { Copy } from "./Copy";
 import { short } from "./format";
 import { StateIcon } from "./State";
 import { TimeAgo } from "./TimeAgo";
-import { visible } from "./bidi";
 
 /** The newest commit of what is shown, as the head of a file list. */
 export function LastCommit({ commit, count }: { commit: Commit; count?: string }) {

@@ -48,7 +48,12 @@ export function Confirm(props: {
             <Button variant="default" onClick={props.onClose}>
               Keep as it is
             </Button>
-            <Button type="submit" color={props.danger ? "red" : undefined} disabled={!ready} loading={props.busy}>
+            <Button
+              type="submit"
+              color={props.danger ? "red" : undefined}
+              disabled={!ready}
+              loading={props.busy}
+            >
               {props.verb}
             </Button>
           </Group>

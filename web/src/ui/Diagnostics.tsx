@@ -11,7 +11,10 @@ export function Diagnostics({ items, gitRef }: { items: Diagnostic[]; gitRef: st
   return (
     <ul className="dm-diagnostics">
       {items.map((d, i) => (
-        <li key={i} className={d.severity === "error" ? "dm-bad" : d.severity === "warning" ? "dm-wait" : "dm-idle"}>
+        <li
+          key={i}
+          className={d.severity === "error" ? "dm-bad" : d.severity === "warning" ? "dm-wait" : "dm-idle"}
+        >
           {d.severity === "error" ? (
             <IconCircleX size={15} aria-label="Error" />
           ) : d.severity === "warning" ? (

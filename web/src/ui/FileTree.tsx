@@ -1,12 +1,18 @@
 /** One folder of a repository as a list. */
-import { IconArrowUp, IconFile, IconFileSymlink, IconFolderFilled, IconFolderSymlink } from "@tabler/icons-react";
+import {
+  IconArrowUp,
+  IconFile,
+  IconFileSymlink,
+  IconFolderFilled,
+  IconFolderSymlink,
+} from "@tabler/icons-react";
 import type { Tree, TreeEntry } from "@/api/types";
 import { Link } from "@/app/location";
 import { paths } from "@/app/paths";
 import { useProject } from "@/app/project";
+import { visible } from "./bidi";
 import { bytes } from "./format";
 import { TimeAgo } from "./TimeAgo";
-import { visible } from "./bidi";
 
 function EntryIcon({ type }: { type: TreeEntry["type"] }) {
   switch (type) {
@@ -32,7 +38,11 @@ export function FileTree({ tree, gitRef }: { tree: Tree; gitRef: string }) {
         {tree.path ? (
           <tr>
             <td colSpan={4}>
-              <Link href={paths.tree(project.path, gitRef, up)} className="dm-plain dm-file-name" aria-label="Parent folder">
+              <Link
+                href={paths.tree(project.path, gitRef, up)}
+                className="dm-plain dm-file-name"
+                aria-label="Parent folder"
+              >
                 <IconArrowUp size={16} className="dm-dim" /> ..
               </Link>
             </td>
@@ -43,10 +53,14 @@ export function FileTree({ tree, gitRef }: { tree: Tree; gitRef: string }) {
             <td className="dm-file-cell">
               {e.type === "submodule" ? (
                 <span className="dm-file-name">
-                  <EntryIcon type={e.type} /> {visible(e.name)} <span className="dm-dim dm-mono">@ {e.oid.slice(0, 8)}</span>
+                  <EntryIcon type={e.type} /> {visible(e.name)}{" "}
+                  <span className="dm-dim dm-mono">@ {e.oid.slice(0, 8)}</span>
                 </span>
               ) : (
-                <Link href={(e.type === "tree" ? paths.tree : paths.blob)(project.path, gitRef, e.path)} className="dm-plain dm-file-name">
+                <Link
+                  href={(e.type === "tree" ? paths.tree : paths.blob)(project.path, gitRef, e.path)}
+                  className="dm-plain dm-file-name"
+                >
                   <EntryIcon type={e.type} />
                   <span className="dm-ellipsis">{visible(e.name)}</span>
                 </Link>
@@ -81,7 +95,11 @@ export function PathCrumbs({ gitRef, path, file }: { gitRef: string; path: strin
         return (
           <span key={to}>
             <span className="dm-dim">/</span>
-            {last ? <strong aria-current="page">{visible(word)}</strong> : <Link href={paths.tree(project.path, gitRef, to)}>{visible(word)}</Link>}
+            {last ? (
+              <strong aria-current="page">{visible(word)}</strong>
+            ) : (
+              <Link href={paths.tree(project.path, gitRef, to)}>{visible(word)}</Link>
+            )}
           </span>
         );
       })}

@@ -4,8 +4,8 @@ import type { ReactNode } from "react";
 import type { SearchHit } from "@/api/types";
 import { Link } from "@/app/location";
 import { paths } from "@/app/paths";
-import { plural } from "./format";
 import { visible } from "./bidi";
+import { plural } from "./format";
 
 /** Cuts a line into marked and unmarked pieces. Offsets are characters of the line. */
 export function marked(text: string, ranges: [number, number][]): ReactNode[] {
@@ -20,7 +20,17 @@ export function marked(text: string, ranges: [number, number][]): ReactNode[] {
   return out;
 }
 
-export function Hit({ hit, project, gitRef, withProject }: { hit: SearchHit; project: string; gitRef: string; withProject?: boolean }) {
+export function Hit({
+  hit,
+  project,
+  gitRef,
+  withProject,
+}: {
+  hit: SearchHit;
+  project: string;
+  gitRef: string;
+  withProject?: boolean;
+}) {
   return (
     <section className="dm-panel" aria-label={hit.path}>
       <header className="dm-panel-head">

@@ -36,7 +36,8 @@ export function Html({ html, base }: HtmlProps) {
       onClick={(event) => {
         const anchor = (event.target as HTMLElement).closest("a");
         const href = anchor?.getAttribute("href");
-        if (!anchor || !href?.startsWith("/") || href.includes("/raw?") || event.metaKey || event.ctrlKey) return;
+        if (!anchor || !href?.startsWith("/") || href.includes("/raw?") || event.metaKey || event.ctrlKey)
+          return;
         event.preventDefault();
         go(href);
       }}

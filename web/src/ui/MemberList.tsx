@@ -44,7 +44,9 @@ export function MemberList({ base, query, mayEdit }: { base: string; query: unkn
     run: ({ user, role: value }) => put(`${base}/members/${seg(user)}`, { role: value }),
     apply: (old, vars) => ({
       ...old,
-      items: old.items.map((m) => (m.user.name === vars.user && m.source === "direct" ? { ...m, role: vars.role } : m)),
+      items: old.items.map((m) =>
+        m.user.name === vars.user && m.source === "direct" ? { ...m, role: vars.role } : m,
+      ),
     }),
   });
   const remove = useOptimistic<Page<Member>, Member>({
@@ -83,8 +85,20 @@ export function MemberList({ base, query, mayEdit }: { base: string; query: unkn
                 label: u.display_name && u.display_name !== u.name ? `${u.name} (${u.display_name})` : u.name,
               }))}
             />
-            <Select aria-label="Role" w={150} value={role} onChange={(value) => setRole((value ?? "developer") as Role)} data={roles} allowDeselect={false} />
-            <Button type="submit" disabled={!adding} loading={set.isPending} leftSection={<IconUserPlus size={16} />}>
+            <Select
+              aria-label="Role"
+              w={150}
+              value={role}
+              onChange={(value) => setRole((value ?? "developer") as Role)}
+              data={roles}
+              allowDeselect={false}
+            />
+            <Button
+              type="submit"
+              disabled={!adding}
+              loading={set.isPending}
+              leftSection={<IconUserPlus size={16} />}
+            >
               Add
             </Button>
           </form>
@@ -109,7 +123,9 @@ export function MemberList({ base, query, mayEdit }: { base: string; query: unkn
                         {m.user.id === me?.id ? <span className="dm-dim"> · you</span> : null}
                       </div>
                       <div className="dm-meta">
-                        {m.source === "direct" ? ROLE_TEXT[m.role] : `Inherited from ${m.source.replace(/^group:/, "")}`}
+                        {m.source === "direct"
+                          ? ROLE_TEXT[m.role]
+                          : `Inherited from ${m.source.replace(/^group:/, "")}`}
                       </div>
                     </div>
                     {mayEdit && m.source === "direct" ? (
@@ -120,7 +136,9 @@ export function MemberList({ base, query, mayEdit }: { base: string; query: unkn
                           value={m.role}
                           data={roles}
                           allowDeselect={false}
-                          onChange={(value) => value && set.mutate({ user: m.user.name, role: value as Role })}
+                          onChange={(value) =>
+                            value && set.mutate({ user: m.user.name, role: value as Role })
+                          }
                         />
                         <Tooltip label="Remove">
                           <ActionIcon aria-label={`Remove ${m.user.name}`} onClick={() => setLeaving(m)}>

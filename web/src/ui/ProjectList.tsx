@@ -33,7 +33,15 @@ export interface ProjectQuery {
   fetchNextPage: () => unknown;
 }
 
-export function ProjectList({ query, empty, full = true }: { query: ProjectQuery; empty: ReactNode; full?: boolean }) {
+export function ProjectList({
+  query,
+  empty,
+  full = true,
+}: {
+  query: ProjectQuery;
+  empty: ReactNode;
+  full?: boolean;
+}) {
   return (
     <div className="dm-panel">
       <Loaded query={query}>

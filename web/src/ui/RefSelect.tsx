@@ -8,7 +8,15 @@ import { queries } from "@/api/queries";
 import { useProject } from "@/app/project";
 import { short } from "./format";
 
-export function RefSelect({ value, onChange, width = 220 }: { value: string; onChange: (ref: string) => void; width?: number }) {
+export function RefSelect({
+  value,
+  onChange,
+  width = 220,
+}: {
+  value: string;
+  onChange: (ref: string) => void;
+  width?: number;
+}) {
   const project = useProject();
   const [text, setText] = useState("");
   const [typed] = useDebouncedValue(text === value ? "" : text, 200);
@@ -16,7 +24,8 @@ export function RefSelect({ value, onChange, width = 220 }: { value: string; onC
   const branches = refs?.branches.map((b) => b.name) ?? [];
   const tags = (refs?.tags.map((t) => t.name) ?? []).filter((t) => !branches.includes(t));
   const known = branches.includes(value) || tags.includes(value);
-  const other = known || !value ? [] : [{ value, label: /^[0-9a-f]{40,64}$/.test(value) ? short(value) : value }];
+  const other =
+    known || !value ? [] : [{ value, label: /^[0-9a-f]{40,64}$/.test(value) ? short(value) : value }];
   return (
     <Select
       w={width}

@@ -28,12 +28,14 @@ export function RunRow({ run, compact }: { run: Run; compact?: boolean }) {
           <span className="dm-ellipsis">
             <IconGitBranch size={13} aria-hidden /> {refName(run.ref)}
           </span>
-          <span className="dm-hide-phone">
-            <IconGitCommit size={13} aria-hidden />
-            <Link href={paths.commit(run.project_path, run.commit)} className="dm-mono">
-              {short(run.commit)}
-            </Link>
-          </span>
+          {compact ? null : (
+            <span className="dm-hide-phone">
+              <IconGitCommit size={13} aria-hidden />
+              <Link href={paths.commit(run.project_path, run.commit)} className="dm-mono">
+                {short(run.commit)}
+              </Link>
+            </span>
+          )}
           {!compact && run.actor ? <span className="dm-hide-phone">{run.actor.name}</span> : null}
           {!compact && run.attempt > 1 ? <span>attempt {run.attempt}</span> : null}
         </div>

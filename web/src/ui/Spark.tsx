@@ -13,11 +13,26 @@ export function Bars({ bars, height = 44, label }: { bars: Bar[]; height?: numbe
   const width = Math.max(bars.length, 40) * step;
   const offset = width - bars.length * step;
   return (
-    <svg className="dm-bars" viewBox={`0 0 ${width} ${height}`} preserveAspectRatio="none" role="img" aria-label={label} height={height}>
+    <svg
+      className="dm-bars"
+      viewBox={`0 0 ${width} ${height}`}
+      preserveAspectRatio="none"
+      role="img"
+      aria-label={label}
+      height={height}
+    >
       {bars.map((bar, i) => {
         const h = bar.bad ? height : Math.max(2, ((bar.value ?? 0) / max) * (height - 4));
         return (
-          <rect key={i} x={offset + i * step} y={height - h} width={step - 1.5} height={h} rx={1} className={bar.bad ? "dm-bar-bad" : "dm-bar"}>
+          <rect
+            key={i}
+            x={offset + i * step}
+            y={height - h}
+            width={step - 1.5}
+            height={h}
+            rx={1}
+            className={bar.bad ? "dm-bar-bad" : "dm-bar"}
+          >
             <title>{bar.label}</title>
           </rect>
         );
@@ -27,11 +42,21 @@ export function Bars({ bars, height = 44, label }: { bars: Bar[]; height?: numbe
 }
 
 /** Shares of a whole as one line of colours. */
-export function ShareBar({ parts, label }: { parts: { name: string; share: number; color: string }[]; label: string }) {
+export function ShareBar({
+  parts,
+  label,
+}: {
+  parts: { name: string; share: number; color: string }[];
+  label: string;
+}) {
   return (
     <div className="dm-share" role="img" aria-label={label}>
       {parts.map((part) => (
-        <span key={part.name} style={{ flexGrow: Math.max(part.share, 0.004), background: part.color }} title={part.name} />
+        <span
+          key={part.name}
+          style={{ flexGrow: Math.max(part.share, 0.004), background: part.color }}
+          title={part.name}
+        />
       ))}
     </div>
   );
@@ -41,7 +66,12 @@ export function ShareBar({ parts, label }: { parts: { name: string; share: numbe
 export function Meter({ share, tone }: { share: number; tone?: "ok" | "bad" | "wait" | "run" }) {
   return (
     <span className="dm-meter" aria-hidden>
-      <span style={{ width: `${Math.min(100, Math.max(0, share * 100))}%`, background: `var(--dm-${tone ?? "run"})` }} />
+      <span
+        style={{
+          width: `${Math.min(100, Math.max(0, share * 100))}%`,
+          background: `var(--dm-${tone ?? "run"})`,
+        }}
+      />
     </span>
   );
 }

@@ -1,5 +1,6 @@
 /** The one way a state is shown: icon, colour and word, never colour alone. */
 import {
+  type Icon,
   IconAlertTriangle,
   IconArrowBackUp,
   IconBan,
@@ -9,7 +10,6 @@ import {
   IconCircleX,
   IconClock,
   IconClockPause,
-  type Icon,
   IconLoader2,
   IconPlayerStop,
   IconProgressX,
@@ -62,13 +62,30 @@ export const stateOf = (it: { state: string; conclusion?: string | null }): stri
 const fallback = (name: string): Look => ({ tone: "idle", icon: IconCircleDashed, label: name });
 export const lookOf = (name: string): Look => LOOKS[name] ?? fallback(name);
 
-export function StateIcon({ state, size = 16, label }: { state: string; size?: number; label?: string | false }) {
+export function StateIcon({
+  state,
+  size = 16,
+  label,
+}: {
+  state: string;
+  size?: number;
+  label?: string | false;
+}) {
   const look = lookOf(state);
   const Glyph = look.icon;
   const text = label === false ? undefined : (label ?? look.label);
+  const glyph = <Glyph size={size} stroke={2} className={look.spin ? "dm-spin" : undefined} aria-hidden />;
+  const name = `dm-state-icon dm-${look.tone}`;
+  if (!text) {
+    return (
+      <span className={name} aria-hidden>
+        {glyph}
+      </span>
+    );
+  }
   return (
-    <span className={`dm-state-icon dm-${look.tone}`} title={text} role={text ? "img" : undefined} aria-label={text} aria-hidden={text ? undefined : true}>
-      <Glyph size={size} stroke={2} className={look.spin ? "dm-spin" : undefined} />
+    <span className={name} role="img" aria-label={text} title={text}>
+      {glyph}
     </span>
   );
 }

@@ -1,8 +1,8 @@
 /** A flow that goes step by step: creation of a project, a deployment. */
 import { Text } from "@mantine/core";
+import { words } from "./format";
 import { StateIcon } from "./State";
 import { Elapsed } from "./TimeAgo";
-import { words } from "./format";
 
 export interface StepView {
   name: string;
@@ -17,7 +17,11 @@ export function Steps({ steps, label }: { steps: StepView[]; label: string }) {
   return (
     <ol className="dm-steps" aria-label={label} aria-live="polite">
       {steps.map((step) => (
-        <li key={step.name} data-state={step.state} aria-current={step.state === "running" ? "step" : undefined}>
+        <li
+          key={step.name}
+          data-state={step.state}
+          aria-current={step.state === "running" ? "step" : undefined}
+        >
           <StateIcon state={step.state === "completed" ? "done" : step.state} size={18} />
           <div className="dm-grow">
             <div className="dm-step-line">
@@ -27,7 +31,11 @@ export function Steps({ steps, label }: { steps: StepView[]; label: string }) {
               </Text>
             </div>
             {step.detail ? (
-              <Text size="xs" c={step.state === "failed" ? "var(--dm-bad)" : "dimmed"} className="dm-step-detail">
+              <Text
+                size="xs"
+                c={step.state === "failed" ? "var(--dm-bad)" : "dimmed"}
+                className="dm-step-detail"
+              >
                 {step.detail}
               </Text>
             ) : null}

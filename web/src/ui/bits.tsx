@@ -1,6 +1,6 @@
 /** Small pieces every page is made of. */
-import { ActionIcon, Button, CopyButton, Group, Loader, Skeleton, Stack, Text, Title, Tooltip } from "@mantine/core";
-import { IconAlertTriangle, IconCheck, IconCopy, type Icon } from "@tabler/icons-react";
+import { Button, Group, Loader, Skeleton, Stack, Text, Title } from "@mantine/core";
+import { type Icon, IconAlertTriangle } from "@tabler/icons-react";
 import { useQueryClient } from "@tanstack/react-query";
 import { type ReactNode, useEffect, useRef } from "react";
 import { messageOf, Problem } from "@/api/client";
@@ -14,7 +14,15 @@ export function useTitle(...parts: (string | null | undefined | false)[]): void 
 }
 
 /** Head of a page: title, a line about it, and its actions at the right. */
-export function PageHead({ title, about, children }: { title: ReactNode; about?: ReactNode; children?: ReactNode }) {
+export function PageHead({
+  title,
+  about,
+  children,
+}: {
+  title: ReactNode;
+  about?: ReactNode;
+  children?: ReactNode;
+}) {
   return (
     <div className="dm-page-head">
       <div className="dm-grow">
@@ -44,7 +52,10 @@ export function Panel(props: {
   className?: string;
 }) {
   return (
-    <section className={`dm-panel ${props.className ?? ""}`} aria-label={props.label ?? (typeof props.title === "string" ? props.title : undefined)}>
+    <section
+      className={`dm-panel ${props.className ?? ""}`}
+      aria-label={props.label ?? (typeof props.title === "string" ? props.title : undefined)}
+    >
       {props.title || props.actions ? (
         <header className="dm-panel-head">
           <h2>{props.title}</h2>
@@ -56,7 +67,13 @@ export function Panel(props: {
   );
 }
 
-export function Empty(props: { icon: Icon; title: string; children?: ReactNode; action?: ReactNode; small?: boolean }) {
+export function Empty(props: {
+  icon: Icon;
+  title: string;
+  children?: ReactNode;
+  action?: ReactNode;
+  small?: boolean;
+}) {
   const Glyph = props.icon;
   return (
     <div className={`dm-empty ${props.small ? "dm-empty-small" : ""}`}>
@@ -95,7 +112,11 @@ export function ProblemView({ error, retry }: { error: unknown; retry?: () => vo
           </Text>
         ) : null}
       </div>
-      <Button size="xs" variant="default" onClick={() => (retry ? retry() : void client.refetchQueries({ type: "active" }))}>
+      <Button
+        size="xs"
+        variant="default"
+        onClick={() => (retry ? retry() : void client.refetchQueries({ type: "active" }))}
+      >
         Try again
       </Button>
     </div>
@@ -139,32 +160,6 @@ export function Loaded<D>(props: {
   if (query.data !== undefined) return props.children(query.data);
   if (query.error) return <ProblemView error={query.error} retry={() => void query.refetch()} />;
   return <Rows n={props.rows ?? 5} />;
-}
-
-export function Copy({ text, label = "Copy", size = 28 }: { text: string; label?: string; size?: number }) {
-  return (
-    <CopyButton value={text} timeout={1500}>
-      {({ copied, copy }) => (
-        <Tooltip label={copied ? "Copied" : label}>
-          <ActionIcon size={size} onClick={copy} aria-label={copied ? "Copied" : label} color={copied ? "teal" : "gray"}>
-            {copied ? <IconCheck size={15} /> : <IconCopy size={15} />}
-          </ActionIcon>
-        </Tooltip>
-      )}
-    </CopyButton>
-  );
-}
-
-/** A value to copy, in a box. */
-export function CopyField({ text, label }: { text: string; label: string }) {
-  return (
-    <div className="dm-copy-field">
-      <code tabIndex={0} aria-label={label}>
-        {text}
-      </code>
-      <Copy text={text} label={`Copy ${label.toLowerCase()}`} />
-    </div>
-  );
 }
 
 /** Loads the next page when it comes into view. */

@@ -62,7 +62,8 @@ export function ago(iso: string, now = Date.now()): string {
 const full = new Intl.DateTimeFormat("en", { dateStyle: "medium", timeStyle: "medium" });
 export const exact = (iso: string): string => full.format(new Date(iso));
 
-export const short = (oid: string | null | undefined): string => (oid ?? "").replace(/^sha256:/, "").slice(0, 8);
+export const short = (oid: string | null | undefined): string =>
+  (oid ?? "").replace(/^sha256:/, "").slice(0, 8);
 
 const compact = new Intl.NumberFormat("en");
 export const number = (value: number): string => compact.format(value);
@@ -72,7 +73,8 @@ export const percent = (share: number): string => {
   return `${value < 10 && value > 0 ? value.toFixed(1) : Math.round(value)} %`;
 };
 
-export const plural = (n: number, one: string, many = `${one}s`): string => `${number(n)} ${n === 1 ? one : many}`;
+export const plural = (n: number, one: string, many = `${one}s`): string =>
+  `${number(n)} ${n === 1 ? one : many}`;
 
 /** `refs/heads/main` -> `main`. */
 export const refName = (ref: string): string => ref.replace(/^refs\/(heads|tags)\//, "");
@@ -85,11 +87,33 @@ export const words = (name: string): string => {
 
 /** Colours of languages as people know them; the rest get a stable hue. */
 const LANGUAGE: Record<string, string> = {
-  rust: "#c8794a", typescript: "#3178c6", tsx: "#3178c6", javascript: "#d6b41f", jsx: "#d6b41f", python: "#3f77b0",
-  go: "#11a5c9", html: "#dd5a33", css: "#7a4bb0", scss: "#c6538c", shell: "#6fae36", bash: "#6fae36",
-  java: "#b07219", kotlin: "#9b62f5", ruby: "#a3272a", c: "#6d7480", "c++": "#e0557f", "c#": "#2b8a3e", php: "#5b6aa5",
-  dockerfile: "#3f6d8f", makefile: "#4f8f1f", markdown: "#5577a0", yaml: "#b5484d", json: "#8a8f98", toml: "#9c5a3c",
-  sql: "#d38b1e", swift: "#e8603c",
+  rust: "#c8794a",
+  typescript: "#3178c6",
+  tsx: "#3178c6",
+  javascript: "#d6b41f",
+  jsx: "#d6b41f",
+  python: "#3f77b0",
+  go: "#11a5c9",
+  html: "#dd5a33",
+  css: "#7a4bb0",
+  scss: "#c6538c",
+  shell: "#6fae36",
+  bash: "#6fae36",
+  java: "#b07219",
+  kotlin: "#9b62f5",
+  ruby: "#a3272a",
+  c: "#6d7480",
+  "c++": "#e0557f",
+  "c#": "#2b8a3e",
+  php: "#5b6aa5",
+  dockerfile: "#3f6d8f",
+  makefile: "#4f8f1f",
+  markdown: "#5577a0",
+  yaml: "#b5484d",
+  json: "#8a8f98",
+  toml: "#9c5a3c",
+  sql: "#d38b1e",
+  swift: "#e8603c",
 };
 
 export function languageColor(name: string): string {

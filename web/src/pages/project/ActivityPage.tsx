@@ -41,8 +41,12 @@ export default function ActivityPage() {
                             <li key={w.kind + w.title} title={w.error ?? undefined}>
                               <StateIcon state={w.state} size={14} />
                               {w.title}
-                              {w.attempts > 1 ? <span className="dm-dim">({plural(w.attempts, "attempt")})</span> : null}
-                              {w.error && w.state !== "done" ? <span className="dm-text-bad">{w.error}</span> : null}
+                              {w.attempts > 1 ? (
+                                <span className="dm-dim">({plural(w.attempts, "attempt")})</span>
+                              ) : null}
+                              {w.error && w.state !== "done" ? (
+                                <span className="dm-text-bad">{w.error}</span>
+                              ) : null}
                             </li>
                           ))}
                         </ul>

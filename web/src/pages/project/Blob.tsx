@@ -1,6 +1,13 @@
 /** One file at a ref: code with line anchors, rendered Markdown, images, or a download. */
 import { ActionIcon, Button, SegmentedControl, Tooltip } from "@mantine/core";
-import { IconAlertTriangle, IconDownload, IconFileCode, IconFileZip, IconHistory, IconLink } from "@tabler/icons-react";
+import {
+  IconAlertTriangle,
+  IconDownload,
+  IconFileCode,
+  IconFileZip,
+  IconHistory,
+  IconLink,
+} from "@tabler/icons-react";
 import { useQuery } from "@tanstack/react-query";
 import { lazy, Suspense } from "react";
 import { queries } from "@/api/queries";
@@ -11,7 +18,8 @@ import { paths } from "@/app/paths";
 import { useProject } from "@/app/project";
 import { toast } from "@/app/toast";
 import { BIDI } from "@/ui/bidi";
-import { Copy, Empty, Loaded, Rows, useTitle } from "@/ui/bits";
+import { Empty, Loaded, Rows, useTitle } from "@/ui/bits";
+import { Copy } from "@/ui/Copy";
 import { PathCrumbs } from "@/ui/FileTree";
 import { bytes, number } from "@/ui/format";
 import { Html } from "@/ui/Html";
@@ -31,7 +39,15 @@ function Content({ file, gitRef, view }: { file: FileView; gitRef: string; view:
         <img src={raw} alt={file.path} />
       </div>
     ) : (
-      <Empty icon={IconFileZip} title="A binary file" action={<Button component="a" href={raw} download variant="default">Download {bytes(file.size)}</Button>}>
+      <Empty
+        icon={IconFileZip}
+        title="A binary file"
+        action={
+          <Button component="a" href={raw} download variant="default">
+            Download {bytes(file.size)}
+          </Button>
+        }
+      >
         It is not shown as text.
       </Empty>
     );
@@ -39,7 +55,14 @@ function Content({ file, gitRef, view }: { file: FileView; gitRef: string; view:
   if (file.html && view !== "code") {
     return (
       <div className="dm-panel-body">
-        <Html html={file.html} base={{ project: project.path, ref: gitRef, dir: file.path.includes("/") ? file.path.replace(/\/[^/]*$/, "") : "" }} />
+        <Html
+          html={file.html}
+          base={{
+            project: project.path,
+            ref: gitRef,
+            dir: file.path.includes("/") ? file.path.replace(/\/[^/]*$/, "") : "",
+          }}
+        />
       </div>
     );
   }
@@ -49,12 +72,14 @@ function Content({ file, gitRef, view }: { file: FileView; gitRef: string; view:
       {BIDI.test(file.content) ? (
         <div className="dm-banner" style={{ margin: 10 }} role="alert">
           <IconAlertTriangle size={16} aria-hidden />
-          This file holds bidirectional control characters: it may read differently from what it does. They are marked below.
+          This file holds bidirectional control characters: it may read differently from what it does. They
+          are marked below.
         </div>
       ) : null}
       {file.truncated ? (
         <div className="dm-banner" style={{ margin: 10 }}>
-          <IconAlertTriangle size={16} aria-hidden /> Only the beginning is shown. <a href={raw}>The whole file</a> has {bytes(file.size)}.
+          <IconAlertTriangle size={16} aria-hidden /> Only the beginning is shown.{" "}
+          <a href={raw}>The whole file</a> has {bytes(file.size)}.
         </div>
       ) : null}
       <Suspense fallback={<Rows n={12} />}>
@@ -87,7 +112,8 @@ export default function Blob({ rest }: { rest: string }) {
       },
     },
   ]);
-  const lines = file && !file.binary ? file.content.split("\n").length - (file.content.endsWith("\n") ? 1 : 0) : null;
+  const lines =
+    file && !file.binary ? file.content.split("\n").length - (file.content.endsWith("\n") ? 1 : 0) : null;
   return (
     <>
       <div className="dm-filters" style={{ alignItems: "center" }}>
@@ -119,7 +145,11 @@ export default function Blob({ rest }: { rest: string }) {
               />
             ) : null}
             <Tooltip label="History of this file">
-              <ActionIcon component={Link} href={paths.commits(project.path, ref, path)} aria-label="History of this file">
+              <ActionIcon
+                component={Link}
+                href={paths.commits(project.path, ref, path)}
+                aria-label="History of this file"
+              >
                 <IconHistory size={16} />
               </ActionIcon>
             </Tooltip>

@@ -9,7 +9,8 @@ import { Link } from "@/app/location";
 import { paths } from "@/app/paths";
 import { useProject } from "@/app/project";
 import { visible } from "@/ui/bidi";
-import { Avatar, Copy, Empty, Loaded, Panel, useTitle } from "@/ui/bits";
+import { Avatar, Empty, Loaded, Panel, useTitle } from "@/ui/bits";
+import { Copy } from "@/ui/Copy";
 import { number, plural, short } from "@/ui/format";
 import { StateIcon } from "@/ui/State";
 import { TimeAgo } from "@/ui/TimeAgo";
@@ -18,7 +19,8 @@ import "./diff.css";
 function Changes({ additions, deletions }: { additions: number; deletions: number }) {
   return (
     <span className="dm-num" style={{ fontSize: 12.5, whiteSpace: "nowrap" }}>
-      <span className="dm-text-ok">+{number(additions)}</span> <span className="dm-text-bad">−{number(deletions)}</span>
+      <span className="dm-text-ok">+{number(additions)}</span>{" "}
+      <span className="dm-text-bad">−{number(deletions)}</span>
     </span>
   );
 }
@@ -26,7 +28,7 @@ function Changes({ additions, deletions }: { additions: number; deletions: numbe
 function Hunks({ file }: { file: DiffFile }) {
   return (
     // biome-ignore lint/a11y/noNoninteractiveTabindex: a scrolling region must be reachable with the keyboard
-    <div className="dm-diff-scroll" tabIndex={0} role="region" aria-label={`Changes of ${file.path}`}>
+    <section className="dm-diff-scroll" tabIndex={0} aria-label={`Changes of ${file.path}`}>
       <table className="dm-diff">
         {file.hunks.map((hunk) => {
           let before = hunk.old_start;
@@ -46,7 +48,11 @@ function Hunks({ file }: { file: DiffFile }) {
                     <td className="dm-diff-number">{a}</td>
                     <td className="dm-diff-number">{b}</td>
                     <td className="dm-diff-text">
-                      <span className="dm-diff-sign" role="img" aria-label={line.kind === "+" ? "added" : line.kind === "-" ? "removed" : undefined}>
+                      <span
+                        className="dm-diff-sign"
+                        role="img"
+                        aria-label={line.kind === "+" ? "added" : line.kind === "-" ? "removed" : undefined}
+                      >
                         {line.kind}
                       </span>
                       {visible(line.text)}
@@ -58,7 +64,7 @@ function Hunks({ file }: { file: DiffFile }) {
           );
         })}
       </table>
-    </div>
+    </section>
   );
 }
 
@@ -68,12 +74,20 @@ function FileDiff({ file, commit, big }: { file: DiffFile; commit: CommitDetail;
   return (
     <section className="dm-panel" id={`file-${file.path}`} aria-label={file.path}>
       <header className="dm-panel-head">
-        <button type="button" className="dm-fold" aria-expanded={open} aria-label={`Changes of ${file.path}`} onClick={() => setOpen(!open)}>
+        <button
+          type="button"
+          className="dm-fold"
+          aria-expanded={open}
+          aria-label={`Changes of ${file.path}`}
+          onClick={() => setOpen(!open)}
+        >
           {open ? <IconChevronDown size={16} /> : <IconChevronRight size={16} />}
         </button>
         <h2 className="dm-mono">
           <span className="dm-ellipsis">
-            {file.old_path && file.old_path !== file.path ? <span className="dm-dim">{visible(file.old_path)} → </span> : null}
+            {file.old_path && file.old_path !== file.path ? (
+              <span className="dm-dim">{visible(file.old_path)} → </span>
+            ) : null}
             {file.status === "deleted" ? (
               visible(file.path)
             ) : (
@@ -94,8 +108,14 @@ function FileDiff({ file, commit, big }: { file: DiffFile; commit: CommitDetail;
         ) : (
           <>
             <Hunks file={file} />
-            {file.truncated ? <div className="dm-diff-note">The rest of this file's changes is left out because it is long.</div> : null}
-            {file.hunks.length === 0 && !file.truncated ? <div className="dm-diff-note">No lines changed.</div> : null}
+            {file.truncated ? (
+              <div className="dm-diff-note">
+                The rest of this file's changes is left out because it is long.
+              </div>
+            ) : null}
+            {file.hunks.length === 0 && !file.truncated ? (
+              <div className="dm-diff-note">No lines changed.</div>
+            ) : null}
           </>
         )
       ) : null}
@@ -107,7 +127,8 @@ export default function CommitPage({ rest }: { rest: string }) {
   const project = useProject();
   const oid = rest.split("/", 1)[0] ?? rest;
   const query = useQuery(queries.commit(project.id, oid));
-  const statuses = useQuery({ ...queries.commitStatuses(project.id, oid), refetchInterval: 10_000 }).data?.items ?? [];
+  const statuses =
+    useQuery({ ...queries.commitStatuses(project.id, oid), refetchInterval: 10_000 }).data?.items ?? [];
   useTitle(query.data?.title, project.path);
   return (
     <Loaded query={query} rows={8}>
@@ -128,9 +149,15 @@ export default function CommitPage({ rest }: { rest: string }) {
                     <span>
                       authored <TimeAgo at={commit.author.time} />
                     </span>
-                    {commit.committer.name !== commit.author.name ? <span>committed by {commit.committer.name}</span> : null}
+                    {commit.committer.name !== commit.author.name ? (
+                      <span>committed by {commit.committer.name}</span>
+                    ) : null}
                     <span>
-                      {commit.parents.length === 1 ? "parent" : commit.parents.length === 0 ? "first commit" : "parents"}
+                      {commit.parents.length === 1
+                        ? "parent"
+                        : commit.parents.length === 0
+                          ? "first commit"
+                          : "parents"}
                       {commit.parents.map((p) => (
                         <Link key={p} href={paths.commit(project.path, p)} className="dm-mono">
                           {short(p)}
@@ -142,7 +169,12 @@ export default function CommitPage({ rest }: { rest: string }) {
                     </span>
                   </div>
                 </div>
-                <Button variant="default" component={Link} href={paths.tree(project.path, commit.oid)} leftSection={<IconFiles size={15} />}>
+                <Button
+                  variant="default"
+                  component={Link}
+                  href={paths.tree(project.path, commit.oid)}
+                  leftSection={<IconFiles size={15} />}
+                >
                   Files at this commit
                 </Button>
               </div>
@@ -169,7 +201,12 @@ export default function CommitPage({ rest }: { rest: string }) {
             </div>
             <div className="dm-gap">
               {commit.files.map((f) => (
-                <FileDiff key={f.path} file={f} commit={commit} big={f.additions + f.deletions > 800 || lines > 8000} />
+                <FileDiff
+                  key={f.path}
+                  file={f}
+                  commit={commit}
+                  big={f.additions + f.deletions > 800 || lines > 8000}
+                />
               ))}
             </div>
           </>

@@ -15,7 +15,11 @@ import { TimeAgo } from "@/ui/TimeAgo";
 type Entry = Secret & Partial<Variable>;
 
 /** Names as the environment of a job wants them. */
-const clean = (text: string) => text.toUpperCase().replace(/[\s-]+/g, "_").replace(/[^A-Z0-9_]/g, "");
+const clean = (text: string) =>
+  text
+    .toUpperCase()
+    .replace(/[\s-]+/g, "_")
+    .replace(/[^A-Z0-9_]/g, "");
 
 function Entries({ kind }: { kind: "secrets" | "variables" }) {
   const project = useProject();
@@ -33,8 +37,17 @@ function Entries({ kind }: { kind: "secrets" | "variables" }) {
     quiet: true,
     run: (vars) => put(`${base}/${seg(vars.name)}`, { value: vars.value }),
     apply: (old, vars) => {
-      const entry: Entry = { name: vars.name, updated_at: new Date().toISOString(), ...(kind === "variables" ? { value: vars.value } : {}) };
-      return { ...old, items: [...old.items.filter((e) => e.name !== vars.name), entry].sort((a, b) => (a.name < b.name ? -1 : 1)) };
+      const entry: Entry = {
+        name: vars.name,
+        updated_at: new Date().toISOString(),
+        ...(kind === "variables" ? { value: vars.value } : {}),
+      };
+      return {
+        ...old,
+        items: [...old.items.filter((e) => e.name !== vars.name), entry].sort((a, b) =>
+          a.name < b.name ? -1 : 1,
+        ),
+      };
     },
     onDone: () => {
       setName("");
@@ -59,8 +72,26 @@ function Entries({ kind }: { kind: "secrets" | "variables" }) {
           }}
         >
           <div className="dm-name-row">
-            <TextInput label="Name" placeholder="API_KEY" required autoComplete="off" value={name} error={fields.name} onChange={(e) => setName(clean(e.currentTarget.value))} classNames={{ input: "dm-mono" }} />
-            <Field ref={input} className="dm-grow" label="Value" required autoComplete="off" value={value} error={fields.value} onChange={(e) => setValue(e.currentTarget.value)} />
+            <TextInput
+              label="Name"
+              placeholder="API_KEY"
+              required
+              autoComplete="off"
+              value={name}
+              error={fields.name}
+              onChange={(e) => setName(clean(e.currentTarget.value))}
+              classNames={{ input: "dm-mono" }}
+            />
+            <Field
+              ref={input}
+              className="dm-grow"
+              label="Value"
+              required
+              autoComplete="off"
+              value={value}
+              error={fields.value}
+              onChange={(e) => setValue(e.currentTarget.value)}
+            />
             <Button type="submit" loading={save.isPending} disabled={!name}>
               Save
             </Button>
@@ -73,7 +104,9 @@ function Entries({ kind }: { kind: "secrets" | "variables" }) {
           {(data) =>
             data.items.length === 0 ? (
               <Empty small icon={kind === "secrets" ? IconKey : IconVariable} title={`No ${kind} yet`}>
-                {kind === "secrets" ? "Values are encrypted, given to jobs that name them, masked in logs, and never shown again." : "Plain values that jobs read as vars.NAME."}
+                {kind === "secrets"
+                  ? "Values are encrypted, given to jobs that name them, masked in logs, and never shown again."
+                  : "Plain values that jobs read as vars.NAME."}
               </Empty>
             ) : (
               <ul className="dm-list">
@@ -82,7 +115,11 @@ function Entries({ kind }: { kind: "secrets" | "variables" }) {
                     <div className="dm-grow">
                       <strong className="dm-mono">{e.name}</strong>
                       <div className="dm-meta">
-                        {kind === "variables" ? <span className="dm-mono dm-ellipsis">{e.value}</span> : <span>••••••••</span>}
+                        {kind === "variables" ? (
+                          <span className="dm-mono dm-ellipsis">{e.value}</span>
+                        ) : (
+                          <span>••••••••</span>
+                        )}
                         <span>
                           set <TimeAgo at={e.updated_at} />
                         </span>

@@ -18,7 +18,9 @@ export default function Dependencies() {
   const [which, setWhich] = useState("all");
   const needle = text.trim().toLowerCase();
   const items = flat(query.data);
-  const shown = items.filter((d) => (which === "all" || d.direct) && (needle === "" || d.name.toLowerCase().includes(needle)));
+  const shown = items.filter(
+    (d) => (which === "all" || d.direct) && (needle === "" || d.name.toLowerCase().includes(needle)),
+  );
   // The filter works on what is here, so a filtered list wants all of it.
   const wantsAll = needle !== "" || which !== "all";
   const { hasNextPage, isFetchingNextPage, fetchNextPage } = query;
@@ -27,9 +29,23 @@ export default function Dependencies() {
   }, [wantsAll, hasNextPage, isFetchingNextPage, fetchNextPage]);
   return (
     <>
-      <PageHead title="Dependencies" about={query.data ? `${plural(items.length, "package")}${query.hasNextPage ? " and more" : ""}, ${items.filter((d) => d.direct).length} of them direct` : undefined} />
+      <PageHead
+        title="Dependencies"
+        about={
+          query.data
+            ? `${plural(items.length, "package")}${query.hasNextPage ? " and more" : ""}, ${items.filter((d) => d.direct).length} of them direct`
+            : undefined
+        }
+      />
       <div className="dm-filters">
-        <TextInput className="dm-grow" aria-label="Find a package" placeholder="Find a package" leftSection={<IconSearch size={15} />} value={text} onChange={(e) => setText(e.currentTarget.value)} />
+        <TextInput
+          className="dm-grow"
+          aria-label="Find a package"
+          placeholder="Find a package"
+          leftSection={<IconSearch size={15} />}
+          value={text}
+          onChange={(e) => setText(e.currentTarget.value)}
+        />
         <SegmentedControl
           aria-label="Show"
           value={which}
@@ -44,7 +60,10 @@ export default function Dependencies() {
         <Loaded query={query}>
           {() =>
             shown.length === 0 ? (
-              <Empty icon={IconPackage} title={items.length === 0 ? "No dependencies found" : "No package matches"}>
+              <Empty
+                icon={IconPackage}
+                title={items.length === 0 ? "No dependencies found" : "No package matches"}
+              >
                 {items.length === 0 ? "Manifests and lock files are read on each push." : null}
               </Empty>
             ) : (
@@ -70,7 +89,10 @@ export default function Dependencies() {
                           {d.scope && d.scope !== "runtime" ? `, ${d.scope}` : ""}
                         </Table.Td>
                         <Table.Td>
-                          <Link href={paths.blob(project.path, project.default_branch, d.path)} className="dm-mono dm-dim">
+                          <Link
+                            href={paths.blob(project.path, project.default_branch, d.path)}
+                            className="dm-mono dm-dim"
+                          >
                             {d.path}
                           </Link>
                         </Table.Td>

@@ -18,7 +18,8 @@ export function parseConfig(text: string): { config: Record<string, string>; err
     if (!line || line.startsWith("#")) continue;
     const at = line.indexOf("=");
     const key = at < 0 ? line : line.slice(0, at).trim();
-    if (at < 1 || !/^[A-Za-z_][A-Za-z0-9_]*$/.test(key)) return { config, error: `Line ${i + 1}: write NAME=value` };
+    if (at < 1 || !/^[A-Za-z_][A-Za-z0-9_]*$/.test(key))
+      return { config, error: `Line ${i + 1}: write NAME=value` };
     config[key] = line.slice(at + 1);
   }
   return { config, error: null };
@@ -117,7 +118,13 @@ export function DeployDialog(props: {
                 />
               </>
             ) : (
-              <TextInput label="Tag or digest" description="No image has been pushed yet; a run usually does that." value={free} error={fields.image} onChange={(e) => setFree(e.currentTarget.value)} />
+              <TextInput
+                label="Tag or digest"
+                description="No image has been pushed yet; a run usually does that."
+                value={free}
+                error={fields.image}
+                onChange={(e) => setFree(e.currentTarget.value)}
+              />
             )
           ) : (
             <Select
@@ -126,7 +133,10 @@ export function DeployDialog(props: {
               allowDeselect={false}
               error={fields.release}
               onChange={setRelease}
-              data={releases.map((r) => ({ value: r.id, label: `#${r.number} — ${r.image} — ${ago(r.created_at)}` }))}
+              data={releases.map((r) => ({
+                value: r.id,
+                label: `#${r.number} — ${r.image} — ${ago(r.created_at)}`,
+              }))}
             />
           )}
           <Textarea
@@ -141,10 +151,17 @@ export function DeployDialog(props: {
             onChange={(e) => setConfig(e.currentTarget.value)}
           />
           <Text size="xs" c="dimmed">
-            The new release starts beside the present one, must pass {env.health?.path ? `the health check at ${env.health.path}` : "its health check"}, and only then takes over. If it fails, nothing changes.
+            The new release starts beside the present one, must pass{" "}
+            {env.health?.path ? `the health check at ${env.health.path}` : "its health check"}, and only then
+            takes over. If it fails, nothing changes.
           </Text>
           <FormError error={deploy.error} known={["image", "release", "config"]} />
-          <Button type="submit" loading={deploy.isPending} disabled={!ready} leftSection={<IconRocket size={16} />}>
+          <Button
+            type="submit"
+            loading={deploy.isPending}
+            disabled={!ready}
+            leftSection={<IconRocket size={16} />}
+          >
             Deploy
           </Button>
         </Stack>

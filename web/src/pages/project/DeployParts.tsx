@@ -1,9 +1,9 @@
 /** The parts of an environment: live deployment, watch, log, history, releases, configuration. */
 import { ActionIcon, Button, NumberInput, Select, Stack, Textarea, TextInput } from "@mantine/core";
-import { IconArrowBackUp, IconFileText, IconHistory, IconHeartbeat, IconX } from "@tabler/icons-react";
+import { IconArrowBackUp, IconFileText, IconHeartbeat, IconHistory, IconX } from "@tabler/icons-react";
 import { type UseInfiniteQueryResult, useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import { useEffect, useRef, useState } from "react";
-import { fieldErrors, patch, Problem, seg, send } from "@/api/client";
+import { fieldErrors, Problem, patch, seg, send } from "@/api/client";
 import { useStream } from "@/api/events";
 import { flat, queries } from "@/api/queries";
 import type { Deployment, Environment, Page, Release } from "@/api/types";
@@ -12,7 +12,8 @@ import { paths } from "@/app/paths";
 import { useProject } from "@/app/project";
 import { toast } from "@/app/toast";
 import { parseAnsi } from "@/log/ansi";
-import { Copy, Empty, Figure, FormError, Loaded, More, Panel } from "@/ui/bits";
+import { Empty, Figure, FormError, Loaded, More, Panel } from "@/ui/bits";
+import { Copy } from "@/ui/Copy";
 import { bytes, duration, exact, number, short } from "@/ui/format";
 import { Bars } from "@/ui/Spark";
 import { StateBadge, StateIcon, stateOf } from "@/ui/State";
@@ -32,7 +33,10 @@ export function LiveDeployment({ id, onClose }: { id: string; onClose: () => voi
   const project = useProject();
   const client = useQueryClient();
   const options = queries.deployment(id);
-  const query = useQuery({ ...options, refetchInterval: (q) => (q.state.data?.state === "completed" ? false : 3_000) });
+  const query = useQuery({
+    ...options,
+    refetchInterval: (q) => (q.state.data?.state === "completed" ? false : 3_000),
+  });
   const deployment = query.data;
   const over = deployment?.state === "completed";
   useStream(over ? null : `/deployments/${seg(id)}/events`, {
@@ -44,10 +48,16 @@ export function LiveDeployment({ id, onClose }: { id: string; onClose: () => voi
   }, [over, client, project.id]);
   return (
     <Panel
-      title={deployment ? `${KIND[deployment.kind]}${deployment.release ? ` of release #${deployment.release.number}` : ""}` : "Deployment"}
+      title={
+        deployment
+          ? `${KIND[deployment.kind]}${deployment.release ? ` of release #${deployment.release.number}` : ""}`
+          : "Deployment"
+      }
       actions={
         <>
-          {deployment ? <StateBadge state={deployment.conclusion === "success" ? "succeeded" : stateOf(deployment)} /> : null}
+          {deployment ? (
+            <StateBadge state={deployment.conclusion === "success" ? "succeeded" : stateOf(deployment)} />
+          ) : null}
           {over ? (
             <ActionIcon aria-label="Close" onClick={onClose}>
               <IconX size={16} />
@@ -61,7 +71,11 @@ export function LiveDeployment({ id, onClose }: { id: string; onClose: () => voi
           <>
             <Steps steps={data.steps} label="Deployment" />
             {data.reason ? (
-              <div className={data.conclusion === "success" ? "dm-dim" : "dm-form-error"} role={data.conclusion === "success" ? undefined : "alert"} style={{ marginTop: 10 }}>
+              <div
+                className={data.conclusion === "success" ? "dm-dim" : "dm-form-error"}
+                role={data.conclusion === "success" ? undefined : "alert"}
+                style={{ marginTop: 10 }}
+              >
                 {data.reason}
               </div>
             ) : null}
@@ -105,22 +119,34 @@ export function WatchPanel({ env }: { env: Environment }) {
                       {ok} of {w.probes.length} passed
                     </span>
                     <span>
-                      last <TimeAgo at={w.probes.at(-1)?.at} />, {duration(w.probes.at(-1)?.latency_ms)}
+                      last <TimeAgo at={w.probes.at(-1)?.at} />
                     </span>
+                    <span>took {duration(w.probes.at(-1)?.latency_ms)}</span>
                   </div>
                 </>
               )}
             </Panel>
             <Panel title="Now">
               <div className="dm-figures">
-                <Figure value={w.uptime_seconds === null ? "–" : duration(w.uptime_seconds * 1000)} label="up" />
-                <Figure value={number(w.restarts)} label="restarts" tone={w.restarts > 0 ? "wait" : undefined} />
+                <Figure
+                  value={w.uptime_seconds === null ? "–" : duration(w.uptime_seconds * 1000)}
+                  label="up"
+                />
+                <Figure
+                  value={number(w.restarts)}
+                  label="restarts"
+                  tone={w.restarts > 0 ? "wait" : undefined}
+                />
                 <Figure value={w.cpu_percent === null ? "–" : `${w.cpu_percent.toFixed(1)} %`} label="CPU" />
                 <Figure value={bytes(w.memory_bytes)} label="memory" />
                 {w.requests ? (
                   <>
                     <Figure value={number(w.requests.total)} label="requests" />
-                    <Figure value={number(w.requests.errors)} label="errors" tone={w.requests.errors > 0 ? "bad" : undefined} />
+                    <Figure
+                      value={number(w.requests.errors)}
+                      label="errors"
+                      tone={w.requests.errors > 0 ? "bad" : undefined}
+                    />
                     <Figure value={duration(w.requests.p50_ms)} label="median" />
                     <Figure value={duration(w.requests.p95_ms)} label="95th percentile" />
                   </>
@@ -141,7 +167,9 @@ export function AppLog({ env }: { env: Environment }) {
     queryKey: ["environment", env.id, "log", tail],
     queryFn: async ({ signal }) => {
       try {
-        return await (await send("GET", `/environments/${seg(env.id)}/log`, { query: { tail }, signal })).text();
+        return await (
+          await send("GET", `/environments/${seg(env.id)}/log`, { query: { tail }, signal })
+        ).text();
       } catch (error) {
         if (error instanceof Problem && error.status === 404) return "";
         throw error;
@@ -153,7 +181,8 @@ export function AppLog({ env }: { env: Environment }) {
   // biome-ignore lint/correctness/useExhaustiveDependencies: new text moves the view to its end
   useEffect(() => {
     const node = box.current;
-    if (node && node.scrollHeight - node.scrollTop - node.clientHeight < 200) node.scrollTop = node.scrollHeight;
+    if (node && node.scrollHeight - node.scrollTop - node.clientHeight < 200)
+      node.scrollTop = node.scrollHeight;
   }, [text]);
   return (
     <Panel
@@ -161,7 +190,15 @@ export function AppLog({ env }: { env: Environment }) {
       flush
       actions={
         <>
-          <Select size="xs" w={120} aria-label="Lines" allowDeselect={false} value={tail} onChange={(v) => setTail(v ?? "500")} data={["100", "500", "2000"].map((v) => ({ value: v, label: `${v} lines` }))} />
+          <Select
+            size="xs"
+            w={120}
+            aria-label="Lines"
+            allowDeselect={false}
+            value={tail}
+            onChange={(v) => setTail(v ?? "500")}
+            data={["100", "500", "2000"].map((v) => ({ value: v, label: `${v} lines` }))}
+          />
           <Copy text={text ?? ""} label="Copy" />
         </>
       }
@@ -172,11 +209,17 @@ export function AppLog({ env }: { env: Environment }) {
             <Empty small icon={IconFileText} title="Nothing written yet" />
           ) : (
             // biome-ignore lint/a11y/noNoninteractiveTabindex: a scrolling region must be reachable with the keyboard
-            <pre className="dm-app-log" ref={box} tabIndex={0} aria-label="Output of the application">
+            <pre className="dm-app-log" ref={box} tabIndex={0}>
               {data.split("\n").map((line, i) => (
                 <div key={i}>
                   {parseAnsi(line).map((s, k) => (
-                    <span key={k} className={s.className} style={s.color || s.background ? { color: s.color, background: s.background } : undefined}>
+                    <span
+                      key={k}
+                      className={s.className}
+                      style={
+                        s.color || s.background ? { color: s.color, background: s.background } : undefined
+                      }
+                    >
                       {s.text}
                     </span>
                   ))}
@@ -204,9 +247,18 @@ export function History({ query }: { query: UseInfiniteQueryResult<{ pages: Page
             <ul className="dm-list">
               {items.map((d) => (
                 <li key={d.id} style={{ flexWrap: "wrap" }}>
-                  <StateIcon state={stateOf(d)} size={20} label={d.conclusion === "success" ? "Succeeded" : undefined} />
+                  <StateIcon
+                    state={stateOf(d)}
+                    size={20}
+                    label={d.conclusion === "success" ? "Succeeded" : undefined}
+                  />
                   <div className="dm-grow">
-                    <button type="button" className="dm-link" aria-expanded={open === d.id} onClick={() => setOpen(open === d.id ? null : d.id)}>
+                    <button
+                      type="button"
+                      className="dm-link"
+                      aria-expanded={open === d.id}
+                      onClick={() => setOpen(open === d.id ? null : d.id)}
+                    >
                       {KIND[d.kind]}
                       {d.release ? ` of release #${d.release.number}` : ""}
                     </button>
@@ -219,7 +271,9 @@ export function History({ query }: { query: UseInfiniteQueryResult<{ pages: Page
                       ) : null}
                       <span>{d.actor?.name ?? "the service"}</span>
                       {d.run_id ? <Link href={paths.run(project.path, d.run_id)}>run</Link> : null}
-                      {d.reason && d.conclusion !== "success" ? <span className="dm-text-bad">{d.reason}</span> : null}
+                      {d.reason && d.conclusion !== "success" ? (
+                        <span className="dm-text-bad">{d.reason}</span>
+                      ) : null}
                     </div>
                   </div>
                   <div className="dm-run-times">
@@ -242,7 +296,15 @@ export function History({ query }: { query: UseInfiniteQueryResult<{ pages: Page
   );
 }
 
-export function Releases({ env, releases, onBack }: { env: Environment; releases: Release[]; onBack?: (release: Release) => void }) {
+export function Releases({
+  env,
+  releases,
+  onBack,
+}: {
+  env: Environment;
+  releases: Release[];
+  onBack?: (release: Release) => void;
+}) {
   const project = useProject();
   if (releases.length === 0) {
     return (
@@ -279,7 +341,13 @@ export function Releases({ env, releases, onBack }: { env: Environment; releases
             {env.current?.id === r.id ? (
               <StateBadge state="done" label="Running" />
             ) : onBack ? (
-              <Button size="xs" variant="default" leftSection={<IconArrowBackUp size={14} />} onClick={() => onBack(r)} aria-label={`Roll back to release ${r.number}`}>
+              <Button
+                size="xs"
+                variant="default"
+                leftSection={<IconArrowBackUp size={14} />}
+                onClick={() => onBack(r)}
+                aria-label={`Roll back to release ${r.number}`}
+              >
                 Roll back
               </Button>
             ) : null}
@@ -319,7 +387,18 @@ export function EnvConfig({ env, mayEdit }: { env: Environment; mayEdit: boolean
         }}
       >
         <Stack gap="sm" maw={600}>
-          <Textarea label="Environment variables" description="One NAME=value per line; used by the next deployment" autosize minRows={4} maxRows={20} readOnly={!mayEdit} value={config} error={parsed.error ?? fields.config} classNames={{ input: "dm-mono" }} onChange={(e) => setConfig(e.currentTarget.value)} />
+          <Textarea
+            label="Environment variables"
+            description="One NAME=value per line; used by the next deployment"
+            autosize
+            minRows={4}
+            maxRows={20}
+            readOnly={!mayEdit}
+            value={config}
+            error={parsed.error ?? fields.config}
+            classNames={{ input: "dm-mono" }}
+            onChange={(e) => setConfig(e.currentTarget.value)}
+          />
           {env.secrets.length > 0 ? (
             <div className="dm-meta">
               Secrets:
@@ -330,8 +409,23 @@ export function EnvConfig({ env, mayEdit }: { env: Environment; mayEdit: boolean
               ))}
             </div>
           ) : null}
-          <TextInput label="Health check path" readOnly={!mayEdit} value={path} error={fields["health.path"]} onChange={(e) => setPath(e.currentTarget.value)} />
-          <NumberInput label="Must be healthy within" suffix=" seconds" min={1} max={3600} readOnly={!mayEdit} value={deadline} error={fields["health.deadline_seconds"]} onChange={setDeadline} />
+          <TextInput
+            label="Health check path"
+            readOnly={!mayEdit}
+            value={path}
+            error={fields["health.path"]}
+            onChange={(e) => setPath(e.currentTarget.value)}
+          />
+          <NumberInput
+            label="Must be healthy within"
+            suffix=" seconds"
+            min={1}
+            max={3600}
+            readOnly={!mayEdit}
+            value={deadline}
+            error={fields["health.deadline_seconds"]}
+            onChange={setDeadline}
+          />
           <FormError error={save.error} known={["config", "health.path", "health.deadline_seconds"]} />
           {mayEdit ? (
             <div>

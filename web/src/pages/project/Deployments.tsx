@@ -50,7 +50,14 @@ function NewEnvironment({ onClose, onMade }: { onClose: () => void; onMade: (env
         }}
       >
         <Stack gap="sm">
-          <TextInput data-autofocus label="Name" required value={name} error={fields.name} onChange={(e) => setName(e.currentTarget.value.toLowerCase().replace(/[^a-z0-9-]/g, "-"))} />
+          <TextInput
+            data-autofocus
+            label="Name"
+            required
+            value={name}
+            error={fields.name}
+            onChange={(e) => setName(e.currentTarget.value.toLowerCase().replace(/[^a-z0-9-]/g, "-"))}
+          />
           <Select
             label="Runs as"
             allowDeselect={false}
@@ -58,13 +65,36 @@ function NewEnvironment({ onClose, onMade }: { onClose: () => void; onMade: (env
             error={fields.target}
             onChange={setTarget}
             data={[
-              { value: "docker", label: instance?.docker === false ? "Container (no Docker engine here)" : "Container on Docker", disabled: instance?.docker === false },
+              {
+                value: "docker",
+                label:
+                  instance?.docker === false ? "Container (no Docker engine here)" : "Container on Docker",
+                disabled: instance?.docker === false,
+              },
               { value: "process", label: "Process on this machine" },
             ]}
           />
-          <TextInput label="Health check" description="A path that answers 2xx or 3xx when the application is ready" value={path} error={fields["health.path"] ?? fields.health} onChange={(e) => setPath(e.currentTarget.value)} />
-          <NumberInput label="Port of the application" description="Empty: what the image exposes, else 8080" min={1} max={65535} allowDecimal={false} value={port} error={fields.container_port} onChange={setPort} />
-          <FormError error={create.error} known={["name", "target", "health.path", "health", "container_port"]} />
+          <TextInput
+            label="Health check"
+            description="A path that answers 2xx or 3xx when the application is ready"
+            value={path}
+            error={fields["health.path"] ?? fields.health}
+            onChange={(e) => setPath(e.currentTarget.value)}
+          />
+          <NumberInput
+            label="Port of the application"
+            description="Empty: what the image exposes, else 8080"
+            min={1}
+            max={65535}
+            allowDecimal={false}
+            value={port}
+            error={fields.container_port}
+            onChange={setPort}
+          />
+          <FormError
+            error={create.error}
+            known={["name", "target", "health.path", "health", "container_port"]}
+          />
           <Button type="submit" loading={create.isPending}>
             Create environment
           </Button>
@@ -78,7 +108,8 @@ function useRollback(env: Environment, onStarted: (deployment: Deployment) => vo
   const project = useProject();
   const client = useQueryClient();
   return useMutation({
-    mutationFn: (release?: Release) => post<Deployment>(`/environments/${seg(env.id)}/rollback`, { release: release?.id }),
+    mutationFn: (release?: Release) =>
+      post<Deployment>(`/environments/${seg(env.id)}/rollback`, { release: release?.id }),
     onSuccess: (deployment) => {
       void client.invalidateQueries({ queryKey: ["project", project.id] });
       onStarted(deployment);
@@ -97,15 +128,32 @@ function EnvironmentView({ env }: { env: Environment }) {
   const newest = flat(latest.data)[0];
   const [started, setStarted] = useState<string | null>(null);
   const shown = started ?? (newest && newest.state !== "completed" ? newest.id : null);
-  const may = !project.archived && (can(project, "deployment:write") || can(project, "deploy:write") || atLeast(project, "developer"));
+  const may =
+    !project.archived &&
+    (can(project, "deployment:write") || can(project, "deploy:write") || atLeast(project, "developer"));
   const rollback = useRollback(env, (d) => {
     setBack(null);
     setStarted(d.id);
   });
   const previous = releases.find((r) => env.current && r.number < env.current.number);
   useActions([
-    { id: "deploy", name: `Deploy to ${env.name}`, group: "This environment", icon: IconRocket, shortcut: "d", visible: () => may, perform: () => setDeploying(true) },
-    { id: "rollback", name: `Roll back ${env.name}`, group: "This environment", icon: IconArrowBackUp, visible: () => may && !!previous, perform: () => setBack("previous") },
+    {
+      id: "deploy",
+      name: `Deploy to ${env.name}`,
+      group: "This environment",
+      icon: IconRocket,
+      shortcut: "d",
+      visible: () => may,
+      perform: () => setDeploying(true),
+    },
+    {
+      id: "rollback",
+      name: `Roll back ${env.name}`,
+      group: "This environment",
+      icon: IconArrowBackUp,
+      visible: () => may && !!previous,
+      perform: () => setBack("previous"),
+    },
   ]);
   const target = back === "previous" ? previous : (back ?? undefined);
   return (
@@ -122,7 +170,11 @@ function EnvironmentView({ env }: { env: Environment }) {
           )}
           <div className="dm-grow" />
           {may && previous ? (
-            <Button variant="default" leftSection={<IconArrowBackUp size={16} />} onClick={() => setBack("previous")}>
+            <Button
+              variant="default"
+              leftSection={<IconArrowBackUp size={16} />}
+              onClick={() => setBack("previous")}
+            >
               Roll back
             </Button>
           ) : null}
@@ -215,7 +267,8 @@ function EnvironmentView({ env }: { env: Environment }) {
       >
         {target ? (
           <>
-            <span className="dm-mono">{target.image}</span> starts beside the present release and takes over once it is healthy. Requests are served all the time.
+            <span className="dm-mono">{target.image}</span> starts beside the present release and takes over
+            once it is healthy. Requests are served all the time.
           </>
         ) : null}
       </Confirm>
@@ -248,9 +301,12 @@ export default function Deployments() {
                 <Empty
                   icon={IconRocket}
                   title="Nothing is deployed"
-                  action={may ? <Button onClick={() => setCreating(true)}>Create an environment</Button> : null}
+                  action={
+                    may ? <Button onClick={() => setCreating(true)}>Create an environment</Button> : null
+                  }
                 >
-                  An environment is a place where releases run, with a health check, a history, and a way back. A workflow can also create it when it deploys.
+                  An environment is a place where releases run, with a health check, a history, and a way
+                  back. A workflow can also create it when it deploys.
                 </Empty>
               </Panel>
             );
@@ -274,7 +330,14 @@ export default function Deployments() {
                       }))}
                     />
                   ) : (
-                    <Select aria-label="Environment" value={env.name} allowDeselect={false} searchable onChange={(v) => v && setName(v)} data={data.items.map((e) => e.name)} />
+                    <Select
+                      aria-label="Environment"
+                      value={env.name}
+                      allowDeselect={false}
+                      searchable
+                      onChange={(v) => v && setName(v)}
+                      data={data.items.map((e) => e.name)}
+                    />
                   )}
                 </div>
               ) : null}

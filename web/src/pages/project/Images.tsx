@@ -4,7 +4,8 @@ import { useInfiniteQuery, useQuery } from "@tanstack/react-query";
 import { flat, queries } from "@/api/queries";
 import type { ImageRepository } from "@/api/types";
 import { useProject } from "@/app/project";
-import { Copy, CopyField, Empty, Loaded, More, PageHead, Panel, useTitle } from "@/ui/bits";
+import { Empty, Loaded, More, PageHead, Panel, useTitle } from "@/ui/bits";
+import { Copy, CopyField } from "@/ui/Copy";
 import { bytes, plural, short } from "@/ui/format";
 import { TimeAgo } from "@/ui/TimeAgo";
 
@@ -48,13 +49,20 @@ function Tags({ image }: { image: ImageRepository }) {
                       <Copy text={tag.digest} label="Copy digest" size={20} />
                     </span>
                     <span>{bytes(tag.size)}</span>
-                    <span className="dm-hide-phone">{tag.media_type.includes("index") || tag.media_type.includes("list") ? "multi-platform index" : "image"}</span>
+                    <span className="dm-hide-phone">
+                      {tag.media_type.includes("index") || tag.media_type.includes("list")
+                        ? "multi-platform index"
+                        : "image"}
+                    </span>
                     <span>
                       <TimeAgo at={tag.pushed_at} />
                     </span>
                   </div>
                 </div>
-                <Copy text={`docker pull ${host}/${image.name}${tag.tag ? `:${tag.tag}` : `@${tag.digest}`}`} label="Copy the pull command" />
+                <Copy
+                  text={`docker pull ${host}/${image.name}${tag.tag ? `:${tag.tag}` : `@${tag.digest}`}`}
+                  label="Copy the pull command"
+                />
               </li>
             ))}
           </ul>

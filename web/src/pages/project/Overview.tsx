@@ -16,8 +16,9 @@ import { flat, queries } from "@/api/queries";
 import { Link, useGo } from "@/app/location";
 import { paths } from "@/app/paths";
 import { useProject } from "@/app/project";
+import { Empty, Figure, Loaded, Panel, ProjectMark, Rows, Topic, useTitle } from "@/ui/bits";
 import { CommitRow, LastCommit } from "@/ui/CommitLine";
-import { CopyField, Empty, Figure, Loaded, Panel, ProjectMark, Rows, Topic, useTitle } from "@/ui/bits";
+import { CopyField } from "@/ui/Copy";
 import { FileTree } from "@/ui/FileTree";
 import { languageColor, number, percent } from "@/ui/format";
 import { Html } from "@/ui/Html";
@@ -58,7 +59,12 @@ function CloneMenu() {
               <CopyField label="Push command" text={`git push -u origin ${project.default_branch}`} />
             </>
           ) : null}
-          {how === "docker" ? <CopyField label="Pull command" text={`docker pull ${project.registry ?? `${window.location.host}/${project.path}`}:latest`} /> : null}
+          {how === "docker" ? (
+            <CopyField
+              label="Pull command"
+              text={`docker pull ${project.registry ?? `${window.location.host}/${project.path}`}:latest`}
+            />
+          ) : null}
           <Text size="xs" c="dimmed">
             Your name and a <Link href={paths.account("tokens")}>token</Link> as the password.
           </Text>
@@ -79,7 +85,11 @@ function Languages() {
     <Panel title="Languages">
       <ShareBar
         label={parts.map((l) => `${l.name} ${percent(l.part)}`).join(", ")}
-        parts={parts.map((l) => ({ name: `${l.name} ${percent(l.part)}`, share: l.part, color: languageColor(l.name) }))}
+        parts={parts.map((l) => ({
+          name: `${l.name} ${percent(l.part)}`,
+          share: l.part,
+          color: languageColor(l.name),
+        }))}
       />
       <ul className="dm-legend">
         {parts.slice(0, 6).map((l) => (
@@ -102,7 +112,11 @@ function QualitySummary() {
       <div className="dm-figures dm-figures-small">
         <Figure value={number(data.code)} label="lines of code" />
         <Figure value={number(data.functions)} label="functions" />
-        <Figure value={data.cyclomatic_max} label="most complex" tone={data.cyclomatic_max > 20 ? "bad" : data.cyclomatic_max > 10 ? "wait" : "ok"} />
+        <Figure
+          value={data.cyclomatic_max}
+          label="most complex"
+          tone={data.cyclomatic_max > 20 ? "bad" : data.cyclomatic_max > 10 ? "wait" : "ok"}
+        />
       </div>
     </Panel>
   );
@@ -137,7 +151,11 @@ function Deployed() {
   const project = useProject();
   const query = useQuery({ ...queries.environments(project.id), refetchInterval: 10_000 });
   return (
-    <Panel title="Deployed" flush actions={<Link href={paths.section(project.path, "deployments")}>All</Link>}>
+    <Panel
+      title="Deployed"
+      flush
+      actions={<Link href={paths.section(project.path, "deployments")}>All</Link>}
+    >
       <Loaded query={query} rows={2}>
         {(data) =>
           data.items.length === 0 ? (
@@ -150,7 +168,10 @@ function Deployed() {
                 <li key={env.id}>
                   <StateIcon state={env.state} size={18} />
                   <div className="dm-grow">
-                    <Link href={`${paths.section(project.path, "deployments")}?environment=${encodeURIComponent(env.name)}`} className="dm-title-link">
+                    <Link
+                      href={`${paths.section(project.path, "deployments")}?environment=${encodeURIComponent(env.name)}`}
+                      className="dm-title-link"
+                    >
                       {env.name}
                     </Link>
                     <div className="dm-meta">
@@ -167,7 +188,13 @@ function Deployed() {
                     </div>
                   </div>
                   {env.url && env.state !== "empty" ? (
-                    <a href={env.url} target="_blank" rel="noreferrer" aria-label={`Open ${env.name}`} title={env.url}>
+                    <a
+                      href={env.url}
+                      target="_blank"
+                      rel="noreferrer"
+                      aria-label={`Open ${env.name}`}
+                      title={env.url}
+                    >
                       <IconExternalLink size={16} />
                     </a>
                   ) : null}
@@ -238,7 +265,12 @@ export default function Overview() {
             <>
               <div className="dm-filters">
                 <RefSelect value={ref} onChange={(next) => go(paths.tree(project.path, next))} />
-                <Button variant="default" component={Link} href={paths.tree(project.path, ref)} leftSection={<IconFolder size={15} />}>
+                <Button
+                  variant="default"
+                  component={Link}
+                  href={paths.tree(project.path, ref)}
+                  leftSection={<IconFolder size={15} />}
+                >
                   Browse files
                 </Button>
               </div>
@@ -260,7 +292,14 @@ export default function Overview() {
                   }
                 >
                   {readme.data.html ? (
-                    <Html html={readme.data.html} base={{ project: project.path, ref, dir: readme.data.path.includes("/") ? readme.data.path.replace(/\/[^/]*$/, "") : "" }} />
+                    <Html
+                      html={readme.data.html}
+                      base={{
+                        project: project.path,
+                        ref,
+                        dir: readme.data.path.includes("/") ? readme.data.path.replace(/\/[^/]*$/, "") : "",
+                      }}
+                    />
                   ) : (
                     <pre className="dm-plain-text">{readme.data.content}</pre>
                   )}
@@ -281,7 +320,12 @@ export default function Overview() {
           <Languages />
           <QualitySummary />
           {recent.length > 1 ? (
-            <Panel title="Recent commits" flush className="dm-only-wide" actions={<Link href={paths.commits(project.path)}>All</Link>}>
+            <Panel
+              title="Recent commits"
+              flush
+              className="dm-only-wide"
+              actions={<Link href={paths.commits(project.path)}>All</Link>}
+            >
               <ul className="dm-list dm-list-compact dm-list-tight">
                 {recent.slice(0, 4).map((c) => (
                   <CommitRow key={c.oid} commit={c} />

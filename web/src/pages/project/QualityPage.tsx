@@ -13,21 +13,32 @@ import { languageColor, number, percent, short } from "@/ui/format";
 import { Meter } from "@/ui/Spark";
 import { TimeAgo } from "@/ui/TimeAgo";
 
-const tone = (value: number, fine: number, bad: number) => (value > bad ? "bad" : value > fine ? "wait" : "ok");
+const tone = (value: number, fine: number, bad: number) =>
+  value > bad ? "bad" : value > fine ? "wait" : "ok";
 
 function Functions() {
   const project = useProject();
   const [sort, setSort] = useState("cyclomatic");
   const [text, setText] = useState("");
   const [path] = useDebouncedValue(text.trim(), 250);
-  const query = useInfiniteQuery({ ...queries.functions(project.id, sort, path), placeholderData: keepPreviousData });
+  const query = useInfiniteQuery({
+    ...queries.functions(project.id, sort, path),
+    placeholderData: keepPreviousData,
+  });
   return (
     <Panel
       title="Functions"
       flush
       actions={
         <>
-          <TextInput size="xs" aria-label="Only in path" placeholder="Path" leftSection={<IconSearch size={13} />} value={text} onChange={(e) => setText(e.currentTarget.value)} />
+          <TextInput
+            size="xs"
+            aria-label="Only in path"
+            placeholder="Path"
+            leftSection={<IconSearch size={13} />}
+            value={text}
+            onChange={(e) => setText(e.currentTarget.value)}
+          />
           <SegmentedControl
             size="xs"
             aria-label="Order"
@@ -63,7 +74,10 @@ function Functions() {
                 {flat(data).map((f) => (
                   <Table.Tr key={`${f.path}:${f.line}:${f.name}`}>
                     <Table.Td>
-                      <Link href={`${paths.blob(project.path, project.default_branch, f.path)}#L${f.line}-L${f.end_line}`} className="dm-mono">
+                      <Link
+                        href={`${paths.blob(project.path, project.default_branch, f.path)}#L${f.line}-L${f.end_line}`}
+                        className="dm-mono"
+                      >
                         {f.name || "(anonymous)"}
                       </Link>
                       <div className="dm-dim" style={{ fontSize: 12 }}>
@@ -118,7 +132,8 @@ export default function QualityPage() {
               title="Quality"
               about={
                 <>
-                  At <span className="dm-mono">{short(q.commit)}</span>, analysed <TimeAgo at={q.analyzed_at} />
+                  At <span className="dm-mono">{short(q.commit)}</span>, analysed{" "}
+                  <TimeAgo at={q.analyzed_at} />
                 </>
               }
             />
@@ -129,9 +144,16 @@ export default function QualityPage() {
                   <Figure value={number(q.code)} label="lines of code" />
                   <Figure value={percent(q.comment_ratio)} label="comments" />
                   <Figure value={number(q.functions)} label="functions" />
-                  <Figure value={q.functions ? (q.cyclomatic_total / q.functions).toFixed(1) : "–"} label="paths per function" />
+                  <Figure
+                    value={q.functions ? (q.cyclomatic_total / q.functions).toFixed(1) : "–"}
+                    label="paths per function"
+                  />
                   <Figure value={q.cyclomatic_max} label="most paths" tone={tone(q.cyclomatic_max, 10, 20)} />
-                  <Figure value={q.cognitive_max} label="hardest to follow" tone={tone(q.cognitive_max, 15, 30)} />
+                  <Figure
+                    value={q.cognitive_max}
+                    label="hardest to follow"
+                    tone={tone(q.cognitive_max, 15, 30)}
+                  />
                 </div>
               </Panel>
               {languages.length > 0 ? (
@@ -152,13 +174,24 @@ export default function QualityPage() {
                         {languages.map((l) => (
                           <Table.Tr key={l.name}>
                             <Table.Td>
-                              <i className="dm-lang-dot" style={{ background: languageColor(l.name), marginRight: 8 }} />
+                              <i
+                                className="dm-lang-dot"
+                                style={{ background: languageColor(l.name), marginRight: 8 }}
+                              />
                               {l.name}
                             </Table.Td>
-                            <Table.Td ta="right" className="dm-num">{number(l.files)}</Table.Td>
-                            <Table.Td ta="right" className="dm-num">{number(l.code)}</Table.Td>
-                            <Table.Td ta="right" className="dm-num">{number(l.comments)}</Table.Td>
-                            <Table.Td ta="right" className="dm-num">{number(l.blanks)}</Table.Td>
+                            <Table.Td ta="right" className="dm-num">
+                              {number(l.files)}
+                            </Table.Td>
+                            <Table.Td ta="right" className="dm-num">
+                              {number(l.code)}
+                            </Table.Td>
+                            <Table.Td ta="right" className="dm-num">
+                              {number(l.comments)}
+                            </Table.Td>
+                            <Table.Td ta="right" className="dm-num">
+                              {number(l.blanks)}
+                            </Table.Td>
                             <Table.Td>
                               <Meter share={l.code / total} />
                             </Table.Td>

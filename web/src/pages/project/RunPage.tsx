@@ -14,7 +14,7 @@ import {
 } from "@tabler/icons-react";
 import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import { lazy, Suspense, useMemo } from "react";
-import { get, post, Problem, seg } from "@/api/client";
+import { get, Problem, post, seg } from "@/api/client";
 import { useStream } from "@/api/events";
 import { queries } from "@/api/queries";
 import type { Job, Page, Run, RunDetail } from "@/api/types";
@@ -24,8 +24,8 @@ import { paths } from "@/app/paths";
 import { useProject } from "@/app/project";
 import { toastError } from "@/app/toast";
 import { JobGraph } from "@/graph/JobGraph";
-import { Diagnostics } from "@/ui/Diagnostics";
 import { Dot, Empty, PageHead, Panel, ProblemView, Rows, useTitle } from "@/ui/bits";
+import { Diagnostics } from "@/ui/Diagnostics";
 import { refName, short } from "@/ui/format";
 import { StateBadge, StateIcon, stateOf } from "@/ui/State";
 import { Elapsed, TimeAgo } from "@/ui/TimeAgo";
@@ -89,8 +89,17 @@ function WaitingJob({ job }: { job: Job }) {
     return <Empty small icon={IconPlayerStop} title="Cancelled before it began" />;
   }
   return (
-    <Empty small icon={IconHourglass} title={job.state === "waiting" ? "Waiting for other jobs" : "Waiting for a runner"}>
-      {job.reason ?? (job.state === "waiting" ? `Needs ${job.needs.join(", ")}` : job.labels.length > 0 ? `Wants ${job.labels.join(", ")}` : null)}
+    <Empty
+      small
+      icon={IconHourglass}
+      title={job.state === "waiting" ? "Waiting for other jobs" : "Waiting for a runner"}
+    >
+      {job.reason ??
+        (job.state === "waiting"
+          ? `Needs ${job.needs.join(", ")}`
+          : job.labels.length > 0
+            ? `Wants ${job.labels.join(", ")}`
+            : null)}
     </Empty>
   );
 }
@@ -122,7 +131,12 @@ function Jobs({ run }: { run: RunDetail }) {
         {run.jobs.length > 1 ? (
           <nav className="dm-job-list" aria-label="Jobs">
             {run.jobs.map((j) => (
-              <button type="button" key={j.id} aria-current={j.id === job.id ? "true" : undefined} onClick={() => select(j)}>
+              <button
+                type="button"
+                key={j.id}
+                aria-current={j.id === job.id ? "true" : undefined}
+                onClick={() => select(j)}
+              >
                 <StateIcon state={stateOf(j)} size={16} />
                 <span className="dm-ellipsis dm-grow">{j.name}</span>
                 <Elapsed from={j.started_at} to={j.finished_at} />
@@ -197,7 +211,8 @@ export default function RunPage({ rest }: { rest: string }) {
     onSettled: () => client.invalidateQueries({ queryKey: ["run", id] }),
   });
   const retry = useMutation({
-    mutationFn: (body: { failed_only?: boolean; job?: string }) => post<Run | undefined>(`/runs/${seg(id ?? "")}/retry`, body),
+    mutationFn: (body: { failed_only?: boolean; job?: string }) =>
+      post<Run | undefined>(`/runs/${seg(id ?? "")}/retry`, body),
     onError: (error) => toastError("The run was not started again", error),
     onSuccess: (again) => {
       if (again?.id && again.id !== id && again.number) go(paths.run(project.path, again.number));
@@ -209,10 +224,41 @@ export default function RunPage({ rest }: { rest: string }) {
   const chosen = run ? pick(run.jobs, wanted) : null;
   const failed = run?.conclusion === "failure" || run?.conclusion === "cancelled";
   const actions: Action[] = [
-    { id: "run-cancel", name: "Cancel this run", group: "This run", icon: IconPlayerStop, shortcut: "x", danger: true, visible: () => !!run && !over && project.role !== null, perform: () => cancel.mutate() },
-    { id: "run-retry", name: "Run again", group: "This run", icon: IconRefresh, shortcut: "r", visible: () => over === true && project.role !== null, perform: () => retry.mutate({}) },
-    { id: "run-retry-failed", name: "Run failed jobs again", group: "This run", icon: IconRefresh, visible: () => over === true && failed && project.role !== null, perform: () => retry.mutate({ failed_only: true }) },
-    { id: "run-retry-job", name: chosen ? `Run ${chosen.name} again` : "Run this job again", group: "This run", icon: IconRefresh, visible: () => over === true && chosen !== null && project.role !== null, perform: () => retry.mutate({ job: chosen?.key }) },
+    {
+      id: "run-cancel",
+      name: "Cancel this run",
+      group: "This run",
+      icon: IconPlayerStop,
+      shortcut: "x",
+      danger: true,
+      visible: () => !!run && !over && project.role !== null,
+      perform: () => cancel.mutate(),
+    },
+    {
+      id: "run-retry",
+      name: "Run again",
+      group: "This run",
+      icon: IconRefresh,
+      shortcut: "r",
+      visible: () => over === true && project.role !== null,
+      perform: () => retry.mutate({}),
+    },
+    {
+      id: "run-retry-failed",
+      name: "Run failed jobs again",
+      group: "This run",
+      icon: IconRefresh,
+      visible: () => over === true && failed && project.role !== null,
+      perform: () => retry.mutate({ failed_only: true }),
+    },
+    {
+      id: "run-retry-job",
+      name: chosen ? `Run ${chosen.name} again` : "Run this job again",
+      group: "This run",
+      icon: IconRefresh,
+      visible: () => over === true && chosen !== null && project.role !== null,
+      perform: () => retry.mutate({ job: chosen?.key }),
+    },
   ];
   useActions(actions);
   const tests = useQuery({
@@ -221,7 +267,12 @@ export default function RunPage({ rest }: { rest: string }) {
     refetchInterval: over ? false : 10_000,
     queryFn: async ({ signal }) => {
       try {
-        return (await get<{ totals: { tests: number; failed: number; errors: number } }>(`/runs/${seg(id ?? "")}/tests`, { query: { limit: 1 }, signal })).totals;
+        return (
+          await get<{ totals: { tests: number; failed: number; errors: number } }>(
+            `/runs/${seg(id ?? "")}/tests`,
+            { query: { limit: 1 }, signal },
+          )
+        ).totals;
       } catch {
         return null;
       }
@@ -269,21 +320,32 @@ export default function RunPage({ rest }: { rest: string }) {
               </span>
             ) : null}
             <span>
-              <IconCalendar size={14} aria-hidden /> {run.event.replace(/_/g, " ")} <Dot /> <TimeAgo at={run.created_at} />
+              <IconCalendar size={14} aria-hidden /> {run.event.replace(/_/g, " ")} <Dot />{" "}
+              <TimeAgo at={run.created_at} />
             </span>
             {run.attempt > 1 ? <span>attempt {run.attempt}</span> : null}
           </div>
         }
       >
         {actions[0]?.visible?.() ? (
-          <Button variant="default" leftSection={<IconPlayerStop size={15} />} loading={cancel.isPending} onClick={() => cancel.mutate()}>
+          <Button
+            variant="default"
+            leftSection={<IconPlayerStop size={15} />}
+            loading={cancel.isPending}
+            onClick={() => cancel.mutate()}
+          >
             Cancel
           </Button>
         ) : null}
         {actions[1]?.visible?.() ? (
           <Menu>
             <Menu.Target>
-              <Button variant="default" leftSection={<IconRefresh size={15} />} rightSection={<IconChevronDown size={14} />} loading={retry.isPending}>
+              <Button
+                variant="default"
+                leftSection={<IconRefresh size={15} />}
+                rightSection={<IconChevronDown size={14} />}
+                loading={retry.isPending}
+              >
                 Run again
               </Button>
             </Menu.Target>
@@ -291,7 +353,11 @@ export default function RunPage({ rest }: { rest: string }) {
               {actions.slice(1).map((a) =>
                 a.visible?.() ? (
                   <Menu.Item key={a.id} onClick={() => void a.perform()}>
-                    {a.id === "run-retry" ? "All jobs" : a.id === "run-retry-failed" ? "Failed jobs only" : `Only ${chosen?.name}`}
+                    {a.id === "run-retry"
+                      ? "All jobs"
+                      : a.id === "run-retry-failed"
+                        ? "Failed jobs only"
+                        : `Only ${chosen?.name}`}
                   </Menu.Item>
                 ) : null,
               )}
@@ -299,13 +365,19 @@ export default function RunPage({ rest }: { rest: string }) {
           </Menu>
         ) : null}
       </PageHead>
-      {run.diagnostics.length > 0 && run.jobs.length > 0 ? <Diagnostics items={run.diagnostics} gitRef={run.commit} /> : null}
+      {run.diagnostics.length > 0 && run.jobs.length > 0 ? (
+        <Diagnostics items={run.diagnostics} gitRef={run.commit} />
+      ) : null}
       <Tabs value={tab} onChange={(v) => setTab(v ?? "jobs")}>
-        <Tabs.List mb="md" className="dm-tabs">
+        <Tabs.List mb="md">
           <Tabs.Tab value="jobs">Jobs</Tabs.Tab>
           <Tabs.Tab value="tests">
             Tests
-            {tests && tests.tests > 0 ? <span className={`dm-count ${bad > 0 ? "dm-count-bad" : ""}`}>{bad > 0 ? `${bad} failed` : tests.tests}</span> : null}
+            {tests && tests.tests > 0 ? (
+              <span className={`dm-count ${bad > 0 ? "dm-count-bad" : ""}`}>
+                {bad > 0 ? `${bad} failed` : tests.tests}
+              </span>
+            ) : null}
           </Tabs.Tab>
           <Tabs.Tab value="coverage">Coverage</Tabs.Tab>
           <Tabs.Tab value="artifacts">Artifacts</Tabs.Tab>

@@ -18,7 +18,8 @@ import type { Annotation, RunDetail, TestCase } from "@/api/types";
 import { Link } from "@/app/location";
 import { paths } from "@/app/paths";
 import { useProject } from "@/app/project";
-import { Copy, Empty, Figure, Loaded, More, Panel } from "@/ui/bits";
+import { Empty, Figure, Loaded, More, Panel } from "@/ui/bits";
+import { Copy } from "@/ui/Copy";
 import { bytes, duration, number, percent, short } from "@/ui/format";
 import { Html } from "@/ui/Html";
 import { Meter } from "@/ui/Spark";
@@ -30,7 +31,10 @@ export function Annotations({ items, gitRef }: { items: Annotation[]; gitRef: st
   return (
     <ul className="dm-annotations" aria-label="Annotations">
       {items.map((a, i) => (
-        <li key={i} className={a.severity === "error" ? "dm-bad" : a.severity === "warning" ? "dm-wait" : "dm-run"}>
+        <li
+          key={i}
+          className={a.severity === "error" ? "dm-bad" : a.severity === "warning" ? "dm-wait" : "dm-run"}
+        >
           {a.severity === "error" ? (
             <IconCircleX size={15} aria-label="Error" />
           ) : a.severity === "warning" ? (
@@ -53,7 +57,12 @@ export function Annotations({ items, gitRef }: { items: Annotation[]; gitRef: st
   );
 }
 
-const STATE: Record<TestCase["status"], string> = { passed: "passed", failed: "failed", error: "error", skipped: "skipped" };
+const STATE: Record<TestCase["status"], string> = {
+  passed: "passed",
+  failed: "failed",
+  error: "error",
+  skipped: "skipped",
+};
 
 function Case({ test, gitRef, open }: { test: TestCase; gitRef: string; open: boolean }) {
   const project = useProject();
@@ -63,7 +72,8 @@ function Case({ test, gitRef, open }: { test: TestCase; gitRef: string; open: bo
       <summary>
         <StateIcon state={STATE[test.status]} size={16} />
         <span className="dm-grow dm-ellipsis">
-          {test.name} <span className="dm-dim">{test.class && test.class !== test.suite ? test.class : test.suite}</span>
+          {test.name}{" "}
+          <span className="dm-dim">{test.class && test.class !== test.suite ? test.class : test.suite}</span>
         </span>
         <span className="dm-dim dm-num">{duration(test.duration_ms)}</span>
       </summary>
@@ -86,7 +96,10 @@ function Case({ test, gitRef, open }: { test: TestCase; gitRef: string; open: bo
 
 export function Tests({ run }: { run: RunDetail }) {
   const [status, setStatus] = useState("");
-  const query = useInfiniteQuery({ ...queries.tests(run.id, status), refetchInterval: run.state === "completed" ? false : 5_000 });
+  const query = useInfiniteQuery({
+    ...queries.tests(run.id, status),
+    refetchInterval: run.state === "completed" ? false : 5_000,
+  });
   return (
     <Loaded query={query}>
       {(data) => {
@@ -103,13 +116,19 @@ export function Tests({ run }: { run: RunDetail }) {
         const t = first.totals;
         // Failures first, whatever order they came in.
         const rank: Record<TestCase["status"], number> = { failed: 0, error: 0, skipped: 1, passed: 2 };
-        const items = data.pages.flatMap((p) => p?.items ?? []).sort((a, b) => rank[a.status] - rank[b.status]);
+        const items = data.pages
+          .flatMap((p) => p?.items ?? [])
+          .sort((a, b) => rank[a.status] - rank[b.status]);
         return (
           <div className="dm-gap">
             <Panel label="Totals">
               <div className="dm-figures">
                 <Figure value={number(t.passed)} label="passed" tone="ok" />
-                <Figure value={number(t.failed + t.errors)} label="failed" tone={t.failed + t.errors > 0 ? "bad" : undefined} />
+                <Figure
+                  value={number(t.failed + t.errors)}
+                  label="failed"
+                  tone={t.failed + t.errors > 0 ? "bad" : undefined}
+                />
                 <Figure value={number(t.skipped)} label="skipped" />
                 <Figure value={duration(t.duration_ms)} label="in total" />
               </div>
@@ -134,7 +153,12 @@ export function Tests({ run }: { run: RunDetail }) {
             >
               {items.length === 0 ? <Empty small icon={IconShieldCheck} title="None of these" /> : null}
               {items.map((test, i) => (
-                <Case key={`${test.job}${test.suite}${test.class}${test.name}${i}`} test={test} gitRef={run.commit} open={i === 0 && rank[test.status] === 0} />
+                <Case
+                  key={`${test.job}${test.suite}${test.class}${test.name}${i}`}
+                  test={test}
+                  gitRef={run.commit}
+                  open={i === 0 && rank[test.status] === 0}
+                />
               ))}
               <More query={query} />
             </Panel>
@@ -165,7 +189,9 @@ export function CoverageView({ run }: { run: RunDetail }) {
               <div className="dm-figures">
                 <Figure value={percent(data.line_rate)} label="of lines" tone={toneOf(data.line_rate)} />
                 <Figure value={`${number(data.lines_covered)} / ${number(data.lines_valid)}`} label="lines" />
-                {data.branches_valid > 0 ? <Figure value={percent(data.branches_covered / data.branches_valid)} label="of branches" /> : null}
+                {data.branches_valid > 0 ? (
+                  <Figure value={percent(data.branches_covered / data.branches_valid)} label="of branches" />
+                ) : null}
               </div>
             </Panel>
             <Panel title="Files, least covered first" flush>
@@ -176,7 +202,10 @@ export function CoverageView({ run }: { run: RunDetail }) {
                     const share = f.valid === 0 ? 1 : f.covered / f.valid;
                     return (
                       <li key={f.path}>
-                        <Link href={paths.blob(project.path, run.commit, f.path)} className="dm-mono dm-grow dm-ellipsis">
+                        <Link
+                          href={paths.blob(project.path, run.commit, f.path)}
+                          className="dm-mono dm-grow dm-ellipsis"
+                        >
                           {f.path}
                         </Link>
                         <span className="dm-dim dm-num dm-hide-phone">
@@ -201,7 +230,10 @@ export function CoverageView({ run }: { run: RunDetail }) {
 }
 
 export function Artifacts({ run }: { run: RunDetail }) {
-  const query = useQuery({ ...queries.artifacts(run.id), refetchInterval: run.state === "completed" ? false : 5_000 });
+  const query = useQuery({
+    ...queries.artifacts(run.id),
+    refetchInterval: run.state === "completed" ? false : 5_000,
+  });
   return (
     <div className="dm-panel">
       <Loaded query={query} rows={2}>
@@ -230,7 +262,14 @@ export function Artifacts({ run }: { run: RunDetail }) {
                       ) : null}
                     </div>
                   </div>
-                  <Button component="a" href={`/artifacts/${seg(a.id)}/download`} download variant="default" size="xs" leftSection={<IconDownload size={14} />}>
+                  <Button
+                    component="a"
+                    href={`/artifacts/${seg(a.id)}/download`}
+                    download
+                    variant="default"
+                    size="xs"
+                    leftSection={<IconDownload size={14} />}
+                  >
                     Download
                   </Button>
                 </li>

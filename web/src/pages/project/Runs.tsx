@@ -10,8 +10,8 @@ import { useActions } from "@/app/actions";
 import { useGo, useParam } from "@/app/location";
 import { paths } from "@/app/paths";
 import { can, useProject } from "@/app/project";
-import { Diagnostics } from "@/ui/Diagnostics";
 import { Empty, FormError, Loaded, More, PageHead, useTitle } from "@/ui/bits";
+import { Diagnostics } from "@/ui/Diagnostics";
 import { RefSelect } from "@/ui/RefSelect";
 import { RunRow } from "@/ui/RunRow";
 
@@ -72,7 +72,10 @@ function StartRun({ onClose }: { onClose: () => void }) {
             value={path}
             onChange={setPath}
             error={fields.workflow}
-            data={(workflows.data?.items ?? []).map((w) => ({ value: w.path, label: w.detected ? `${w.name} (detected)` : `${w.name} — ${w.path}` }))}
+            data={(workflows.data?.items ?? []).map((w) => ({
+              value: w.path,
+              label: w.detected ? `${w.name} (detected)` : `${w.name} — ${w.path}`,
+            }))}
           />
           {inputsOf(workflow).map((input) => (
             <TextInput
@@ -117,11 +120,24 @@ export default function Runs() {
   const client = useQueryClient();
   // Give every page its own entry at once, so that opening a run shows it without waiting.
   useEffect(() => {
-    for (const run of flat(query.data)) client.setQueryData(["run-number", project.id, String(run.number)], run.id);
+    for (const run of flat(query.data))
+      client.setQueryData(["run-number", project.id, String(run.number)], run.id);
   }, [query.data, client, project.id]);
-  const may = can(project, "run:write") || can(project, "build:write") || can(project, "run:create") || project.role !== null;
+  const may =
+    can(project, "run:write") ||
+    can(project, "build:write") ||
+    can(project, "run:create") ||
+    project.role !== null;
   useActions([
-    { id: "start-run", name: "Run a pipeline", group: "This project", icon: IconPlayerPlay, shortcut: "b", visible: () => may && !project.archived, perform: () => setStarting(true) },
+    {
+      id: "start-run",
+      name: "Run a pipeline",
+      group: "This project",
+      icon: IconPlayerPlay,
+      shortcut: "b",
+      visible: () => may && !project.archived,
+      perform: () => setStarting(true),
+    },
   ]);
   return (
     <>
@@ -166,7 +182,10 @@ export default function Runs() {
           {(data) => {
             const runs = flat(data);
             return runs.length === 0 ? (
-              <Empty icon={IconPlayerPlay} title={state || workflow || ref ? "No run matches" : "No runs yet"}>
+              <Empty
+                icon={IconPlayerPlay}
+                title={state || workflow || ref ? "No run matches" : "No runs yet"}
+              >
                 {workflows?.items.some((w) => w.detected)
                   ? "There is no workflow file; the build is detected from the project's files. Push a commit, or run it now."
                   : "Push a commit, or run a pipeline now."}

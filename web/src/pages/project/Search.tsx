@@ -31,9 +31,25 @@ export default function Search() {
           setQ(text);
         }}
       >
-        <TextInput className="dm-grow" autoFocus aria-label="Text to find" placeholder="Text to find" leftSection={<IconSearch size={15} />} value={text} onChange={(e) => setText(e.currentTarget.value)} />
-        <Checkbox label="Match case" checked={exact === "true"} onChange={(e) => setExact(e.currentTarget.checked ? "true" : "")} />
-        <Checkbox label="Regular expression" checked={regex === "true"} onChange={(e) => setRegex(e.currentTarget.checked ? "true" : "")} />
+        <TextInput
+          className="dm-grow"
+          autoFocus
+          aria-label="Text to find"
+          placeholder="Text to find"
+          leftSection={<IconSearch size={15} />}
+          value={text}
+          onChange={(e) => setText(e.currentTarget.value)}
+        />
+        <Checkbox
+          label="Match case"
+          checked={exact === "true"}
+          onChange={(e) => setExact(e.currentTarget.checked ? "true" : "")}
+        />
+        <Checkbox
+          label="Regular expression"
+          checked={regex === "true"}
+          onChange={(e) => setRegex(e.currentTarget.checked ? "true" : "")}
+        />
         <Button type="submit">Search</Button>
       </form>
       {q === "" ? (

@@ -2,7 +2,7 @@
 import { Button, Select, Stack, Tabs, TagsInput, Textarea, TextInput } from "@mantine/core";
 import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import { useState } from "react";
-import { del, fieldErrors, patch, post, Problem, seg } from "@/api/client";
+import { del, fieldErrors, Problem, patch, post, seg } from "@/api/client";
 import { queries } from "@/api/queries";
 import type { Project, Visibility } from "@/api/types";
 import { useGo, useParam } from "@/app/location";
@@ -37,7 +37,12 @@ function General() {
     mutationFn: () =>
       patch<Project>(
         `/projects/${seg(project.id)}/update`,
-        { description, visibility, topics, default_branch: branch === project.default_branch ? undefined : branch },
+        {
+          description,
+          visibility,
+          topics,
+          default_branch: branch === project.default_branch ? undefined : branch,
+        },
         { version: project.version },
       ),
     onSuccess: (next) => {
@@ -59,8 +64,20 @@ function General() {
         }}
       >
         <Stack gap="sm" maw={560}>
-          <Textarea label="Description" autosize minRows={2} value={description} error={fields.description} onChange={(e) => setDescription(e.currentTarget.value)} />
-          <TagsInput label="Topics" value={topics} error={fields.topics} onChange={(v) => setTopics(v.map(slug).filter(Boolean))} />
+          <Textarea
+            label="Description"
+            autosize
+            minRows={2}
+            value={description}
+            error={fields.description}
+            onChange={(e) => setDescription(e.currentTarget.value)}
+          />
+          <TagsInput
+            label="Topics"
+            value={topics}
+            error={fields.topics}
+            onChange={(v) => setTopics(v.map(slug).filter(Boolean))}
+          />
           <Select
             label="Visibility"
             value={visibility}
@@ -73,10 +90,19 @@ function General() {
               { value: "public", label: "Public: everyone" },
             ]}
           />
-          <Select label="Default branch" value={branch} allowDeselect={false} searchable error={fields.default_branch} onChange={(v) => v && setBranch(v)} data={branches.includes(branch) ? branches : [branch, ...branches]} />
+          <Select
+            label="Default branch"
+            value={branch}
+            allowDeselect={false}
+            searchable
+            error={fields.default_branch}
+            onChange={(v) => v && setBranch(v)}
+            data={branches.includes(branch) ? branches : [branch, ...branches]}
+          />
           {stale ? (
             <div className="dm-form-error" role="alert">
-              Somebody else changed the project meanwhile. The newest version is loaded now; save again to keep your changes.
+              Somebody else changed the project meanwhile. The newest version is loaded now; save again to
+              keep your changes.
             </div>
           ) : (
             <FormError error={save.error} known={["description", "topics", "visibility", "default_branch"]} />
@@ -120,11 +146,25 @@ function Move() {
       >
         <Stack gap="sm" maw={560}>
           <div className="dm-name-row">
-            <Select label="Namespace" searchable allowDeselect={false} value={namespace} error={fields.namespace} onChange={(v) => v && setNamespace(v)} data={[...new Set([project.namespace, ...namespaces])]} />
+            <Select
+              label="Namespace"
+              searchable
+              allowDeselect={false}
+              value={namespace}
+              error={fields.namespace}
+              onChange={(v) => v && setNamespace(v)}
+              data={[...new Set([project.namespace, ...namespaces])]}
+            />
             <span aria-hidden className="dm-dim">
               /
             </span>
-            <TextInput className="dm-grow" label="Name" value={name} error={fields.name} onChange={(e) => setName(slug(e.currentTarget.value))} />
+            <TextInput
+              className="dm-grow"
+              label="Name"
+              value={name}
+              error={fields.name}
+              onChange={(e) => setName(slug(e.currentTarget.value))}
+            />
           </div>
           <FormError error={move.error} known={["namespace", "name"]} />
           <div>
@@ -145,7 +185,8 @@ function Danger() {
   const changed = useProjectChanged();
   const [asking, setAsking] = useState(false);
   const archive = useMutation({
-    mutationFn: () => post<Project | undefined>(`/projects/${seg(project.id)}/${project.archived ? "unarchive" : "archive"}`),
+    mutationFn: () =>
+      post<Project | undefined>(`/projects/${seg(project.id)}/${project.archived ? "unarchive" : "archive"}`),
     onSuccess: (next) => {
       changed(next);
       toast("ok", project.archived ? "Project is active again" : "Project archived");
@@ -166,7 +207,11 @@ function Danger() {
         <li>
           <div className="dm-grow">
             <strong>{project.archived ? "Make it active again" : "Archive"}</strong>
-            <div className="dm-meta">{project.archived ? "Pushes and builds are possible again." : "Everything can be read, nothing changed, until it is made active again."}</div>
+            <div className="dm-meta">
+              {project.archived
+                ? "Pushes and builds are possible again."
+                : "Everything can be read, nothing changed, until it is made active again."}
+            </div>
           </div>
           <Button variant="default" loading={archive.isPending} onClick={() => archive.mutate()}>
             {project.archived ? "Unarchive" : "Archive"}
@@ -176,7 +221,9 @@ function Danger() {
           <li>
             <div className="dm-grow">
               <strong>Delete</strong>
-              <div className="dm-meta">Code, runs, images and deployments disappear. Restoring is possible for 30 days.</div>
+              <div className="dm-meta">
+                Code, runs, images and deployments disappear. Restoring is possible for 30 days.
+              </div>
             </div>
             <Button variant="outline" color="red" onClick={() => setAsking(true)}>
               Delete

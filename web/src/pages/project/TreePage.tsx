@@ -7,8 +7,8 @@ import { flat, queries } from "@/api/queries";
 import { Link, useGo } from "@/app/location";
 import { paths } from "@/app/paths";
 import { useProject } from "@/app/project";
-import { LastCommit } from "@/ui/CommitLine";
 import { Empty, Loaded, Panel, useTitle } from "@/ui/bits";
+import { LastCommit } from "@/ui/CommitLine";
 import { FileTree, PathCrumbs } from "@/ui/FileTree";
 import { Html } from "@/ui/Html";
 import { RefSelect } from "@/ui/RefSelect";
@@ -21,9 +21,14 @@ export default function TreePage({ rest }: { rest: string }) {
   const { ref, path } = useRefPath(rest);
   useTitle(path || "Files", project.path);
   const tree = useQuery(queries.tree(project.id, ref, path));
-  const last = flat(useInfiniteQuery({ ...queries.commits(project.id, ref, path, 1), enabled: !!tree.data }).data)[0];
+  const last = flat(
+    useInfiniteQuery({ ...queries.commits(project.id, ref, path, 1), enabled: !!tree.data }).data,
+  )[0];
   const readme = tree.data?.entries.find((e) => e.type === "blob" && /^readme\.(md|markdown)$/i.test(e.name));
-  const doc = useQuery({ ...queries.file(project.id, ref, readme?.path ?? ""), enabled: !!readme && path !== "" });
+  const doc = useQuery({
+    ...queries.file(project.id, ref, readme?.path ?? ""),
+    enabled: !!readme && path !== "",
+  });
   const root = useQuery({ ...queries.readme(project.id, ref), enabled: path === "" && !!tree.data });
   const html = path === "" ? root.data?.html : doc.data?.html;
   useEffect(() => {
@@ -36,7 +41,12 @@ export default function TreePage({ rest }: { rest: string }) {
         <div className="dm-grow">
           <PathCrumbs gitRef={ref} path={path} />
         </div>
-        <Button variant="default" component={Link} href={paths.commits(project.path, ref, path)} leftSection={<IconHistory size={15} />}>
+        <Button
+          variant="default"
+          component={Link}
+          href={paths.commits(project.path, ref, path)}
+          leftSection={<IconHistory size={15} />}
+        >
           History
         </Button>
       </div>
@@ -47,7 +57,15 @@ export default function TreePage({ rest }: { rest: string }) {
             data ? (
               <FileTree tree={data} gitRef={ref} />
             ) : (
-              <Empty icon={IconFolderOff} title={path ? `There is no ${path} at ${ref}` : `There is no ${ref} yet`} action={<Button component={Link} variant="default" href={paths.project(project.path)}>To the overview</Button>} />
+              <Empty
+                icon={IconFolderOff}
+                title={path ? `There is no ${path} at ${ref}` : `There is no ${ref} yet`}
+                action={
+                  <Button component={Link} variant="default" href={paths.project(project.path)}>
+                    To the overview
+                  </Button>
+                }
+              />
             )
           }
         </Loaded>
