@@ -66,7 +66,7 @@ check "web: build" in_web npm run --silent build
 check "formatting" cargo fmt --all --check
 check "lints" cargo clippy --workspace --all-targets --locked --quiet -- -D warnings
 check "binary" cargo build --locked --quiet --package devmentor
-export TEST_DEVMENTOR_BIN=$root/target/debug/devmentor
+export TEST_BINARY=$root/target/debug/devmentor
 
 suite "rust tests" count_cargo cargo test --workspace --locked --no-fail-fast
 if [ -f web/e2e/vitest.config.ts ]; then

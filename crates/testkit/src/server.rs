@@ -19,7 +19,7 @@ const ADMIN: &str = "test-administrator-token";
 pub fn binary() -> &'static Path {
     static BINARY: OnceLock<PathBuf> = OnceLock::new();
     BINARY.get_or_init(|| {
-        if let Some(path) = std::env::var_os("DEVMENTOR_BINARY") {
+        if let Some(path) = std::env::var_os("TEST_BINARY") {
             return PathBuf::from(path);
         }
         let me = std::env::current_exe().expect("the test's own path");
