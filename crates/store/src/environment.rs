@@ -185,11 +185,11 @@ pub async fn environment_delete(tx: &mut Tx, id: EnvironmentId) -> Result<bool> 
     let n = tx
         .exec(
             sql!(
-                "UPDATE environment SET deleted_at = $2, updated_at = $2, state = 'stopped', name = name || ' ' || CAST($2 AS TEXT),
+                "UPDATE environment SET deleted_at = $2, updated_at = $2, state = 'stopped', name = name || $3,
                     port = -1 - (SELECT COUNT(*) FROM environment d WHERE d.deleted_at IS NOT NULL)
                  WHERE id = $1 AND deleted_at IS NULL"
             ),
-            args![id, now],
+            args![id, now, format!(" {}", now.millis())],
         )
         .await?;
     tx.wake(topic(id));

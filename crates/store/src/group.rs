@@ -163,9 +163,10 @@ pub async fn group_list(db: &Db, account: Option<UserId>, all: bool, after: &str
     let rows = db
         .all(
             sql!(
-                "SELECT g.* FROM user_group g WHERE g.path > $1 AND ($2 OR g.visibility = 'public' OR ($3 IS NOT NULL AND (g.visibility = 'internal'
+                "SELECT g.* FROM user_group g WHERE g.path > $1 AND ($2 OR g.visibility = 'public'
                     OR EXISTS (SELECT 1 FROM group_member m JOIN user_group a ON a.id = m.group_id WHERE m.account_id = $3
-                        AND (a.path = g.path OR SUBSTR(g.path, 1, LENGTH(a.path) + 1) = a.path || '/')))))
+                        AND (a.path = g.path OR SUBSTR(g.path, 1, LENGTH(a.path) + 1) = a.path || '/'))
+                    OR (g.visibility = 'internal' AND $3 IS NOT NULL))
                  ORDER BY g.path LIMIT $4"
             ),
             args![after, all, account, limit],

@@ -118,8 +118,8 @@ pub async fn release_before(q: impl Into<Q<'_>>, environment: EnvironmentId, tha
             sql!(
                 "SELECT r.* FROM release r JOIN deployment d ON d.release_id = r.id
                  WHERE d.environment_id = $1 AND d.state = 'completed' AND d.conclusion = 'success' AND r.id <> $2
-                   AND d.id < COALESCE((SELECT MAX(c.id) FROM deployment c WHERE c.environment_id = $1 AND c.release_id = $2
-                        AND c.conclusion = 'success'), d.id)
+                   AND d.id < COALESCE((SELECT c.id FROM deployment c WHERE c.environment_id = $1 AND c.release_id = $2
+                        AND c.conclusion = 'success' ORDER BY c.id DESC LIMIT 1), d.id)
                  ORDER BY d.id DESC LIMIT 1"
             ),
             args![environment, than],

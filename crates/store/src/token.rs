@@ -98,7 +98,7 @@ pub async fn token_touch(db: &Db, id: TokenId, now: Timestamp) -> Result<()> {
 pub async fn token_list(db: &Db, account: UserId, after: Option<TokenId>, limit: i64) -> Result<Vec<TokenRow>> {
     let rows = db
         .all(
-            sql!("SELECT * FROM access_token WHERE account_id = $1 AND ($2 IS NULL OR id > $2) ORDER BY id LIMIT $3"),
+            sql!("SELECT * FROM access_token WHERE account_id = $1 AND (id > $2 OR $2 IS NULL) ORDER BY id LIMIT $3"),
             args![account, after, limit],
         )
         .await?;
