@@ -43,10 +43,11 @@ if ! devmentor whoami >/dev/null 2>&1; then
 fi
 devmentor whoami
 user=$(devmentor whoami --json | sed -n 's/^  "name": "\(.*\)",*$/\1/p')
+if ! devmentor group list | grep -q '^demo '; then show devmentor group create demo --description "What make demo creates"; fi
 
 step "3. A project from a template"
 if have go; then template=go-http source=internal/greet/greet.go; else template=rust-http source=src/lib.rs; fi
-project=$user/hello-$(date +%m%d-%H%M%S)
+project=demo/hello-$(date +%m%d-%H%M%S)
 show devmentor project create "$project" --template "$template" --param greeting=Hello --description "The demo"
 
 step "4. Clone it, change it, push it"

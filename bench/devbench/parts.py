@@ -86,7 +86,7 @@ class Service:
         self.token = "dmp_" + secrets.token_hex(24)
         self.data = machine.folder("service")
         self.process: subprocess.Popen | None = None
-        self.user = "admin"
+        self.group = "bench"
 
     @property
     def url(self) -> str:
@@ -147,7 +147,8 @@ class Service:
 
     def project(self, name: str) -> dict:
         """Creates a public, empty project."""
-        return self.api("POST", "/projects/create", {"name": name, "visibility": "public", "default_branch": "main"})
+        wanted = {"name": name, "namespace": self.group, "visibility": "public", "default_branch": "main"}
+        return self.api("POST", "/projects/create", wanted)
 
 
 class HttpBackend:

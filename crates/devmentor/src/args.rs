@@ -68,6 +68,9 @@ pub(crate) enum Client {
     /// Environments.
     #[command(subcommand)]
     Environment(Environment),
+    /// Groups of projects.
+    #[command(subcommand)]
+    Group(Group),
     /// Access tokens.
     #[command(subcommand)]
     Token(Token),
@@ -345,6 +348,20 @@ pub(crate) enum Environment {
 }
 
 #[derive(Debug, Subcommand)]
+pub(crate) enum Group {
+    /// List the groups you can see.
+    List,
+    /// Create a group; groups in groups have a path such as acme/team.
+    Create {
+        path: String,
+        #[arg(long, short)]
+        description: Option<String>,
+        #[arg(long)]
+        visibility: Option<Visibility>,
+    },
+}
+
+#[derive(Debug, Subcommand)]
 pub(crate) enum Token {
     /// Create a token; its secret is shown once.
     Create {
@@ -364,7 +381,9 @@ pub(crate) enum Token {
     /// Revoke a token.
     Revoke {
         /// `tok_…`, or its name.
-        token: String,
+        // not called `token`: that is the global option, and one would set the other
+        #[arg(value_name = "TOKEN")]
+        which: String,
     },
 }
 
@@ -463,6 +482,9 @@ mod tests {
             "devmentor deploy production --release rel_1 --no-wait",
             "devmentor rollback production",
             "devmentor environment create staging --target docker --health-path /up --container-port 8080",
+            "devmentor group list",
+            "devmentor group create acme/team --visibility public",
+            "devmentor token revoke tok_1",
             "devmentor token create ci --permission all --only-project acme/web --expires 30d",
             "devmentor artifact download server -o - --run 3",
             "devmentor run tests 4",
@@ -495,6 +517,22 @@ mod tests {
             let error = parse(line).unwrap_err();
             assert_eq!(error.exit_code(), 2, "{line}");
         }
+    }
+
+    #[test]
+    fn no_argument_takes_the_place_of_a_global_one() {
+        fn walk(command: &clap::Command) {
+            for argument in command.get_arguments().filter(|a| a.is_positional()) {
+                assert!(
+                    !["server", "token", "json", "quiet"].contains(&argument.get_id().as_str()),
+                    "{} of {}",
+                    argument.get_id(),
+                    command.get_name()
+                );
+            }
+            command.get_subcommands().for_each(walk);
+        }
+        walk(&Cli::command());
     }
 
     #[test]

@@ -11,6 +11,7 @@ mod account;
 mod artifact;
 mod deploy;
 mod environment;
+mod group;
 mod image;
 mod pipeline;
 mod project;
@@ -101,6 +102,7 @@ pub(crate) async fn run(command: Client, global: &Global) -> Result {
         Client::Deploy(args) => deploy::deploy(args, &Session::open(global)?).await,
         Client::Rollback(args) => deploy::rollback(args, &Session::open(global)?).await,
         Client::Environment(command) => environment::run(command, &Session::open(global)?).await,
+        Client::Group(command) => group::run(command, &Session::open(global)?).await,
         Client::Token(command) => token::run(command, &Session::open(global)?).await,
         Client::Artifact(command) => artifact::run(command, &Session::open(global)?).await,
         Client::Image(command) => image::run(command, &Session::open(global)?).await,

@@ -40,8 +40,8 @@ pub(super) async fn run(command: Token, session: &Session) -> Result {
                 ],
             )
         }
-        Token::Revoke { token } => {
-            let id = if token.starts_with("tok_") { token } else { by_name(session, &token).await? };
+        Token::Revoke { which } => {
+            let id = if which.starts_with("tok_") { which } else { by_name(session, &which).await? };
             session.api.delete(&format!("/tokens/{}", segment(&id))).await?;
             session.format.show(&json!({ "revoked": id }), |r| facts(&[("revoked", text(r, "revoked"))]))
         }
