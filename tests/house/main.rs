@@ -146,7 +146,12 @@ fn pure_rooms_do_no_io() {
     for room in ["crates/kernel", "crates/dialects", "crates/syntax", "crates/manifests", "crates/oci"] {
         found.extend(sources(room).into_iter().filter(|(_, text)| pattern.is_match(text)).map(|(path, _)| path));
     }
-    found.extend(sources("crates/areas").into_iter().filter(|(path, text)| path.ends_with("/model.rs") && pattern.is_match(text)).map(|(path, _)| path));
+    found.extend(
+        sources("crates/areas")
+            .into_iter()
+            .filter(|(path, text)| path.ends_with("/model.rs") && pattern.is_match(text))
+            .map(|(path, _)| path),
+    );
     assert!(found.is_empty(), "{found:?}");
 }
 
@@ -154,7 +159,10 @@ fn pure_rooms_do_no_io() {
 fn a_domain_leaves_the_tables_of_others_alone() {
     // each area uses the store files of its own nouns, and those of the workspace that all stand on
     let own: &[(&str, &[&str])] = &[
-        ("workspace", &["account", "token", "group", "project", "operation", "event", "work", "idempotency", "push", "git_ref", "commit_status"]),
+        (
+            "workspace",
+            &["account", "token", "group", "project", "operation", "event", "work", "idempotency", "push", "git_ref", "commit_status"],
+        ),
         ("code", &["file", "metric", "dependency", "code_progress", "progress", "inventory"]),
         ("build", &["run", "job", "job_log", "artifact", "report", "secret", "runner", "variable", "cache_entry"]),
         ("deliver", &["registry", "environment", "release", "deployment"]),
@@ -169,7 +177,8 @@ fn a_domain_leaves_the_tables_of_others_alone() {
         for (path, text) in sources(&format!("crates/areas/{area}")) {
             for found in uses.captures_iter(&text) {
                 let noun = &found[1];
-                let fine = nouns.contains(&noun) || shared.contains(&noun) || noun == "db" || noun == "dialect" || agreed.contains(&(*area, noun));
+                let fine =
+                    nouns.contains(&noun) || shared.contains(&noun) || noun == "db" || noun == "dialect" || agreed.contains(&(*area, noun));
                 if !fine {
                     wrong.push(format!("{path}: store::{noun}"));
                 }
