@@ -71,7 +71,26 @@ impl Repository {
         blocking(move || condition(&dir)).await
     }
 
-    /// Does what is due.
+    /// What is due, if anything.
+    ///
+    /// # Errors
+    /// `NotFound`, `Io`.
+    pub async fn due(&self) -> Result<Option<Effort>> {
+        if !self.condition().await?.needs_work() {
+            return Ok(None);
+        }
+        let dir = self.dir.join("objects/pack");
+        blocking(move || {
+            let week = Timestamp::now().minus(Duration::from_secs(7 * 24 * 3600));
+            let young = |e: &fs::DirEntry| e.metadata().is_ok_and(|m| modified(&m) > week);
+            let entries = fs::read_dir(&dir).map_err(GitError::io("look at packs"))?.flatten();
+            let bitmap = entries.into_iter().any(|e| e.path().extension().is_some_and(|x| x == "bitmap") && young(&e));
+            Ok(Some(if bitmap { Effort::Incremental } else { Effort::Full }))
+        })
+        .await
+    }
+
+    /// Does what is asked.
     ///
     /// # Errors
     /// `NotFound`, `Program`, `Timeout`.
@@ -189,6 +208,11 @@ fn sweep_locks(dir: &Path) -> Result<usize> {
     Ok(swept)
 }
 
+fn modified(meta: &fs::Metadata) -> Timestamp {
+    let since = meta.modified().ok().and_then(|t| t.duration_since(std::time::UNIX_EPOCH).ok());
+    Timestamp(since.and_then(|d| i64::try_from(d.as_millis()).ok()).unwrap_or(0))
+}
+
 /// Removes entries whose name fits and that were not touched for `age`.
 fn sweep_in(dir: &Path, age: Duration, fits: impl Fn(&str) -> bool) -> Result<usize> {
     let entries = match fs::read_dir(dir) {
@@ -200,9 +224,7 @@ fn sweep_in(dir: &Path, age: Duration, fits: impl Fn(&str) -> bool) -> Result<us
     let mut swept = 0;
     for entry in entries.flatten() {
         let Ok(meta) = entry.metadata() else { continue };
-        let touched = meta.modified().ok().and_then(|t| t.duration_since(std::time::UNIX_EPOCH).ok());
-        let touched = Timestamp(touched.and_then(|d| i64::try_from(d.as_millis()).ok()).unwrap_or(0));
-        if touched > limit || !entry.file_name().to_str().is_some_and(&fits) {
+        if modified(&meta) > limit || !entry.file_name().to_str().is_some_and(&fits) {
             continue;
         }
         let path = entry.path();

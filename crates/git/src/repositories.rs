@@ -304,8 +304,8 @@ impl Repository {
     }
 
     /// Excludes other writers of this process from the moment refs move until that is recorded, so that events come
-    /// in the order of the moves.
-    pub(crate) async fn writer_turn(&self) -> OwnedMutexGuard<()> {
+    /// in the order of the moves. Not to be held while pushing or committing: those take it themselves.
+    pub async fn writer_turn(&self) -> OwnedMutexGuard<()> {
         let mutex = {
             let mut turns = self.all.turns.lock();
             if turns.len() > 1000 {

@@ -202,6 +202,8 @@ impl Flow {
             };
             tx.emit(&Event::new(self.op.account, Some(self.project.id), created)).await?;
             if let Some(head) = head {
+                let name = self.branch()?;
+                store::git_ref::git_ref_move(&mut tx, self.project.id, name.as_str(), None, Some(&head.to_string()), now).await?;
                 let update = RefUpdate { name: self.branch()?.as_str().to_owned(), old: None, new: Some(head.to_string()), forced: false };
                 let pushed =
                     EventData::Pushed { push: PushId::new(), updates: vec![update], default_branch: self.project.default_branch.clone() };

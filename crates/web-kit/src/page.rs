@@ -69,7 +69,7 @@ impl Page {
     pub fn after<C: DeserializeOwned>(&self, list: &str) -> Result<Option<C>, Error> {
         let Some(text) = &self.after else { return Ok(None) };
         let bad = || Error::new(Code::InvalidCursor, "the cursor is not one of this list");
-        if text.len() > 4096 {
+        if text.len() > 8192 {
             return Err(bad());
         }
         let bytes = URL_SAFE_NO_PAD.decode(text).map_err(|_| bad())?;
@@ -87,6 +87,18 @@ impl Page {
         let next = more.then(|| rows.last().map(|r| self.encode(list, &cursor(r)))).flatten();
         let link = next.as_ref().map(|n| next_link(&self.uri, n));
         List { items: rows.into_iter().map(item).collect(), next, link }
+    }
+
+    /// A page whose end the source of the items knows by itself.
+    pub fn list<C: Serialize, T>(&self, list: &str, items: Vec<T>, next: Option<&C>) -> List<T> {
+        let next = next.map(|c| self.encode(list, c));
+        let link = next.as_ref().map(|n| next_link(&self.uri, n));
+        List { items, next, link }
+    }
+
+    /// The cursor that leads to what follows `cursor`.
+    pub fn cursor<C: Serialize>(&self, list: &str, cursor: &C) -> String {
+        self.encode(list, cursor)
     }
 
     fn encode<C: Serialize>(&self, list: &str, cursor: &C) -> String {

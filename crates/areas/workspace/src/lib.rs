@@ -8,6 +8,7 @@ pub mod activity;
 pub mod creation;
 pub mod group;
 pub mod project;
+pub mod repository;
 pub mod template;
 
 use std::time::Duration;
@@ -21,6 +22,7 @@ pub fn router() -> OpenApiRouter<App> {
         .merge(account::routes::router())
         .merge(group::routes::router())
         .merge(project::routes::router())
+        .merge(repository::routes::router())
         .merge(template::routes::router())
         .merge(creation::routes::router())
         .merge(activity::routes::router())
@@ -30,6 +32,9 @@ pub fn router() -> OpenApiRouter<App> {
 pub fn jobs() -> Jobs {
     Jobs::default()
         .on("project_purge", |app, work| Box::pin(project::purge(app, work)))
+        .on("repository_maintain", |app, work| Box::pin(repository::maintain(app, work)))
+        .every("push_reconcile", Duration::from_secs(10), None, |app| Box::pin(repository::record::reconcile(app)))
+        .every("repository_sweep", Duration::from_secs(3600), None, |app| Box::pin(repository::sweep(app)))
         .every("project_collect", Duration::from_secs(3600), None, |app| Box::pin(project::collect(app)))
         .every("account_prune", Duration::from_secs(3600), None, |app| Box::pin(account::prune(app)))
 }

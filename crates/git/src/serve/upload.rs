@@ -136,6 +136,33 @@ impl Repository {
     }
 }
 
+impl Repository {
+    /// The bytes of a blob, for those too large to load.
+    ///
+    /// # Errors
+    /// `Busy`, `Io`.
+    pub async fn blob_stream(&self, oid: crate::Oid) -> Response {
+        let permit = self.all.fetch_turn().await?;
+        let mut running = self.all.program.command("cat-file").in_repository(&self.dir).word("blob").oid(oid).spawn()?;
+        let Some(mut stdout) = running.stdout.take() else {
+            return Err(GitError::Unusable("git was started without pipes".into()));
+        };
+        let (sender, receiver) = mpsc::channel::<std::io::Result<Bytes>>(4);
+        let (limit, idle) = (self.all.options.fetch_time, self.all.options.idle);
+        tokio::spawn(async move {
+            let _permit = permit;
+            let work = async {
+                relay(&mut stdout, &sender, &mut None, idle).await?;
+                running.finish().await
+            };
+            if !matches!(tokio::time::timeout(limit, work).await, Ok(Ok(()))) {
+                let _ = sender.try_send(Err(std::io::Error::other("the blob could not be read")));
+            }
+        });
+        Ok(Body::Stream(ReceiverStream::new(receiver).boxed()))
+    }
+}
+
 /// Carries standard output to the client until its end; an error when the client left.
 async fn relay(
     stdout: &mut tokio::process::ChildStdout,
