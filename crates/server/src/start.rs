@@ -57,7 +57,9 @@ pub async fn open(config: Config) -> Result<App> {
         git::Options { fetches: config.git_processes, pushes: config.git_processes, push_bytes: config.push_limit, ..Default::default() },
     )
     .await?;
-    Ok(AppBuilder::new(db, config, key)
+    let resolvers = area_build::resolvers(web_kit::auth::Resolvers::default());
+    Ok(area_build::parts(AppBuilder::new(db, config, key))
+        .with(resolvers)
         .with(handle)
         .with(checks)
         .with(blobs)

@@ -5,12 +5,12 @@ use kernel::{JobId, Result};
 use crate::db::{Db, Tx};
 use crate::{args, sql};
 
-/// Appends bytes at the end of a log that is `at` bytes long. False when it is not, or the lease is not held.
+/// Moves the end of a log from `at` to `end` and keeps `data` for that part (less than that where the log is over its
+/// limit). False when the log is not `at` bytes long, or the lease is not held.
 ///
 /// # Errors
 /// The database's.
-pub async fn log_append(tx: &mut Tx, job: JobId, epoch: i64, at: i64, data: &[u8]) -> Result<bool> {
-    let end = at + i64::try_from(data.len()).unwrap_or(0);
+pub async fn log_append(tx: &mut Tx, job: JobId, epoch: i64, at: i64, end: i64, data: &[u8]) -> Result<bool> {
     let n = tx
         .exec(
             sql!("UPDATE pipeline_job SET log_length = $4 WHERE id = $1 AND epoch = $2 AND log_length = $3 AND state = 'running'"),
@@ -20,7 +20,9 @@ pub async fn log_append(tx: &mut Tx, job: JobId, epoch: i64, at: i64, data: &[u8
     if n == 0 {
         return Ok(false);
     }
-    tx.exec(sql!("INSERT INTO job_log (job_id, start_at, end_at, data) VALUES ($1, $2, $3, $4)"), args![job, at, end, data]).await?;
+    if !data.is_empty() {
+        tx.exec(sql!("INSERT INTO job_log (job_id, start_at, end_at, data) VALUES ($1, $2, $3, $4)"), args![job, at, end, data]).await?;
+    }
     tx.wake(format!("log:{job}"));
     Ok(true)
 }

@@ -246,3 +246,16 @@ pub async fn run_group(tx: &mut Tx, project: ProjectId, group: &str) -> Result<V
         format!("SELECT {COLUMNS} FROM run WHERE project_id = $1 AND concurrency_group = $2 AND state <> 'completed' ORDER BY number");
     tx.all(&sql, args![project, group]).await?.iter().map(RunRow::from_row).collect()
 }
+
+/// Notes that a job of a queued run has begun.
+///
+/// # Errors
+/// The database's.
+pub async fn run_started(db: &Db, id: RunId, now: Timestamp) -> Result<()> {
+    db.exec(
+        sql!("UPDATE run SET state = 'running', started_at = COALESCE(started_at, $2), version = version + 1 WHERE id = $1 AND state = 'queued'"),
+        args![id, now],
+    )
+    .await
+    .map(|_| ())
+}

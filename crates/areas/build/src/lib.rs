@@ -1,14 +1,63 @@
-//! area-build
+//! The build area: from a push to results. Workflows, runs, the scheduler, runners, logs, artifacts, reports, secrets.
+//!
+//! Invariants: a job is leased to one runner at a time, and every write of a runner carries the epoch of its lease; what
+//! was acknowledged of a log is durable; a run's jobs are decided about only under the lock of its row, in the
+//! transaction of the change that made a decision necessary; nothing waits without a reason that is shown.
+//!
+//! Must not know: how a step is carried out (`executors`), what a workflow file looks like (`dialects`).
+//!
+//! Read next: `schedule` (what happens to jobs when), `runs` (use cases), `runners` (the protocol's server side).
+
+pub mod artifacts;
+pub mod logs;
+pub mod reports;
+pub mod runners;
+pub mod runs;
+pub mod schedule;
+pub mod vars;
+pub mod workflows;
+
+#[cfg(test)]
+mod tests;
+
+use std::time::Duration;
 
 use utoipa_axum::router::OpenApiRouter;
-use web_kit::App;
+use web_kit::auth::Resolvers;
+use web_kit::{App, AppBuilder, Jobs};
 
 /// The area's routes.
 pub fn router() -> OpenApiRouter<App> {
     OpenApiRouter::new()
+        .merge(workflows::routes::router())
+        .merge(runs::routes::router())
+        .merge(runners::routes::router())
+        .merge(runners::protocol::router())
+        .merge(logs::routes::router())
+        .merge(reports::routes::router())
+        .merge(artifacts::routes::router())
+        .merge(vars::routes::router())
 }
 
 /// The area's background work.
-pub fn jobs() -> web_kit::Jobs {
-    web_kit::Jobs::default()
+pub fn jobs() -> Jobs {
+    Jobs::default()
+        .on("trigger_build", |app, work| Box::pin(workflows::trigger::trigger_build(app, work)))
+        .on("run_advance", |app, work| Box::pin(runs::jobs::run_advance(app, work)))
+        .on("log_seal", |app, work| Box::pin(logs::log_seal(app, work)))
+        .every("leases", Duration::from_secs(3), None, |app| Box::pin(schedule::watch::leases(app)))
+        .every("unschedulable", Duration::from_secs(10), Some("runners"), |app| Box::pin(schedule::watch::unschedulable(app)))
+        .every("artifacts", Duration::from_secs(3600), None, |app| Box::pin(artifacts::artifact_expire(app)))
+}
+
+/// The area's parts of the state.
+pub fn parts(builder: AppBuilder) -> AppBuilder {
+    builder.with(runners::dispatch::Dispatch::default())
+}
+
+/// Who stands behind the tokens of jobs and runners.
+pub fn resolvers(resolvers: Resolvers) -> Resolvers {
+    resolvers
+        .with("dmj", Box::new(|app, token| Box::pin(runners::tokens::job(app, token))))
+        .with("dmr", Box::new(|app, token| Box::pin(runners::tokens::runner(app, token))))
 }

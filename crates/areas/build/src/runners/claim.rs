@@ -1,0 +1,132 @@
+//! Hands jobs out: leases them, and puts together all a runner needs to carry one out.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use dialects::plan::Plan;
+use dialects::ready::needs_context;
+use executors::protocol::{CLAIM_SECONDS, Checkout, JobSpec, LEASE_SECONDS, ProjectRef};
+use kernel::{Context, Error, Result, Timestamp};
+use serde_json::{Map, Value, json};
+use store::job::{JobRow, job_claim, job_list, job_queue_labels, job_token_set};
+use store::run::{run_get, run_plan};
+use store::runner::{RunnerRow, runner_get};
+use web_kit::{App, secret};
+
+use super::dispatch::Dispatch;
+use super::runner_of;
+use crate::schedule::finish::{End, job_end};
+use crate::schedule::model;
+
+/// Jobs for the runner that asks; waits for some, up to the time a claim is held open.
+///
+/// # Errors
+/// `unauthenticated` for anybody but a runner.
+pub async fn claim(app: &App, ctx: &Context, free: u32) -> Result<Vec<JobSpec>> {
+    let id = runner_of(ctx)?;
+    let runner = runner_get(app.db(), id).await?.ok_or_else(|| Error::not_found("runner"))?;
+    let free = i64::from(free).min(runner.capacity);
+    if free < 1 {
+        return Ok(Vec::new());
+    }
+    let until = tokio::time::Instant::now() + Duration::from_secs(CLAIM_SECONDS);
+    let dispatch = app.part::<Dispatch>()?;
+    loop {
+        // the place comes first, so that what is queued while we look still wakes us
+        let place = dispatch.enter(app, &runner.labels);
+        let specs = claim_now(app, &runner, free).await?;
+        let now = tokio::time::Instant::now();
+        if !specs.is_empty() || now >= until {
+            return Ok(specs);
+        }
+        place.wait(until - now).await;
+    }
+}
+
+async fn claim_now(app: &App, runner: &RunnerRow, free: i64) -> Result<Vec<JobSpec>> {
+    // a look outside the write lock: most find nothing
+    let fits: Vec<String> = job_queue_labels(app.db())
+        .await?
+        .into_iter()
+        .filter(|(_, labels)| model::satisfies(&runner.labels, labels))
+        .map(|(key, _)| key)
+        .collect();
+    if fits.is_empty() {
+        return Ok(Vec::new());
+    }
+    let now = Timestamp::now();
+    let mut tx = app.db().begin().await?;
+    let jobs = job_claim(&mut tx, &fits, runner.id, now, now.plus(Duration::from_secs(LEASE_SECONDS)), free).await?;
+    let mut leased = Vec::with_capacity(jobs.len());
+    for job in jobs {
+        let token = secret::token("dmj");
+        job_token_set(&mut tx, job.id, &secret::hash(&token)).await?;
+        tx.wake(format!("run:{}", job.run));
+        leased.push((job, token));
+    }
+    tx.commit().await?;
+    let mut specs = Vec::with_capacity(leased.len());
+    for (job, token) in leased {
+        if let Some(queued) = job.queued_at {
+            metrics::histogram!("pipeline_queue_seconds").record(now.since(queued).as_secs_f64());
+        }
+        store::run::run_started(app.db(), job.run, now).await?;
+        let (id, epoch) = (job.id, job.epoch);
+        match spec(app, job, token).await {
+            Ok(spec) => specs.push(spec),
+            Err(error) => {
+                tracing::error!(job = %id, error = ?error, "a job could not be handed out");
+                job_end(app.db(), id, epoch, End::Infra(format!("the job could not be prepared: {}", error.detail))).await?;
+            }
+        }
+    }
+    Ok(specs)
+}
+
+/// All a runner needs for a job.
+async fn spec(app: &App, job: JobRow, token: String) -> Result<JobSpec> {
+    let run = run_get(app.db(), job.run).await?.ok_or_else(|| Error::not_found("run"))?;
+    let (plan, contexts) = run_plan(app.db(), job.run).await?.ok_or_else(|| Error::not_found("run"))?;
+    let plan: Plan = serde_json::from_value(plan).map_err(Error::internal)?;
+    let planned = plan.job(&job.key).cloned().ok_or_else(|| Error::internal("the job is not in its plan"))?;
+    let project = store::project::project_get(app.db(), job.project).await?.ok_or_else(|| Error::not_found("project"))?;
+    let mut roots: Map<String, Value> = match contexts {
+        Value::Object(map) => map,
+        _ => Map::new(),
+    };
+    if let Some(Value::Object(github)) = roots.get_mut("github") {
+        github.insert("run_id".into(), json!(run.id));
+        github.insert("run_number".into(), json!(run.number.to_string()));
+        github.insert("run_attempt".into(), json!(run.attempt.to_string()));
+        github.insert("job".into(), json!(job.key));
+        github.insert("token".into(), json!(token));
+    }
+    let base = Value::Object(roots.clone());
+    let siblings = job_list(app.db(), job.run).await?;
+    let cell = usize::try_from(job.cell.unwrap_or(0)).unwrap_or(0);
+    let cells = usize::try_from(job.cells).unwrap_or(1);
+    roots.insert("needs".into(), needs_context(&planned, &model::results(&siblings)));
+    roots.insert("strategy".into(), model::strategy_context(&planned, cell, cells, &base));
+    roots.insert("matrix".into(), job.matrix.clone().unwrap_or(Value::Null));
+    let mut secrets: BTreeMap<String, String> = crate::vars::secret_values_of(app, job.project).await?;
+    secrets.insert("GITHUB_TOKEN".into(), token.clone());
+    let url = app.config().public_url();
+    Ok(JobSpec {
+        job_id: job.id,
+        run_id: job.run,
+        epoch: job.epoch,
+        attempt: u32::try_from(job.attempt).unwrap_or(1),
+        name: job.name,
+        project: ProjectRef { id: project.id, path: project.path.clone() },
+        workflow_env: plan.env,
+        defaults: plan.defaults,
+        job: planned,
+        contexts: roots,
+        secrets,
+        checkout: Checkout { url: format!("{url}/{}.git", project.path), token: token.clone(), sha: run.commit, r#ref: run.r#ref },
+        api_url: url,
+        registry_host: app.config().public_host(),
+        job_token: token,
+        timeout_seconds: job.timeout_seconds.unsigned_abs(),
+    })
+}

@@ -1,0 +1,80 @@
+//! Who stands behind the tokens of jobs and runners.
+
+use std::time::Duration;
+
+use dialects::plan::{Level, Permissions, Plan};
+use kernel::{Actor, Grant, Permission, Result, Timestamp};
+use store::job::job_by_token;
+use store::run::run_plan;
+use store::runner::{runner_by_token, runner_touch};
+use web_kit::{App, secret};
+
+/// The actor of a job's token, while the job runs.
+///
+/// # Errors
+/// The database's.
+pub async fn job(app: App, token: String) -> Result<Option<(Actor, Grant)>> {
+    let Some((job, by)) = job_by_token(app.db(), &secret::hash(&token)).await? else { return Ok(None) };
+    let plan: Option<Plan> = run_plan(app.db(), job.run).await?.and_then(|(plan, _)| serde_json::from_value(plan).ok());
+    let asked = plan.as_ref().and_then(|p| p.job(&job.key).and_then(|j| j.permissions.as_ref()).or(p.permissions.as_ref()));
+    let grant = Grant { token: None, permissions: rights(asked).collect(), projects: Some(vec![job.project]) };
+    Ok(Some((Actor::Job { id: job.id, project: job.project, on_behalf_of: by }, grant)))
+}
+
+/// What a job may do: by default read the sources, push images, deploy; else what its `permissions` say.
+fn rights(asked: Option<&Permissions>) -> impl Iterator<Item = Permission> + use<> {
+    let level = |scope: &str| match asked {
+        Some(p) => p.level(scope),
+        None if scope == "contents" => Level::Read,
+        None => Level::Write,
+    };
+    let mut out = vec![Permission::ProjectRead, Permission::PipelineRead];
+    for (scope, read, write) in [
+        ("contents", Permission::RepositoryRead, Permission::RepositoryWrite),
+        ("packages", Permission::RegistryRead, Permission::RegistryWrite),
+        ("deployments", Permission::DeploymentRead, Permission::DeploymentWrite),
+    ] {
+        let level = level(scope);
+        if level >= Level::Read {
+            out.push(read);
+        }
+        if level >= Level::Write {
+            out.push(write);
+        }
+    }
+    out.into_iter()
+}
+
+/// The actor of a runner's token.
+///
+/// # Errors
+/// The database's.
+pub async fn runner(app: App, token: String) -> Result<Option<(Actor, Grant)>> {
+    let Some(row) = runner_by_token(app.db(), &secret::hash(&token)).await? else { return Ok(None) };
+    let now = Timestamp::now();
+    // not on every call: a hundred runners must not keep the database writing
+    if now.since(row.last_seen_at) > Duration::from_secs(15) {
+        runner_touch(app.db(), row.id, now).await?;
+        if now.since(row.last_seen_at) > super::ONLINE {
+            app.db().wake().send("runners");
+        }
+    }
+    Ok(Some((Actor::Runner(row.id), Grant::all())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use indexmap::IndexMap;
+
+    #[test]
+    fn permissions_narrow() {
+        let has = |p: Option<&Permissions>, right| rights(p).any(|r| r == right);
+        assert!(has(None, Permission::RepositoryRead) && !has(None, Permission::RepositoryWrite) && has(None, Permission::RegistryWrite));
+        let read = Permissions::ReadAll;
+        assert!(has(Some(&read), Permission::RegistryRead) && !has(Some(&read), Permission::RegistryWrite));
+        let only = Permissions::Scopes(IndexMap::from([("packages".to_owned(), Level::Write)]));
+        assert!(!has(Some(&only), Permission::RepositoryRead) && has(Some(&only), Permission::RegistryWrite));
+        assert!(!rights(Some(&Permissions::WriteAll)).any(|r| r == Permission::SecretRead));
+    }
+}

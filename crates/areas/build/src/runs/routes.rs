@@ -1,0 +1,138 @@
+//! Routes of runs and jobs.
+
+use axum::extract::State;
+use axum::response::IntoResponse;
+use kernel::{Code, Error, JobId, Permission, RunId};
+use serde::Deserialize;
+use store::run::{RunFilter, run_get, run_list};
+use utoipa::{IntoParams, ToSchema};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+use web_kit::{App, Ctx, Json, List, Page, PageParams, Path, ProblemBody, Query, Reply};
+
+use super::view::{Job, Run, RunWithJobs};
+use super::{job_for, run_for, view};
+use crate::schedule::finish::{self, Retry};
+
+/// The routes.
+pub fn router() -> OpenApiRouter<App> {
+    OpenApiRouter::new()
+        .routes(routes!(run_page))
+        .routes(routes!(run_read))
+        .routes(routes!(run_cancel))
+        .routes(routes!(run_retry))
+        .routes(routes!(run_events))
+        .routes(routes!(job_read))
+}
+
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+struct Narrow {
+    /// Full ref name, or a branch's short one.
+    r#ref: Option<String>,
+    /// `queued`, `running`, `completed`.
+    state: Option<String>,
+    /// Path of the workflow file.
+    workflow: Option<String>,
+    /// Commit.
+    commit: Option<String>,
+}
+
+#[utoipa::path(get, path = "/projects/{id}/runs", operation_id = "run_list", tag = "pipelines", params(("id" = String, Path), Narrow, PageParams),
+    responses((status = 200, body = List<Run>), (status = "4XX", body = ProblemBody)))]
+/// Runs of a project, newest first.
+async fn run_page(
+    State(app): State<App>,
+    Ctx(ctx): Ctx,
+    Path(id): Path<String>,
+    Query(narrow): Query<Narrow>,
+    page: Page,
+) -> Reply<List<Run>> {
+    let project = app.project(&ctx, &id, Permission::PipelineRead).await?;
+    let full = |name: String| if name.starts_with("refs/") { name } else { format!("refs/heads/{name}") };
+    let filter = RunFilter { r#ref: narrow.r#ref.map(full), state: narrow.state, workflow: narrow.workflow, commit: narrow.commit };
+    let rows = run_list(app.db(), project.id(), &filter, page.after::<i64>("runs")?, page.fetch()).await?;
+    let shown = view::runs(&app, rows, &project.row.path).await?;
+    Ok(page.finish("runs", shown, |r| r.number, |r| r))
+}
+
+#[utoipa::path(get, path = "/runs/{run}", operation_id = "run_get", tag = "pipelines", params(("run" = String, Path)),
+    responses((status = 200, body = RunWithJobs), (status = "4XX", body = ProblemBody)))]
+/// A run with its jobs and steps.
+async fn run_read(State(app): State<App>, Ctx(ctx): Ctx, Path(run): Path<String>) -> Reply<Json<RunWithJobs>> {
+    let (row, project) = run_for(&app, &ctx, &run, Permission::PipelineRead).await?;
+    Ok(Json(view::run_with_jobs(&app, row, &project.row.path).await?))
+}
+
+#[utoipa::path(post, path = "/runs/{run}/cancel", tag = "pipelines", params(("run" = String, Path)),
+    responses((status = 200, body = RunWithJobs), (status = "4XX", body = ProblemBody)))]
+/// Stops a run; asked twice, it is killed.
+async fn run_cancel(State(app): State<App>, Ctx(ctx): Ctx, Path(run): Path<String>) -> Reply<Json<RunWithJobs>> {
+    let (row, project) = run_for(&app, &ctx, &run, Permission::PipelineWrite).await?;
+    finish::run_cancel(&app, &ctx, row.id).await?;
+    shown_again(&app, row.id, &project.row.path).await
+}
+
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct RetryBody {
+    /// Only what failed or was cancelled, and what needs it.
+    #[serde(default)]
+    failed_only: bool,
+    /// Only this job, and what needs it.
+    job: Option<String>,
+}
+
+#[utoipa::path(post, path = "/runs/{run}/retry", tag = "pipelines", params(("run" = String, Path)), request_body = RetryBody,
+    responses((status = 200, body = RunWithJobs), (status = "4XX", body = ProblemBody)))]
+/// Tries an ended run again, whole or in part.
+async fn run_retry(
+    State(app): State<App>,
+    Ctx(ctx): Ctx,
+    Path(run): Path<String>,
+    Json(body): Json<RetryBody>,
+) -> Reply<Json<RunWithJobs>> {
+    let (row, project) = run_for(&app, &ctx, &run, Permission::PipelineWrite).await?;
+    let what = match body.job {
+        Some(job) => Retry::Job(job.parse::<JobId>().map_err(|_| Error::field("job", "invalid", "not the id of a job"))?),
+        None if body.failed_only => Retry::Failed,
+        None => Retry::All,
+    };
+    finish::run_retry(&app, &ctx, row.id, what).await?;
+    shown_again(&app, row.id, &project.row.path).await
+}
+
+async fn shown_again(app: &App, run: RunId, path: &str) -> Reply<Json<RunWithJobs>> {
+    let row = run_get(app.db(), run).await?.ok_or_else(|| Error::not_found("run"))?;
+    Ok(Json(view::run_with_jobs(app, row, path).await?))
+}
+
+#[utoipa::path(get, path = "/runs/{run}/events", tag = "pipelines", params(("run" = String, Path)),
+    responses((status = 200, content_type = "text/event-stream", description = "`run` at each change, then `end`"), (status = "4XX", body = ProblemBody)))]
+/// A run as it changes.
+async fn run_events(State(app): State<App>, Ctx(ctx): Ctx, Path(run): Path<String>) -> Reply<impl IntoResponse> {
+    let (row, project) = run_for(&app, &ctx, &run, Permission::PipelineRead).await?;
+    let topic = format!("run:{}", row.id);
+    let (id, path) = (row.id, project.row.path);
+    Ok(web_kit::sse::snapshots(
+        app,
+        "run",
+        move |t| t == topic,
+        move |app| {
+            let path = path.clone();
+            async move {
+                let row = run_get(app.db(), id).await?.ok_or_else(|| Error::new(Code::Gone, "the run was removed"))?;
+                let end = row.state == "completed";
+                Ok((view::run_with_jobs(&app, row, &path).await?, end))
+            }
+        },
+    ))
+}
+
+#[utoipa::path(get, path = "/jobs/{job}", operation_id = "job_get", tag = "pipelines", params(("job" = String, Path)),
+    responses((status = 200, body = Job), (status = "4XX", body = ProblemBody)))]
+/// One job, also an attempt that was superseded.
+async fn job_read(State(app): State<App>, Ctx(ctx): Ctx, Path(job): Path<String>) -> Reply<Json<Job>> {
+    let (row, _) = job_for(&app, &ctx, &job, Permission::PipelineRead).await?;
+    Ok(Json(view::job(&app, row).await?))
+}

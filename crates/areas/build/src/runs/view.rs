@@ -1,0 +1,333 @@
+//! Runs, jobs and steps as the API shows them.
+
+use std::collections::HashMap;
+
+use kernel::{JobId, ProjectId, Result, RunId, RunnerId, Timestamp, UserId};
+use serde::Serialize;
+use serde_json::Value;
+use store::job::{JobRow, StepRow, job_list, step_list, step_list_of_run};
+use store::run::RunRow;
+use utoipa::ToSchema;
+use web_kit::App;
+
+/// Somebody, by id and name.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct Who {
+    /// Their id.
+    #[schema(value_type = String)]
+    pub id: UserId,
+    /// Their name.
+    pub name: String,
+}
+
+/// A pipeline run.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct Run {
+    /// Its id.
+    #[schema(value_type = String)]
+    pub id: RunId,
+    /// Number in the project.
+    pub number: i64,
+    /// Its project.
+    #[schema(value_type = String)]
+    pub project_id: ProjectId,
+    /// Its project's path.
+    pub project_path: String,
+    /// Path of the workflow file.
+    pub workflow: String,
+    /// Name of the workflow.
+    pub name: String,
+    /// What it is about.
+    pub title: String,
+    /// What started it.
+    pub event: String,
+    /// Full ref name.
+    pub r#ref: String,
+    /// Commit.
+    pub commit: String,
+    /// `queued`, `running`, `completed`.
+    pub state: String,
+    /// `success`, `failure`, `cancelled`, `skipped`.
+    pub conclusion: Option<String>,
+    /// 1 for the first try.
+    pub attempt: i64,
+    /// Made without a workflow file.
+    pub detected: bool,
+    /// Why it has not begun, if something holds it.
+    pub reason: Option<String>,
+    /// Who set it off.
+    pub actor: Option<Who>,
+    /// What was said about the workflow file.
+    #[schema(value_type = Vec<Object>)]
+    pub diagnostics: Value,
+    /// Jobs so far.
+    pub jobs_total: i64,
+    /// Jobs at their end.
+    pub jobs_done: i64,
+    /// When it was made.
+    #[schema(value_type = String)]
+    pub created_at: Timestamp,
+    /// When its first job began.
+    #[schema(value_type = Option<String>)]
+    pub started_at: Option<Timestamp>,
+    /// When its last job ended.
+    #[schema(value_type = Option<String>)]
+    pub finished_at: Option<Timestamp>,
+    /// Row version.
+    pub version: i64,
+}
+
+/// A run with its jobs.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct RunWithJobs {
+    /// The run.
+    #[serde(flatten)]
+    pub run: Run,
+    /// Its jobs, in the order of the plan.
+    pub jobs: Vec<Job>,
+}
+
+/// The runner of a job.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct RunnerName {
+    /// Its id.
+    #[schema(value_type = String)]
+    pub id: RunnerId,
+    /// Its name.
+    pub name: String,
+}
+
+/// A job.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct Job {
+    /// Its id.
+    #[schema(value_type = String)]
+    pub id: JobId,
+    /// Its run.
+    #[schema(value_type = String)]
+    pub run_id: RunId,
+    /// Key in the workflow.
+    pub key: String,
+    /// Shown name.
+    pub name: String,
+    /// Keys of the jobs it waits for.
+    pub needs: Vec<String>,
+    /// `waiting`, `queued`, `unschedulable`, `running`, `completed`.
+    pub state: String,
+    /// Why it waits, was skipped or failed.
+    pub reason: Option<String>,
+    /// `success`, `failure`, `cancelled`, `skipped`.
+    pub conclusion: Option<String>,
+    /// The machine failed, not the job.
+    pub infra_failure: Option<String>,
+    /// Its failure does not fail the run.
+    pub allowed_to_fail: bool,
+    /// 1 for the first try.
+    pub attempt: i64,
+    /// A later attempt took its place.
+    pub superseded: bool,
+    /// Labels it asks for.
+    pub labels: Vec<String>,
+    /// Who runs it.
+    pub runner: Option<RunnerName>,
+    /// When a runner took it.
+    #[schema(value_type = Option<String>)]
+    pub started_at: Option<Timestamp>,
+    /// When it ended.
+    #[schema(value_type = Option<String>)]
+    pub finished_at: Option<Timestamp>,
+    /// When it became ready.
+    #[schema(value_type = Option<String>)]
+    pub queued_at: Option<Timestamp>,
+    /// Outputs by name.
+    #[schema(value_type = Object)]
+    pub outputs: Value,
+    /// The combination of its matrix.
+    #[schema(value_type = Option<Object>)]
+    pub matrix: Option<Value>,
+    /// Bytes of log so far.
+    pub log_length: i64,
+    /// Its steps.
+    pub steps: Vec<Step>,
+    /// Remarks of its steps.
+    #[schema(value_type = Vec<Object>)]
+    pub annotations: Value,
+}
+
+/// A step.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct Step {
+    /// Place among the steps.
+    pub index: i64,
+    /// Shown name.
+    pub name: String,
+    /// `pending`, `running`, `completed`.
+    pub state: String,
+    /// Result after `continue-on-error`.
+    pub conclusion: Option<String>,
+    /// Result before it.
+    pub outcome: Option<String>,
+    /// When it began.
+    #[schema(value_type = Option<String>)]
+    pub started_at: Option<Timestamp>,
+    /// When it ended.
+    #[schema(value_type = Option<String>)]
+    pub finished_at: Option<Timestamp>,
+    /// First byte in the log.
+    pub log_from: Option<i64>,
+    /// After its last byte.
+    pub log_to: Option<i64>,
+    /// Of its process.
+    pub exit_code: Option<i64>,
+}
+
+impl From<StepRow> for Step {
+    fn from(s: StepRow) -> Self {
+        Self {
+            index: s.index,
+            name: s.name,
+            state: s.state,
+            conclusion: s.conclusion,
+            outcome: s.outcome,
+            started_at: s.started_at,
+            finished_at: s.finished_at,
+            log_from: s.log_from,
+            log_to: s.log_to,
+            exit_code: s.exit_code,
+        }
+    }
+}
+
+/// Names of accounts, each looked up once.
+async fn names(app: &App, runs: &[RunRow]) -> Result<HashMap<UserId, String>> {
+    let mut names = HashMap::new();
+    for id in runs.iter().filter_map(|r| r.actor) {
+        if let std::collections::hash_map::Entry::Vacant(slot) = names.entry(id)
+            && let Some(account) = store::account::account_get(app.db(), id).await?
+        {
+            slot.insert(account.name);
+        }
+    }
+    Ok(names)
+}
+
+fn shown(r: RunRow, project_path: &str, names: &HashMap<UserId, String>) -> Run {
+    let reason = (r.blocked && r.state != "completed")
+        .then(|| format!("waits for the concurrency group `{}`", r.concurrency_group.clone().unwrap_or_default()));
+    Run {
+        id: r.id,
+        number: r.number,
+        project_id: r.project,
+        project_path: project_path.to_owned(),
+        workflow: r.workflow,
+        name: r.name,
+        title: r.title,
+        event: r.event,
+        r#ref: r.r#ref,
+        commit: r.commit,
+        state: r.state,
+        conclusion: r.conclusion,
+        attempt: r.attempt,
+        detected: r.detected,
+        reason,
+        actor: r.actor.and_then(|id| Some(Who { id, name: names.get(&id)?.clone() })),
+        diagnostics: r.diagnostics,
+        jobs_total: r.jobs_total,
+        jobs_done: r.jobs_done,
+        created_at: r.created_at,
+        started_at: r.started_at,
+        finished_at: r.finished_at,
+        version: r.version,
+    }
+}
+
+/// Shows runs of one project.
+///
+/// # Errors
+/// The database's.
+pub async fn runs(app: &App, rows: Vec<RunRow>, project_path: &str) -> Result<Vec<Run>> {
+    let names = names(app, &rows).await?;
+    Ok(rows.into_iter().map(|r| shown(r, project_path, &names)).collect())
+}
+
+/// Shows a run with its jobs and their steps.
+///
+/// # Errors
+/// The database's.
+pub async fn run_with_jobs(app: &App, row: RunRow, project_path: &str) -> Result<RunWithJobs> {
+    let id = row.id;
+    let needs = needs_of(app, id).await?;
+    let rows = job_list(app.db(), id).await?;
+    let mut steps: HashMap<JobId, Vec<Step>> = HashMap::new();
+    for step in step_list_of_run(app.db(), id).await? {
+        steps.entry(step.job).or_default().push(step.into());
+    }
+    let mut runners = HashMap::new();
+    let mut jobs = Vec::with_capacity(rows.len());
+    for job in rows {
+        let name = runner_name(app, &mut runners, job.runner).await?;
+        let steps = steps.remove(&job.id).unwrap_or_default();
+        jobs.push(shown_job(job, &needs, name, steps));
+    }
+    let names = names(app, std::slice::from_ref(&row)).await?;
+    Ok(RunWithJobs { run: shown(row, project_path, &names), jobs })
+}
+
+/// Shows one job.
+///
+/// # Errors
+/// The database's.
+pub async fn job(app: &App, row: JobRow) -> Result<Job> {
+    let needs = needs_of(app, row.run).await?;
+    let steps = step_list(app.db(), row.id).await?.into_iter().map(Step::from).collect();
+    let name = runner_name(app, &mut HashMap::new(), row.runner).await?;
+    Ok(shown_job(row, &needs, name, steps))
+}
+
+async fn runner_name(app: &App, known: &mut HashMap<RunnerId, String>, id: Option<RunnerId>) -> Result<Option<RunnerName>> {
+    let Some(id) = id else { return Ok(None) };
+    if let std::collections::hash_map::Entry::Vacant(slot) = known.entry(id) {
+        let row = store::runner::runner_get(app.db(), id).await?;
+        slot.insert(row.map_or_else(|| "removed runner".into(), |r| r.name));
+    }
+    Ok(known.get(&id).map(|name| RunnerName { id, name: name.clone() }))
+}
+
+async fn needs_of(app: &App, run: RunId) -> Result<HashMap<String, Vec<String>>> {
+    let plan = store::run::run_plan(app.db(), run).await?.map(|(plan, _)| plan).unwrap_or_default();
+    let mut needs = HashMap::new();
+    for job in plan["jobs"].as_array().into_iter().flatten() {
+        if let Some(key) = job["key"].as_str() {
+            let list = job["needs"].as_array().into_iter().flatten().filter_map(|n| Some(n.as_str()?.to_owned())).collect();
+            needs.insert(key.to_owned(), list);
+        }
+    }
+    Ok(needs)
+}
+
+fn shown_job(j: JobRow, needs: &HashMap<String, Vec<String>>, runner: Option<RunnerName>, steps: Vec<Step>) -> Job {
+    Job {
+        id: j.id,
+        run_id: j.run,
+        needs: needs.get(&j.key).cloned().unwrap_or_default(),
+        key: j.key,
+        name: j.name,
+        state: j.state,
+        reason: j.reason,
+        conclusion: j.conclusion,
+        infra_failure: j.infra_failure,
+        allowed_to_fail: j.allowed_to_fail,
+        attempt: j.attempt,
+        superseded: j.superseded,
+        labels: j.labels,
+        runner,
+        started_at: j.started_at,
+        finished_at: j.finished_at,
+        queued_at: j.queued_at,
+        outputs: j.outputs,
+        matrix: j.matrix,
+        log_length: j.log_length,
+        steps,
+        annotations: j.annotations,
+    }
+}

@@ -1,0 +1,297 @@
+//! The ways a running job ends, and what is asked of runs: cancel, retry.
+
+use kernel::{Code, Context, Error, JobId, Permission, Result, RunId, Timestamp};
+use serde_json::json;
+use store::job::{JobRow, job_create, job_get, step_close};
+use store::run::run_lock;
+use store::{Db, NewWork, Tx};
+use web_kit::App;
+
+use super::advance::{State, advance, complete, finished};
+use super::{model, retrying, save};
+
+/// How a job came to its end.
+#[derive(Clone, Debug)]
+pub enum End {
+    /// Its runner said so.
+    Reported {
+        /// `success`, `failure`, `cancelled`, `skipped`.
+        conclusion: String,
+        /// Outputs by name.
+        outputs: serde_json::Value,
+        /// Bytes of log the runner has sent.
+        log_length: i64,
+    },
+    /// The machine failed.
+    Infra(String),
+    /// Its lease ran out at a moment before this.
+    Lost(Timestamp),
+    /// It went on after its time was over or after it was killed.
+    Overdue(String),
+}
+
+/// Ends a running job, if the lease of `epoch` is still held. False when it is not: somebody else ended it.
+///
+/// # Errors
+/// `conflict` when the runner announces more log than has arrived.
+pub async fn job_end(db: &Db, id: JobId, epoch: i64, end: End) -> Result<bool> {
+    retrying(|| {
+        let (db, end) = (db.clone(), end.clone());
+        Box::pin(async move {
+            let mut tx = db.begin().await?;
+            let Some(job) = job_get(&mut tx, id).await? else { return Ok(false) };
+            // the lock first, then the truth
+            let Some(run) = run_lock(&mut tx, job.run).await? else { return Ok(false) };
+            let mut state = State::load(&mut tx, run).await?;
+            let Some(index) = state.jobs.iter().position(|j| j.id == id) else { return Ok(false) };
+            let job = &state.jobs[index];
+            if job.state != "running" || job.epoch != epoch {
+                return Ok(false);
+            }
+            if let End::Lost(before) = end
+                && job.lease_until.is_some_and(|until| until >= before)
+            {
+                return Ok(false);
+            }
+            if let End::Reported { log_length, .. } = end
+                && log_length != job.log_length
+            {
+                return Err(Error::new(Code::Conflict, format!("the log has {} bytes here, {log_length} were announced", job.log_length)));
+            }
+            let now = Timestamp::now();
+            apply(&mut tx, &mut state, index, end, now).await?;
+            advance(&mut tx, &mut state, now).await?;
+            tx.commit().await?;
+            Ok(true)
+        })
+    })
+    .await
+}
+
+async fn apply(tx: &mut Tx, state: &mut State, index: usize, end: End, now: Timestamp) -> Result<()> {
+    let infra = match &end {
+        End::Infra(why) => Some(why.clone()),
+        End::Lost(_) => Some("the runner stopped answering".to_owned()),
+        _ => None,
+    };
+    let job = &mut state.jobs[index];
+    let asked_to_stop = job.cancel.is_some();
+    let (conclusion, reason) = match end {
+        End::Reported { conclusion, outputs, .. } => {
+            job.outputs = outputs;
+            let reason = job.reason.take();
+            (conclusion, reason)
+        }
+        End::Overdue(why) => (if asked_to_stop && state.run.cancelled { "cancelled" } else { "failure" }.to_owned(), Some(why)),
+        // a machine that fails while a job is stopped has stopped it
+        End::Infra(_) | End::Lost(_) if asked_to_stop => ("cancelled".to_owned(), infra.clone()),
+        End::Infra(_) | End::Lost(_) => ("failure".to_owned(), infra.clone()),
+    };
+    job.infra_failure.clone_from(&infra);
+    model::end(job, &conclusion, reason, now);
+    step_close(tx, job.id, &conclusion, now).await?;
+    tx.enqueue(NewWork::new("log_seal", json!({"job": job.id})).project(job.project)).await?;
+
+    let deploys = state.plan.job(&job.key).is_none_or(|j| j.environment.is_some());
+    if infra.is_some() && !asked_to_stop && job.attempt == state.run.attempt && !deploys && !state.run.cancelled {
+        // tried again once; a job that deploys might do it twice, so it is not
+        let mut next = model::again(job);
+        next.reason = None;
+        job.superseded = true;
+        save(tx, job).await?;
+        finished(tx, job).await?;
+        job_create(tx, &next).await?;
+        state.jobs[index] = next;
+        return Ok(());
+    }
+    save(tx, job).await?;
+    let ended = job.clone();
+    finished(tx, &ended).await?;
+    if conclusion == "failure" && !ended.allowed_to_fail {
+        fail_fast(tx, state, &ended, now).await?;
+    }
+    Ok(())
+}
+
+/// Stops the other combinations of a matrix when one has failed.
+async fn fail_fast(tx: &mut Tx, state: &mut State, failed: &JobRow, now: Timestamp) -> Result<()> {
+    let Some(strategy) = state.plan.job(&failed.key).and_then(|j| j.strategy.as_ref()) else { return Ok(()) };
+    if failed.cells < 2 || !model::late_bool(&strategy.fail_fast, &state.contexts).unwrap_or(true) {
+        return Ok(());
+    }
+    let reason = format!("fail-fast: `{}` failed", failed.name);
+    for other in state.jobs.iter_mut().filter(|j| j.key == failed.key && j.id != failed.id) {
+        stop(tx, other, "cancel", &reason, now).await?;
+    }
+    Ok(())
+}
+
+/// Stops a job wherever it stands.
+async fn stop(tx: &mut Tx, job: &mut JobRow, how: &str, reason: &str, now: Timestamp) -> Result<()> {
+    match job.state.as_str() {
+        "completed" => Ok(()),
+        "running" => {
+            if job.cancel.as_deref() == Some("kill") || job.cancel.as_deref() == Some(how) {
+                return Ok(());
+            }
+            job.cancel = Some(how.into());
+            job.cancel_at = Some(now);
+            job.reason = Some(reason.into());
+            tx.wake(format!("cancel:{}", job.id));
+            save(tx, job).await
+        }
+        _ => complete(tx, job, "cancelled", Some(reason.into()), now).await,
+    }
+}
+
+/// Asks a running job to end. For the watch over time limits.
+///
+/// # Errors
+/// The database's.
+pub async fn job_kill(db: &Db, id: JobId, reason: &str) -> Result<()> {
+    retrying(|| {
+        let (db, reason) = (db.clone(), reason.to_owned());
+        Box::pin(async move {
+            let mut tx = db.begin().await?;
+            let Some(mut job) = job_get(&mut tx, id).await?.filter(|j| j.state == "running") else { return Ok(()) };
+            stop(&mut tx, &mut job, "kill", &reason, Timestamp::now()).await?;
+            tx.wake(format!("run:{}", job.run));
+            tx.commit().await
+        })
+    })
+    .await
+}
+
+async fn authorized(app: &App, ctx: &Context, run: RunId) -> Result<()> {
+    let row = store::run::run_get(app.db(), run).await?.ok_or_else(|| Error::not_found("run"))?;
+    let denied = app.project_by_id(ctx, row.project, Permission::PipelineWrite).await;
+    denied.map(|_| ()).map_err(|e| if e.is(Code::NotFound) { Error::not_found("run") } else { e })
+}
+
+/// Cancels a run: what waits is cancelled (unless it asks to run after a cancel), what runs is told. A second call kills.
+///
+/// # Errors
+/// `not_found`, `forbidden`, `conflict` for a run that has ended.
+pub async fn run_cancel(app: &App, ctx: &Context, run: RunId) -> Result<()> {
+    authorized(app, ctx, run).await?;
+    cancel(app.db(), run, "the run was cancelled").await
+}
+
+/// Cancels a run for a reason of the service.
+///
+/// # Errors
+/// `conflict` for a run that has ended.
+pub async fn cancel(db: &Db, run: RunId, reason: &str) -> Result<()> {
+    retrying(|| {
+        let (db, reason) = (db.clone(), reason.to_owned());
+        Box::pin(async move {
+            let mut tx = db.begin().await?;
+            let row = run_lock(&mut tx, run).await?.ok_or_else(|| Error::not_found("run"))?;
+            if row.state == "completed" {
+                return Err(Error::new(Code::Conflict, "the run has ended"));
+            }
+            let mut state = State::load(&mut tx, row).await?;
+            let how = if state.run.cancelled { "kill" } else { "cancel" };
+            state.run.cancelled = true;
+            let now = Timestamp::now();
+            for job in &mut state.jobs {
+                // what waits is decided about by its condition
+                if job.state != "waiting" {
+                    stop(&mut tx, job, how, &reason, now).await?;
+                }
+            }
+            advance(&mut tx, &mut state, now).await?;
+            tx.commit().await
+        })
+    })
+    .await
+}
+
+/// What to try again.
+#[derive(Clone, Debug)]
+pub enum Retry {
+    /// The whole run.
+    All,
+    /// What failed or was cancelled, and what needs it.
+    Failed,
+    /// One job, and what needs it.
+    Job(JobId),
+}
+
+/// Tries jobs of an ended run again, as new attempts.
+///
+/// # Errors
+/// `not_found`, `forbidden`, `conflict` while the run goes on, or when there is nothing to retry.
+pub async fn run_retry(app: &App, ctx: &Context, run: RunId, what: Retry) -> Result<()> {
+    authorized(app, ctx, run).await?;
+    let db = app.db().clone();
+    retrying(|| {
+        let (db, what) = (db.clone(), what.clone());
+        Box::pin(async move {
+            let mut tx = db.begin().await?;
+            let row = run_lock(&mut tx, run).await?.ok_or_else(|| Error::not_found("run"))?;
+            if row.state != "completed" {
+                return Err(Error::new(Code::Conflict, "the run has not ended; cancel it first"));
+            }
+            let mut state = State::load(&mut tx, row).await?;
+            if state.jobs.is_empty() {
+                return Err(Error::new(Code::Conflict, "the run has no jobs: its workflow file has errors"));
+            }
+            let chosen: Vec<JobId> = match what {
+                Retry::All => Vec::new(),
+                Retry::Failed => {
+                    let failed = |j: &&JobRow| matches!(j.conclusion.as_deref(), Some("failure" | "cancelled"));
+                    state.jobs.iter().filter(failed).map(|j| j.id).collect()
+                }
+                Retry::Job(id) => state.jobs.iter().filter(|j| j.id == id).map(|j| j.id).collect(),
+            };
+            match (&what, chosen.is_empty()) {
+                (Retry::Failed, true) => return Err(Error::new(Code::Conflict, "nothing failed")),
+                (Retry::Job(_), true) => return Err(Error::not_found("job")),
+                _ => {}
+            }
+            let all = matches!(what, Retry::All);
+            let keys: Vec<String> = state.jobs.iter().filter(|j| chosen.contains(&j.id)).map(|j| j.key.clone()).collect();
+            let below = model::dependents(&state.plan, &keys);
+            state.run.attempt += 1;
+            let attempt = state.run.attempt;
+            let mut fresh = Vec::new();
+            let plan = state.plan.clone();
+            for (position, planned) in plan.jobs.iter().enumerate() {
+                let whole = all || below.contains(&planned.key);
+                let mut restart = false;
+                for mut job in state.jobs.iter().filter(|j| j.key == planned.key).cloned() {
+                    // a job that was skipped or never expanded has no combination to repeat
+                    let again = chosen.contains(&job.id) && job.cell.is_some() && !whole;
+                    if whole || chosen.contains(&job.id) {
+                        job.superseded = true;
+                        save(&mut tx, &mut job).await?;
+                        restart |= !again;
+                        if again {
+                            fresh.push(store::job::JobRow { attempt, ..model::again(&job) });
+                        }
+                    } else {
+                        fresh.push(job);
+                        continue;
+                    }
+                }
+                if restart {
+                    fresh.retain(|j| j.key != planned.key || j.state == "completed");
+                    fresh.push(model::placeholder(&state.run, planned, position, attempt));
+                }
+            }
+            for job in fresh.iter().filter(|j| j.state == "waiting") {
+                job_create(&mut tx, job).await?;
+            }
+            state.jobs = fresh;
+            state.run.state = "queued".into();
+            state.run.conclusion = None;
+            state.run.finished_at = None;
+            state.run.cancelled = false;
+            state.run.blocked = state.run.concurrency_group.is_some();
+            advance(&mut tx, &mut state, Timestamp::now()).await?;
+            tx.commit().await
+        })
+    })
+    .await
+}

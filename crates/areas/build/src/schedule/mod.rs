@@ -1,0 +1,38 @@
+//! The scheduler: what happens to the jobs of a run, and when.
+//!
+//! `advance` looks at a whole run under the lock of its row and does all that can be done now: skips, expands matrices,
+//! queues, ends the run. Whatever changes a job (a result, a cancel, a retry, a lost lease) calls it in the same
+//! transaction. It never looks at runners to decide about needs, so a job waits for nothing but what its reason says.
+//!
+//! Read next: `model` (pure: labels, contexts, results), `advance`, `finish`, `watch`.
+
+pub mod advance;
+pub mod finish;
+pub mod model;
+pub mod watch;
+
+use futures::future::BoxFuture;
+use kernel::{Code, Error, Result};
+use store::Tx;
+use store::job::{JobRow, job_update};
+
+/// Another transaction changed a row that this one read: begin again.
+pub(crate) fn raced() -> Error {
+    Error::new(Code::Unavailable, "it changed at the same moment; try again")
+}
+
+/// Writes a job, or fails with [`raced`].
+pub(crate) async fn save(tx: &mut Tx, job: &mut JobRow) -> Result<()> {
+    if job_update(tx, job).await? { Ok(()) } else { Err(raced()) }
+}
+
+/// Runs a transaction again when it raced with another (or PostgreSQL broke a deadlock).
+pub(crate) async fn retrying<T>(attempt: impl Fn() -> BoxFuture<'static, Result<T>>) -> Result<T> {
+    for n in 1..8u64 {
+        match attempt().await {
+            Err(e) if e.is(Code::Unavailable) => tokio::time::sleep(std::time::Duration::from_millis(5 * n)).await,
+            other => return other,
+        }
+    }
+    attempt().await
+}

@@ -1,0 +1,279 @@
+//! The pure side of scheduling: labels, contexts, results of job groups.
+
+use dialects::expr::{self, Context};
+use dialects::plan::{Job, Late, Plan};
+use dialects::ready::{JobResult, Outcome};
+use indexmap::IndexMap;
+use kernel::{JobId, Timestamp};
+use serde_json::{Map, Value, json};
+use store::job::JobRow;
+
+/// A job runs this long when its plan does not say.
+const DEFAULT_TIMEOUT_MINUTES: f64 = 360.0;
+/// A job may run this long at most: 35 days, like a run.
+const MAX_TIMEOUT_MINUTES: f64 = 35.0 * 24.0 * 60.0;
+
+/// The outcome of a conclusion text.
+pub fn outcome(conclusion: &str) -> Outcome {
+    match conclusion {
+        "success" => Outcome::Success,
+        "cancelled" => Outcome::Cancelled,
+        "skipped" => Outcome::Skipped,
+        _ => Outcome::Failure,
+    }
+}
+
+/// Results of the job groups that have ended: a matrix counts once, outputs of later cells win.
+pub fn results(jobs: &[JobRow]) -> IndexMap<String, JobResult> {
+    let mut groups: IndexMap<&str, Vec<&JobRow>> = IndexMap::new();
+    for job in jobs {
+        groups.entry(job.key.as_str()).or_default().push(job);
+    }
+    let mut results = IndexMap::new();
+    for (key, group) in groups {
+        if group.iter().any(|j| j.state != "completed") {
+            continue;
+        }
+        let outcome = Outcome::combine(group.iter().map(|j| {
+            let o = outcome(j.conclusion.as_deref().unwrap_or("failure"));
+            // what may fail counts as well done for those who need it
+            if j.allowed_to_fail && o == Outcome::Failure { Outcome::Success } else { o }
+        }));
+        let mut outputs = IndexMap::new();
+        for job in group {
+            if let Value::Object(map) = &job.outputs {
+                outputs.extend(map.iter().filter_map(|(k, v)| Some((k.clone(), v.as_str()?.to_owned()))));
+            }
+        }
+        results.insert(key.to_owned(), JobResult { outcome, outputs });
+    }
+    results
+}
+
+/// How a run ended; none while a job is open.
+pub fn conclusion(jobs: &[JobRow], cancelled: bool) -> Option<&'static str> {
+    if jobs.iter().any(|j| j.state != "completed") {
+        return None;
+    }
+    let has = |c: &str| jobs.iter().any(|j| j.conclusion.as_deref() == Some(c) && !(c == "failure" && j.allowed_to_fail));
+    Some(if has("failure") {
+        "failure"
+    } else if cancelled || has("cancelled") {
+        "cancelled"
+    } else if !jobs.is_empty() && jobs.iter().all(|j| j.conclusion.as_deref() == Some("skipped")) {
+        "skipped"
+    } else {
+        "success"
+    })
+}
+
+/// The label sets' one spelling: lower case, sorted, each once.
+pub fn label_key(labels: &[String]) -> String {
+    let mut sorted: Vec<String> = labels.iter().map(|l| l.trim().to_lowercase()).collect();
+    sorted.sort();
+    sorted.dedup();
+    sorted.join(",")
+}
+
+/// Does a runner with `has` satisfy all of `wants`?
+pub fn satisfies(has: &[String], wants: &[String]) -> bool {
+    wants.iter().all(|w| has.iter().any(|h| h.eq_ignore_ascii_case(w.trim())))
+}
+
+/// Why no runner takes a job with these labels.
+pub fn unschedulable_reason(labels: &[String], runners: usize) -> String {
+    match (runners, labels) {
+        (0, _) => "no runner is online".into(),
+        (_, [one]) => format!("no online runner has the label `{one}`"),
+        (_, many) => {
+            format!("no online runner has all the labels {}", many.iter().map(|l| format!("`{l}`")).collect::<Vec<_>>().join(", "))
+        }
+    }
+}
+
+/// A fresh row for a job of the plan that has not been looked at.
+pub fn placeholder(run: &store::run::RunRow, job: &Job, position: usize, attempt: i64) -> JobRow {
+    JobRow {
+        id: JobId::new(),
+        run: run.id,
+        project: run.project,
+        key: job.key.clone(),
+        position: i64::try_from(position).unwrap_or(0),
+        cell: None,
+        cells: 1,
+        name: job.name.clone().filter(|n| !n.contains("${{")).unwrap_or_else(|| job.key.clone()),
+        state: "waiting".into(),
+        reason: None,
+        conclusion: None,
+        infra_failure: None,
+        allowed_to_fail: false,
+        attempt,
+        superseded: false,
+        epoch: 0,
+        labels: Vec::new(),
+        label_key: String::new(),
+        matrix: None,
+        outputs: json!({}),
+        annotations: json!([]),
+        concurrency_group: None,
+        timeout_seconds: 0,
+        runner: None,
+        lease_until: None,
+        cancel: None,
+        cancel_at: None,
+        token_hash: None,
+        log_length: 0,
+        log_digest: None,
+        queued_at: None,
+        started_at: None,
+        finished_at: None,
+        version: 1,
+    }
+}
+
+/// Another attempt of an expanded job.
+pub fn again(job: &JobRow) -> JobRow {
+    JobRow {
+        id: JobId::new(),
+        state: "waiting".into(),
+        reason: None,
+        conclusion: None,
+        infra_failure: None,
+        attempt: job.attempt + 1,
+        superseded: false,
+        epoch: 0,
+        outputs: json!({}),
+        annotations: json!([]),
+        runner: None,
+        lease_until: None,
+        cancel: None,
+        cancel_at: None,
+        token_hash: None,
+        log_length: 0,
+        log_digest: None,
+        queued_at: None,
+        started_at: None,
+        finished_at: None,
+        version: 1,
+        ..job.clone()
+    }
+}
+
+/// The `strategy` context of a cell.
+pub fn strategy_context(job: &Job, cell: usize, cells: usize, roots: &Value) -> Value {
+    let fail_fast = job.strategy.as_ref().is_none_or(|s| late_bool(&s.fail_fast, roots).unwrap_or(true));
+    let max_parallel = max_parallel(job, roots).unwrap_or(cells);
+    json!({"fail-fast": fail_fast, "job-index": cell, "job-total": cells, "max-parallel": max_parallel})
+}
+
+/// Evaluates a flag.
+///
+/// # Errors
+/// The expression's.
+pub fn late_bool(value: &Late<bool>, roots: &Value) -> Result<bool, String> {
+    match value {
+        Late::Known(b) => Ok(*b),
+        Late::Expr(text) => match expr::evaluate_template(text, &Context::new(roots)).map_err(|e| e.0)? {
+            Value::Bool(b) => Ok(b),
+            other => Err(format!("`{text}` must give true or false, it gives `{other}`")),
+        },
+    }
+}
+
+/// Evaluates a number.
+///
+/// # Errors
+/// The expression's.
+pub fn late_number(value: &Late<f64>, roots: &Value) -> Result<f64, String> {
+    match value {
+        Late::Known(n) => Ok(*n),
+        Late::Expr(text) => {
+            let value = expr::evaluate_template(text, &Context::new(roots)).map_err(|e| e.0)?;
+            let number = value.as_f64().or_else(|| value.as_str()?.trim().parse().ok());
+            number.filter(|n| n.is_finite() && *n > 0.0).ok_or_else(|| format!("`{text}` must give a number above 0, it gives `{value}`"))
+        }
+    }
+}
+
+/// `max-parallel`, if the job has one that can be evaluated.
+pub fn max_parallel(job: &Job, roots: &Value) -> Option<usize> {
+    let n = late_number(job.strategy.as_ref()?.max_parallel.as_ref()?, roots).ok()?;
+    Some((n as usize).max(1))
+}
+
+/// Seconds a job may run.
+///
+/// # Errors
+/// The expression's.
+pub fn timeout_seconds(job: &Job, roots: &Value) -> Result<i64, String> {
+    let minutes = job.timeout_minutes.as_ref().map_or(Ok(DEFAULT_TIMEOUT_MINUTES), |t| late_number(t, roots))?;
+    Ok(((minutes.min(MAX_TIMEOUT_MINUTES) * 60.0).ceil() as i64).max(1))
+}
+
+/// The labels a job asks for: each may be an expression that gives one or several.
+///
+/// # Errors
+/// The expression's, and when nothing is asked for.
+pub fn labels(job: &Job, roots: &Value) -> Result<Vec<String>, String> {
+    let mut labels = Vec::new();
+    for text in &job.runs_on {
+        match expr::evaluate_template(text, &Context::new(roots)).map_err(|e| e.0)? {
+            Value::String(s) => labels.push(s.trim().to_owned()),
+            Value::Array(items) => {
+                for item in items {
+                    labels.push(item.as_str().map(|s| s.trim().to_owned()).ok_or_else(|| format!("`{text}` must give texts"))?);
+                }
+            }
+            other => return Err(format!("`runs-on` must give a text or a list of texts, `{text}` gives `{other}`")),
+        }
+    }
+    labels.retain(|l| !l.is_empty());
+    if labels.is_empty() || labels.len() > 50 || labels.iter().any(|l| l.len() > 200 || l.contains(',')) {
+        return Err("`runs-on` must name 1 to 50 labels without commas".into());
+    }
+    Ok(labels)
+}
+
+/// Contexts of a cell: those of the run, `needs`, `matrix`, `strategy`.
+pub fn cell_roots(base: &Value, needs: Value, matrix: Option<&Value>, strategy: Value) -> Value {
+    let mut roots = match base {
+        Value::Object(map) => map.clone(),
+        _ => Map::new(),
+    };
+    roots.insert("needs".into(), needs);
+    roots.insert("matrix".into(), matrix.cloned().unwrap_or(Value::Null));
+    roots.insert("strategy".into(), strategy);
+    Value::Object(roots)
+}
+
+/// All jobs that need one of `keys`, directly or not.
+pub fn dependents(plan: &Plan, keys: &[String]) -> Vec<String> {
+    let below = |job: &&Job| !keys.contains(&job.key) && dialects::ready::ancestors(plan, job).iter().any(|a| keys.iter().any(|k| k == a));
+    plan.jobs.iter().filter(below).map(|j| j.key.clone()).collect()
+}
+
+/// Ends a job row.
+pub fn end(job: &mut JobRow, conclusion: &str, reason: Option<String>, now: Timestamp) {
+    job.state = "completed".into();
+    job.conclusion = Some(conclusion.into());
+    job.reason = reason;
+    job.finished_at = Some(now);
+    job.lease_until = None;
+    job.cancel_at = None;
+    job.token_hash = None;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn labels_have_one_spelling() {
+        let l = |t: &[&str]| t.iter().map(ToString::to_string).collect::<Vec<_>>();
+        assert_eq!(label_key(&l(&["X64", "linux", "x64"])), "linux,x64");
+        assert!(satisfies(&l(&["linux", "x64", "docker"]), &l(&["Linux", "X64"])));
+        assert!(!satisfies(&l(&["linux"]), &l(&["linux", "gpu"])));
+        assert_eq!(unschedulable_reason(&l(&["gpu"]), 2), "no online runner has the label `gpu`");
+        assert_eq!(unschedulable_reason(&l(&["gpu"]), 0), "no runner is online");
+    }
+}

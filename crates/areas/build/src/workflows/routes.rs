@@ -1,0 +1,165 @@
+//! Routes of workflows: build, list, plan.
+
+use axum::extract::State;
+use git::Repositories;
+use http::StatusCode;
+use kernel::{Error, Permission};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
+use store::run::run_get;
+use utoipa::{IntoParams, ToSchema};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+use web_kit::{App, Ctx, Json, List, Path, ProblemBody, Query, Reply};
+
+use super::trigger::{self, BuildRequest};
+use super::{Workflows, source};
+use crate::runs::view::{self, Run};
+
+/// The routes.
+pub fn router() -> OpenApiRouter<App> {
+    OpenApiRouter::new().routes(routes!(project_build)).routes(routes!(workflow_list)).routes(routes!(plan_get))
+}
+
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct BuildBody {
+    /// Branch, tag, full ref name or commit; the default branch when not given.
+    r#ref: Option<String>,
+    /// Path, file name or name of a workflow.
+    workflow: Option<String>,
+    /// Inputs by name.
+    #[serde(default)]
+    #[schema(value_type = Object)]
+    inputs: Map<String, Value>,
+}
+
+/// What came of a build request.
+#[derive(Debug, Serialize, ToSchema)]
+struct BuildAnswer {
+    /// The runs that were made.
+    runs: Vec<Run>,
+    /// What was said about the workflow files.
+    #[schema(value_type = Vec<Object>)]
+    diagnostics: Value,
+}
+
+#[utoipa::path(post, path = "/projects/{id}/build", tag = "pipelines", params(("id" = String, Path)), request_body = BuildBody,
+    responses((status = 201, body = BuildAnswer), (status = "4XX", body = ProblemBody)))]
+/// Builds any ref, with inputs.
+async fn project_build(
+    State(app): State<App>,
+    Ctx(ctx): Ctx,
+    Path(id): Path<String>,
+    Json(body): Json<BuildBody>,
+) -> Reply<(StatusCode, Json<BuildAnswer>)> {
+    let request = BuildRequest { r#ref: body.r#ref, workflow: body.workflow, inputs: body.inputs };
+    let built = trigger::project_build(&app, &ctx, &id, request).await?;
+    let path = app.project(&ctx, &id, Permission::PipelineRead).await?.row.path;
+    let mut rows = Vec::new();
+    for run in built.runs {
+        rows.extend(run_get(app.db(), run).await?);
+    }
+    let runs = view::runs(&app, rows, &path).await?;
+    Ok((StatusCode::CREATED, Json(BuildAnswer { runs, diagnostics: json!(built.diagnostics) })))
+}
+
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+struct At {
+    /// Branch, tag, full ref name or commit.
+    r#ref: Option<String>,
+    /// Path, file name or name of a workflow.
+    workflow: Option<String>,
+}
+
+/// A workflow of a commit.
+#[derive(Debug, Serialize, ToSchema)]
+struct WorkflowItem {
+    /// Path of its file; of a detected one the file that decided.
+    path: String,
+    /// Its name.
+    name: String,
+    /// Made without a file.
+    detected: bool,
+    /// Events that start it.
+    events: Vec<String>,
+    /// Inputs of a manual start.
+    #[schema(value_type = Object)]
+    inputs: Value,
+    /// Keys of its jobs.
+    jobs: Vec<String>,
+    /// What was said about the file.
+    #[schema(value_type = Vec<Object>)]
+    diagnostics: Value,
+    /// Why a detected build looks as it does.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    explanation: Vec<String>,
+    /// A detected build as a workflow file.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    file: Option<String>,
+}
+
+async fn load(app: &App, ctx: &kernel::Context, id: &str, at: &At) -> Reply<Workflows> {
+    let project = app.project(ctx, id, Permission::PipelineRead).await?;
+    app.project_by_id(ctx, project.id(), Permission::RepositoryRead).await?;
+    let repository = app.part::<Repositories>()?.get(project.id()).map_err(Error::from)?;
+    let wanted = at.r#ref.clone().unwrap_or_default();
+    let commit = repository.read(move |r| r.resolve(&wanted)).await.map_err(Error::from)?.commit;
+    Ok(source::workflows(&repository, commit).await?)
+}
+
+#[utoipa::path(get, path = "/projects/{id}/workflows", tag = "pipelines", params(("id" = String, Path), At),
+    responses((status = 200, body = List<WorkflowItem>), (status = "4XX", body = ProblemBody)))]
+/// The workflows of a commit with their messages; without a file, the detected build.
+async fn workflow_list(State(app): State<App>, Ctx(ctx): Ctx, Path(id): Path<String>, Query(at): Query<At>) -> Reply<List<WorkflowItem>> {
+    let found = load(&app, &ctx, &id, &at).await?;
+    let events = |p: &dialects::Plan| p.triggers.iter().map(|t| t.event().to_owned()).collect();
+    let keys = |p: &dialects::Plan| p.jobs.iter().map(|j| j.key.clone()).collect();
+    let mut items: Vec<WorkflowItem> = found
+        .files
+        .iter()
+        .map(|w| WorkflowItem {
+            path: w.path.clone(),
+            name: w.compiled.name.clone(),
+            detected: false,
+            events: w.compiled.plan.as_ref().map(events).unwrap_or_default(),
+            inputs: w.compiled.plan.as_ref().map_or_else(|| json!({}), |p| json!(p.inputs)),
+            jobs: w.compiled.plan.as_ref().map(keys).unwrap_or_default(),
+            diagnostics: json!(w.compiled.diagnostics),
+            explanation: Vec::new(),
+            file: None,
+        })
+        .collect();
+    if let Some(d) = &found.detected {
+        items.push(WorkflowItem {
+            path: d.plan.source.clone(),
+            name: d.plan.name.clone(),
+            detected: true,
+            events: events(&d.plan),
+            inputs: json!({}),
+            jobs: keys(&d.plan),
+            diagnostics: json!([]),
+            explanation: d.explanation.clone(),
+            file: Some(d.workflow.clone()),
+        });
+    }
+    Ok(List::whole(items))
+}
+
+#[utoipa::path(get, path = "/projects/{id}/plan", tag = "pipelines", params(("id" = String, Path), At),
+    responses((status = 200, body = Object, description = "The compiled plan"), (status = "4XX", body = ProblemBody)))]
+/// The compiled plan of a workflow.
+async fn plan_get(State(app): State<App>, Ctx(ctx): Ctx, Path(id): Path<String>, Query(at): Query<At>) -> Reply<Json<Value>> {
+    let found = load(&app, &ctx, &id, &at).await?;
+    if let Some(plan) = found.plan(at.workflow.as_deref()) {
+        return Ok(Json(json!(plan)));
+    }
+    let broken = at.workflow.as_deref().map_or_else(|| found.files.first(), |w| found.find(w));
+    let why = broken.map(|w| w.compiled.diagnostics.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "));
+    Err(match why {
+        Some(why) => Error::new(kernel::Code::Unprocessable, why),
+        None => Error::not_found("workflow"),
+    }
+    .into())
+}

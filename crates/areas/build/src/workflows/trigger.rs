@@ -1,0 +1,266 @@
+//! Starts runs: for pushes, and by hand.
+
+use dialects::github::Compiled;
+use dialects::plan::{InputType, Plan};
+use dialects::trigger::{Occasion, needs_changes, starts};
+use dialects::{Diagnostic, Severity};
+use git::{Oid, Repositories, Repository};
+use kernel::event::RefUpdate;
+use kernel::{Code, Context, Error, FieldError, Permission, PushId, Result, RunId, UserId};
+use serde_json::{Map, Value};
+use store::WorkRow;
+use store::project::ProjectRow;
+use web_kit::App;
+
+use super::{Workflows, source};
+use crate::runs::create::{NewRun, create};
+
+/// With more changed files than this, path filters are not asked: the workflow runs.
+const MAX_CHANGED: usize = 3000;
+/// Most refs of one push that start runs.
+const MAX_REFS: usize = 20;
+
+/// The work that follows from a push.
+///
+/// # Errors
+/// The database's, the repository's: it is tried again.
+pub async fn trigger_build(app: App, work: WorkRow) -> Result<()> {
+    let project = work.project.ok_or_else(|| Error::internal("trigger_build without a project"))?;
+    let field = |name: &str| work.payload.get(name).cloned().unwrap_or(Value::Null);
+    let push: PushId = serde_json::from_value(field("push")).map_err(Error::internal)?;
+    let updates: Vec<RefUpdate> = serde_json::from_value(field("updates")).map_err(Error::internal)?;
+    let actor: Option<UserId> = serde_json::from_value(field("actor")).map_err(Error::internal)?;
+    let Some(row) = store::project::project_get(app.db(), project).await?.filter(|p| p.deleted_at.is_none()) else { return Ok(()) };
+    run_create_for_push(&app, &row, push, &updates, actor).await.map(|_| ())
+}
+
+/// Makes the runs that a push starts. Doing it again makes none twice.
+///
+/// # Errors
+/// The database's, the repository's.
+pub async fn run_create_for_push(
+    app: &App,
+    project: &ProjectRow,
+    push: PushId,
+    updates: &[RefUpdate],
+    actor: Option<UserId>,
+) -> Result<Vec<RunId>> {
+    let repository = app.part::<Repositories>()?.get(project.id)?;
+    let mut runs = Vec::new();
+    for update in updates.iter().filter(|u| u.name.starts_with("refs/heads/") || u.name.starts_with("refs/tags/")).take(MAX_REFS) {
+        let Some(new) = &update.new else { continue };
+        let target = Oid::parse(new)?;
+        let commit = match repository.read(move |r| r.peel_to_commit(target)).await {
+            Ok(commit) => commit,
+            // overwritten or collected since: the later push builds
+            Err(git::GitError::NotFound(_)) => continue,
+            Err(e) => return Err(e.into()),
+        };
+        let head = source::head(&repository, commit).await?;
+        if skips(&head.message) {
+            continue;
+        }
+        let workflows = source::workflows(&repository, commit).await?;
+        let old = update.old.as_deref().map(Oid::parse).transpose()?;
+        let mut changed: Option<Option<Vec<String>>> = None;
+        let Workflows { files, detected } = workflows;
+        let base = NewRun {
+            project: project.clone(),
+            workflow: String::new(),
+            name: String::new(),
+            plan: None,
+            detected: false,
+            diagnostics: Vec::new(),
+            event: "push",
+            r#ref: update.name.clone(),
+            before: update.old.clone(),
+            head,
+            inputs: Map::new(),
+            actor,
+            dedup: None,
+        };
+        let dedup = |workflow: &str| Some(format!("{push}:{}:{workflow}", update.name));
+        for file in files {
+            let Compiled { plan, name, diagnostics } = file.compiled;
+            if let Some(plan) = &plan {
+                if needs_changes(plan) && changed.is_none() {
+                    changed = Some(changed_paths(&repository, old, commit).await?);
+                }
+                let occasion = Occasion::Push { name: &update.name, changed: changed.as_ref().and_then(|c| c.as_deref()) };
+                if let Err(why) = starts(plan, &occasion) {
+                    tracing::debug!(project = %project.id, workflow = file.path, why, "not started");
+                    continue;
+                }
+            }
+            let new = NewRun { dedup: dedup(&file.path), workflow: file.path, name, plan, diagnostics, ..base.clone() };
+            runs.extend(create(app, new).await?);
+        }
+        if let Some(d) = detected {
+            // tags repeat what was built for the branch
+            if update.name.starts_with("refs/heads/") {
+                let (workflow, name) = (d.plan.source.clone(), d.plan.name.clone());
+                let new = NewRun { dedup: dedup(&workflow), workflow, name, plan: Some(d.plan), detected: true, ..base };
+                runs.extend(create(app, new).await?);
+            }
+        }
+    }
+    Ok(runs)
+}
+
+/// Does the commit's message ask for no build?
+fn skips(message: &str) -> bool {
+    let lower = message.to_lowercase();
+    ["[skip ci]", "[ci skip]", "[no ci]", "[skip actions]", "[actions skip]"].iter().any(|w| lower.contains(w))
+}
+
+/// Paths that changed; none when not known or too many.
+async fn changed_paths(repository: &Repository, old: Option<Oid>, new: Oid) -> Result<Option<Vec<String>>> {
+    let Some(old) = old else { return Ok(None) };
+    let limits = git::read::DiffLimits { files: MAX_CHANGED, ..git::read::DiffLimits::PUSH };
+    let changes = repository
+        .read(move |r| {
+            // the old commit may be gone after a force-push
+            if !r.has(old) {
+                return Ok(None);
+            }
+            let old = r.peel_to_commit(old)?;
+            r.changes(Some(old), new, limits).map(Some)
+        })
+        .await?;
+    Ok(changes.filter(|c| c.complete).map(|c| c.items.into_iter().flat_map(|i| [Some(i.path), i.old_path]).flatten().collect()))
+}
+
+/// A build that somebody asked for.
+#[derive(Clone, Debug, Default)]
+pub struct BuildRequest {
+    /// Branch, tag, full ref name or commit; the default branch for none.
+    pub r#ref: Option<String>,
+    /// Path, file name or name of a workflow; for none: those that can be started by hand, else all that a push starts.
+    pub workflow: Option<String>,
+    /// Inputs by name.
+    pub inputs: Map<String, Value>,
+}
+
+/// What came of it.
+#[derive(Debug)]
+pub struct Built {
+    /// The runs.
+    pub runs: Vec<RunId>,
+    /// What was said about the workflow files.
+    pub diagnostics: Vec<Diagnostic>,
+}
+
+/// Builds any ref, with inputs.
+///
+/// # Errors
+/// `not_found` for the ref or workflow, `validation_failed` for inputs, `unprocessable` when there is nothing to build.
+pub async fn project_build(app: &App, ctx: &Context, id: &str, request: BuildRequest) -> Result<Built> {
+    let project = app.project(ctx, id, Permission::PipelineWrite).await?;
+    let repository = app.part::<Repositories>()?.get(project.id())?;
+    let wanted = request.r#ref.clone().unwrap_or_default();
+    let resolved = repository.read(move |r| r.resolve(&wanted)).await?;
+    let commit = resolved.commit;
+    let head = source::head(&repository, commit).await?;
+    let name = resolved.name.unwrap_or_else(|| format!("refs/heads/{}", project.row.default_branch));
+    let workflows = source::workflows(&repository, commit).await?;
+    let base = NewRun {
+        project: project.row.clone(),
+        workflow: String::new(),
+        name: String::new(),
+        plan: None,
+        detected: false,
+        diagnostics: Vec::new(),
+        event: "workflow_dispatch",
+        r#ref: name,
+        before: None,
+        head,
+        inputs: Map::new(),
+        actor: ctx.user(),
+        dedup: None,
+    };
+    start(app, &workflows, base, &request).await
+}
+
+async fn start(app: &App, workflows: &Workflows, base: NewRun, request: &BuildRequest) -> Result<Built> {
+    let mut built = Built { runs: Vec::new(), diagnostics: Vec::new() };
+    let dispatched = |p: &Plan| starts(p, &Occasion::Dispatch).is_ok();
+    let any_dispatch = workflows.files.iter().any(|f| f.compiled.plan.as_ref().is_some_and(dispatched));
+    let chosen: Vec<_> = match &request.workflow {
+        Some(wanted) => {
+            let by_detection = workflows.detected.as_ref().is_some_and(|d| d.plan.source == *wanted || d.plan.name == *wanted);
+            match workflows.find(wanted) {
+                Some(found) => vec![found],
+                None if by_detection => Vec::new(),
+                None => return Err(Error::not_found("workflow")),
+            }
+        }
+        None if any_dispatch => workflows.files.iter().filter(|f| f.compiled.plan.as_ref().is_none_or(dispatched)).collect(),
+        None => workflows.files.iter().collect(),
+    };
+    for file in chosen {
+        built.diagnostics.extend(file.compiled.diagnostics.iter().cloned());
+        let inputs = match &file.compiled.plan {
+            Some(plan) => inputs(plan, &request.inputs)?,
+            None => Map::new(),
+        };
+        let new = NewRun {
+            workflow: file.path.clone(),
+            name: file.compiled.name.clone(),
+            plan: file.compiled.plan.clone(),
+            diagnostics: file.compiled.diagnostics.clone(),
+            inputs,
+            ..base.clone()
+        };
+        built.runs.extend(create(app, new).await?);
+    }
+    if let Some(d) = workflows.detected.as_ref().filter(|_| workflows.files.is_empty()) {
+        let new = NewRun { workflow: d.plan.source.clone(), name: d.plan.name.clone(), plan: Some(d.plan.clone()), detected: true, ..base };
+        built.runs.extend(create(app, new).await?);
+    }
+    if built.runs.is_empty() && !built.diagnostics.iter().any(|d| d.severity == Severity::Error) {
+        return Err(Error::new(Code::Unprocessable, "nothing to build: the commit has no workflow file, and no build was detected"));
+    }
+    Ok(built)
+}
+
+/// Checks the inputs of a manual start and fills in defaults.
+fn inputs(plan: &Plan, given: &Map<String, Value>) -> Result<Map<String, Value>> {
+    let mut wrong = Vec::new();
+    let mut bad = |name: &str, code: &'static str, message: String| {
+        wrong.push(FieldError { field: format!("inputs.{name}"), code, message });
+    };
+    for name in given.keys().filter(|n| !plan.inputs.contains_key(*n)) {
+        bad(name, "unknown", "the workflow has no such input".into());
+    }
+    let mut out = Map::new();
+    for (name, input) in &plan.inputs {
+        let value = given.get(name).filter(|v| !v.is_null()).or(input.default.as_ref()).cloned();
+        let value = match (value, input.r#type) {
+            (None, _) if input.required => {
+                bad(name, "required", "is required".into());
+                continue;
+            }
+            (None, InputType::Boolean) => Value::Bool(false),
+            (None, _) => Value::String(String::new()),
+            (Some(Value::Bool(b)), InputType::Boolean) => Value::Bool(b),
+            (Some(Value::String(s)), InputType::Boolean) if matches!(s.as_str(), "true" | "false") => Value::Bool(s == "true"),
+            (Some(Value::Number(n)), InputType::Number) => Value::Number(n),
+            (Some(Value::String(s)), InputType::Number) if s.trim().parse::<f64>().is_ok_and(f64::is_finite) => {
+                dialects::expr::json_number(s.trim().parse().unwrap_or(0.0)).unwrap_or_default()
+            }
+            (Some(Value::String(s)), InputType::Choice) if input.options.contains(&s) => Value::String(s),
+            (Some(_), InputType::Choice) => {
+                bad(name, "invalid", format!("one of {}", input.options.join(", ")));
+                continue;
+            }
+            (Some(Value::String(s)), InputType::String | InputType::Environment) if s.len() <= 65_536 => Value::String(s),
+            (Some(v @ (Value::Number(_) | Value::Bool(_))), InputType::String) => Value::String(v.to_string()),
+            (Some(_), kind) => {
+                bad(name, "invalid", format!("must be a {kind:?}").to_lowercase());
+                continue;
+            }
+        };
+        out.insert(name.clone(), value);
+    }
+    if wrong.is_empty() { Ok(out) } else { Err(Error::fields(wrong)) }
+}
