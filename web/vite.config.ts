@@ -1,4 +1,7 @@
+import { readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { brotliCompressSync, constants, gzipSync } from "node:zlib";
 import react from "@vitejs/plugin-react";
 import { defineConfig, type Plugin, type ProxyOptions } from "vite";
 
@@ -46,8 +49,34 @@ function mock(): Plugin {
   };
 }
 
+/** Compresses each file once, at build time; the server sends what the browser takes. */
+function compress(): Plugin {
+  let out = "";
+  return {
+    name: "devmentor-compress",
+    apply: "build",
+    configResolved(config) {
+      out = config.build.outDir;
+    },
+    closeBundle() {
+      const files = readdirSync(out, { recursive: true, withFileTypes: true });
+      for (const file of files) {
+        if (!file.isFile() || !/\.(js|css|html|svg)$/.test(file.name)) continue;
+        const path = join(file.parentPath, file.name);
+        const body = readFileSync(path);
+        if (body.length < 1024) continue;
+        writeFileSync(`${path}.gz`, gzipSync(body, { level: 9 }));
+        writeFileSync(
+          `${path}.br`,
+          brotliCompressSync(body, { params: { [constants.BROTLI_PARAM_QUALITY]: 11 } }),
+        );
+      }
+    },
+  };
+}
+
 export default defineConfig(({ mode }) => ({
-  plugins: [react(), ...(mode === "mock" ? [mock()] : [])],
+  plugins: [react(), compress(), ...(mode === "mock" ? [mock()] : [])],
   resolve: { alias: { "@": fileURLToPath(new URL("./src", import.meta.url)) } },
   server: {
     port: 5173,

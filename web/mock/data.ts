@@ -704,7 +704,7 @@ export function create() {
       {
         id: "tok_1",
         name: "laptop",
-        permissions: ["project:read", "code:read", "code:write"],
+        permissions: ["project:read", "repository:read", "repository:write"],
         projects: null,
         expires_at: minutesAgo(-43_000),
         last_used_at: minutesAgo(33),

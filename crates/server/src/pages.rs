@@ -18,8 +18,26 @@ struct Client;
 /// The client's pages run our own scripts only; styles are set by its components at run time.
 const POLICY: &str = "default-src 'self'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; font-src 'self' data:; connect-src 'self'; object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'";
 
-fn asset(path: &str) -> Option<Response> {
-    let file = Client::get(path)?;
+/// Encodings that the build may have made beside a file, best first.
+const ENCODINGS: [(&str, &str); 2] = [("br", ".br"), ("gzip", ".gz")];
+
+/// Does an `Accept-Encoding` take this one?
+fn accepts(header: &str, encoding: &str) -> bool {
+    header.split(',').any(|part| {
+        let mut words = part.split(';').map(str::trim);
+        words.next().is_some_and(|name| name.eq_ignore_ascii_case(encoding)) && !words.any(|q| matches!(q, "q=0" | "q=0.0" | "q=0.00" | "q=0.000"))
+    })
+}
+
+fn asset(path: &str, accept_encoding: &str) -> Option<Response> {
+    let packed = ENCODINGS
+        .iter()
+        .filter(|(encoding, _)| accepts(accept_encoding, encoding))
+        .find_map(|(encoding, suffix)| Some((Client::get(&format!("{path}{suffix}"))?, Some(*encoding))));
+    let (file, encoding) = match packed {
+        Some(found) => found,
+        None => (Client::get(path)?, None),
+    };
     let kind = mime_guess::from_path(path).first_or_octet_stream();
     let hashed = path.starts_with("assets/");
     let cache = if hashed { "public, max-age=31536000, immutable" } else { "no-cache" };
@@ -33,10 +51,14 @@ fn asset(path: &str) -> Option<Response> {
         (header::CACHE_CONTROL, cache),
         (header::ETAG, tag.as_str()),
         (header::CONTENT_SECURITY_POLICY, POLICY),
+        (header::VARY, "accept-encoding"),
     ] {
         if let Ok(value) = HeaderValue::from_str(value) {
             headers.insert(name, value);
         }
+    }
+    if let Some(encoding) = encoding {
+        headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static(encoding));
     }
     Some(response)
 }
@@ -50,14 +72,15 @@ fn wants_page(request: &Request) -> bool {
 pub async fn fallback(request: Request) -> Response {
     if matches!(*request.method(), Method::GET | Method::HEAD) {
         let path = request.uri().path().trim_start_matches('/');
+        let encodings = request.headers().get(header::ACCEPT_ENCODING).and_then(|v| v.to_str().ok()).unwrap_or("");
         if !path.is_empty()
             && path != "index.html"
-            && let Some(response) = asset(path)
+            && let Some(response) = asset(path, encodings)
         {
             return response;
         }
         if !path.starts_with("assets/") && wants_page(&request) {
-            return asset("index.html")
+            return asset("index.html", encodings)
                 .unwrap_or_else(|| (StatusCode::OK, [(header::CONTENT_TYPE, "text/html; charset=utf-8")], NO_CLIENT).into_response());
         }
     }
@@ -76,4 +99,22 @@ pub async fn method_not_allowed() -> Response {
 pub fn panicked(cause: Box<dyn Any + Send + 'static>) -> Response {
     let text = cause.downcast_ref::<String>().cloned().or_else(|| cause.downcast_ref::<&str>().map(|s| (*s).to_owned()));
     Problem(Error::internal(format!("panic: {}", text.unwrap_or_default()))).into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_encoding_is_taken_when_it_is_named_and_not_refused() {
+        for (header, br, gzip) in [
+            ("gzip, deflate, br", true, true),
+            ("gzip;q=0.8, BR;q=0.9", true, true),
+            ("br;q=0, gzip", false, true),
+            ("", false, false),
+            ("brotli", false, false),
+        ] {
+            assert_eq!((accepts(header, "br"), accepts(header, "gzip")), (br, gzip), "{header}");
+        }
+    }
 }

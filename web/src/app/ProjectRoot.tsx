@@ -25,7 +25,7 @@ import { type Action, shortcutLabel, useActions } from "./actions";
 import { Link, useGo, usePlace } from "./location";
 import { pages } from "./pages";
 import { parseProjectPath, paths, type Section } from "./paths";
-import { ProjectContext } from "./project";
+import { can, ProjectContext } from "./project";
 import { Main, NotFound } from "./Shell";
 
 const parts = {
@@ -82,8 +82,7 @@ const NAV: NavItem[][] = [
       name: "Settings",
       icon: IconSettings,
       key: "t",
-      visible: (p) =>
-        p.role === "owner" || p.role === "maintainer" || p.permissions.includes("project:update"),
+      visible: (p) => can(p, "project:write"),
     },
   ],
 ];

@@ -17,7 +17,10 @@ describe("paths", () => {
   it("splits a ref from a path", () => {
     expect(splitRef("main/src/a.rs", [])).toEqual({ ref: "main", path: "src/a.rs" });
     expect(splitRef("feature%2Fx/src", [])).toEqual({ ref: "feature/x", path: "src" });
-    expect(splitRef("feature/x/src", ["feature/x", "feature/x/y"])).toEqual({ ref: "feature/x", path: "src" });
+    expect(splitRef("feature/x/src", ["feature/x", "feature/x/y"])).toEqual({
+      ref: "feature/x",
+      path: "src",
+    });
     expect(splitRef("feature/x", ["feature/x"])).toEqual({ ref: "feature/x", path: "" });
   });
 
@@ -40,7 +43,14 @@ describe("shortcuts", () => {
 
   it("runs single keys, sequences and chords, but not while typing", () => {
     const calls: string[] = [];
-    const action = (id: string, shortcut: string) => ({ id, name: id, group: "g", icon, shortcut, perform: () => void calls.push(id) });
+    const action = (id: string, shortcut: string) => ({
+      id,
+      name: id,
+      group: "g",
+      icon,
+      shortcut,
+      perform: () => void calls.push(id),
+    });
     undo.push(registry.register([action("one", "x"), action("two", "g r"), action("three", "mod+k")]));
     undo.push(listenForShortcuts(window));
     press("x");
@@ -56,7 +66,11 @@ describe("shortcuts", () => {
 
   it("leaves out what is not visible", () => {
     const perform = vi.fn();
-    undo.push(registry.register([{ id: "a", name: "a", group: "g", icon, shortcut: "q", visible: () => false, perform }]));
+    undo.push(
+      registry.register([
+        { id: "a", name: "a", group: "g", icon, shortcut: "q", visible: () => false, perform },
+      ]),
+    );
     undo.push(listenForShortcuts(window));
     press("q");
     expect(perform).not.toHaveBeenCalled();

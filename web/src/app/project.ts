@@ -13,8 +13,3 @@ export function useProject(): Project {
 /** Does the signed-in person hold a permission here? The server decides again on every request. */
 export const can = (project: Project, permission: string): boolean =>
   project.permissions.includes(permission);
-
-/** Roles in rising order of power, for what no single permission names. */
-const POWER = ["guest", "reporter", "developer", "maintainer", "owner"];
-export const atLeast = (project: Project, role: string): boolean =>
-  POWER.indexOf(project.role ?? "") >= POWER.indexOf(role);

@@ -123,7 +123,10 @@ describe("LogModel", () => {
     const { store } = storeOf(text);
     await store.ensure(0);
     const model = new LogModel(store);
-    const many = [section(0, text.length, { state: "success" }), section(text.length, text.length, { key: "x" })];
+    const many = [
+      section(0, text.length, { state: "success" }),
+      section(text.length, text.length, { key: "x" }),
+    ];
     model.update(many);
     model.openAll(false);
     model.update(many);
@@ -146,29 +149,79 @@ describe("LogModel", () => {
 
 describe("sections", () => {
   const job = (steps: Partial<Job["steps"][number]>[], state: Job["state"]): Job =>
-    ({ state, conclusion: null, steps: steps.map((s, index) => ({ index, name: `step ${index}`, state: "completed", conclusion: "success", started_at: null, finished_at: null, log_from: null, log_to: null, exit_code: null, ...s })) }) as Job;
+    ({
+      state,
+      conclusion: null,
+      steps: steps.map((s, index) => ({
+        index,
+        name: `step ${index}`,
+        state: "completed",
+        conclusion: "success",
+        started_at: null,
+        finished_at: null,
+        log_from: null,
+        log_to: null,
+        exit_code: null,
+        ...s,
+      })),
+    }) as Job;
 
   it("covers every byte once", () => {
-    const out = sectionsOf(job([{ log_from: 10, log_to: 20 }, { log_from: 25, log_to: 40 }], "completed"), 50);
-    expect(out.map((s) => [s.from, s.to])).toEqual([[0, 10], [10, 20], [20, 25], [25, 40], [40, 50]]);
+    const out = sectionsOf(
+      job(
+        [
+          { log_from: 10, log_to: 20 },
+          { log_from: 25, log_to: 40 },
+        ],
+        "completed",
+      ),
+      50,
+    );
+    expect(out.map((s) => [s.from, s.to])).toEqual([
+      [0, 10],
+      [10, 20],
+      [20, 25],
+      [25, 40],
+      [40, 50],
+    ]);
   });
 
   it("leaves the running step open and lists what is to come", () => {
-    const out = sectionsOf(job([{ log_from: 0, log_to: 20 }, { state: "running", conclusion: null, log_from: 20 }, { state: "pending", conclusion: null }], "running"), 30);
-    expect(out.map((s) => [s.from, s.to, s.state])).toEqual([[0, 20, "success"], [20, null, "running"], [Number.POSITIVE_INFINITY, Number.POSITIVE_INFINITY, "pending"]]);
+    const out = sectionsOf(
+      job(
+        [
+          { log_from: 0, log_to: 20 },
+          { state: "running", conclusion: null, log_from: 20 },
+          { state: "pending", conclusion: null },
+        ],
+        "running",
+      ),
+      30,
+    );
+    expect(out.map((s) => [s.from, s.to, s.state])).toEqual([
+      [0, 20, "success"],
+      [20, null, "running"],
+      [Number.POSITIVE_INFINITY, Number.POSITIVE_INFINITY, "pending"],
+    ]);
   });
 });
 
 describe("search", () => {
   it("finds lines in every chunk, also across a border", async () => {
     const filler = "x".repeat(99);
-    const text = Array.from({ length: 6000 }, (_, i) => (i % 1000 === 0 ? `needle ${i} ${filler}` : filler)).join("\n");
+    const text = Array.from({ length: 6000 }, (_, i) =>
+      i % 1000 === 0 ? `needle ${i} ${filler}` : filler,
+    ).join("\n");
     const { store } = storeOf(text);
     store.grow(text.length, true);
     const hits: number[] = [];
     await searchLog(store, "NEEDLE", 0, hits, () => {}, new AbortController().signal);
     expect(hits).toHaveLength(6);
-    expect(hits.map((o) => store.line(o, text.length, 8).text)).toEqual(Array(6).fill("needle 0").map((_, i) => `needle ${i}`.slice(0, 8)));
+    expect(hits.map((o) => store.line(o, text.length, 8).text)).toEqual(
+      Array(6)
+        .fill("needle 0")
+        .map((_, i) => `needle ${i}`.slice(0, 8)),
+    );
   });
 
   it("counts bytes, not characters, and looks under colours", () => {

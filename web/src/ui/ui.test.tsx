@@ -13,24 +13,44 @@ import { resolve, sanitise } from "./Html";
 
 describe("format", () => {
   it("writes sizes, times and durations", () => {
-    expect([bytes(0), bytes(999), bytes(1500), bytes(37_000_000)]).toEqual(["0 B", "999 B", "1.5 kB", "37 MB"]);
-    expect([duration(12), duration(4200), duration(62_000), duration(3_725_000)]).toEqual(["12 ms", "4.2 s", "1m 02s", "1h 02m"]);
+    expect([bytes(0), bytes(999), bytes(1500), bytes(37_000_000)]).toEqual([
+      "0 B",
+      "999 B",
+      "1.5 kB",
+      "37 MB",
+    ]);
+    expect([duration(12), duration(4200), duration(62_000), duration(3_725_000)]).toEqual([
+      "12 ms",
+      "4.2 s",
+      "1m 02s",
+      "1h 02m",
+    ]);
     expect(ago("2026-01-01T00:00:00Z", Date.parse("2026-01-01T00:05:00Z"))).toBe("5 minutes ago");
   });
 });
 
 describe("problems", () => {
   it("reads RFC 9457 and survives anything else", async () => {
-    const doc = { title: "Invalid", status: 422, code: "invalid", detail: "Two fields", errors: [{ field: "name", code: "taken", message: "Taken." }] };
+    const doc = {
+      title: "Invalid",
+      status: 422,
+      code: "invalid",
+      detail: "Two fields",
+      errors: [{ field: "name", code: "taken", message: "Taken." }],
+    };
     const problem = await problemOf(new Response(JSON.stringify(doc), { status: 422 }));
     expect(problem).toBeInstanceOf(Problem);
     expect(problem.message).toBe("Two fields");
     expect(fieldErrors(problem)).toEqual({ name: "Taken." });
-    expect((await problemOf(new Response("<html>", { status: 502 }))).message).toBe("The server answered 502");
+    expect((await problemOf(new Response("<html>", { status: 502 }))).message).toBe(
+      "The server answered 502",
+    );
   });
 
   it("leaves empty parameters out of an address", () => {
-    expect(url("/projects/list", { q: "", topic: "a&b", limit: 5, archived: undefined })).toBe("/projects/list?topic=a%26b&limit=5");
+    expect(url("/projects/list", { q: "", topic: "a&b", limit: 5, archived: undefined })).toBe(
+      "/projects/list?topic=a%26b&limit=5",
+    );
   });
 });
 
@@ -38,7 +58,9 @@ describe("rendered documents", () => {
   const base = { project: "acme/web", ref: "main", dir: "docs" };
   const clean = (html: string) => sanitise(purify, html, base);
   it("removes what could run", () => {
-    const out = clean('<p onclick="x()">a</p><script>x()</script><img src="x.png" onerror="x()"><a href="javascript:x()">l</a><iframe src="/"></iframe><form></form><p style="position:fixed">b</p>');
+    const out = clean(
+      '<p onclick="x()">a</p><script>x()</script><img src="x.png" onerror="x()"><a href="javascript:x()">l</a><iframe src="/"></iframe><form></form><p style="position:fixed">b</p>',
+    );
     expect(out).not.toMatch(/script|onerror|onclick|iframe|form|style=/);
   });
   it("makes relative addresses lead into the repository", () => {
@@ -52,10 +74,19 @@ describe("rendered documents", () => {
 describe("graph", () => {
   const node = (key: string, needs: string[] = []) => ({ id: `${key}-id`, key, needs });
   it("places jobs by what they need and drops transitive edges", () => {
-    const plan = layout([node("lint"), node("test"), node("build", ["lint", "test"]), node("deploy", ["build", "lint"])]);
+    const plan = layout([
+      node("lint"),
+      node("test"),
+      node("build", ["lint", "test"]),
+      node("deploy", ["build", "lint"]),
+    ]);
     const column = Object.fromEntries(plan.nodes.map((n) => [n.node.key, n.column]));
     expect(column).toEqual({ lint: 0, test: 0, build: 1, deploy: 2 });
-    expect(plan.edges.map((e) => `${e.from}>${e.to}`).sort()).toEqual(["build-id>deploy-id", "lint-id>build-id", "test-id>build-id"]);
+    expect(plan.edges.map((e) => `${e.from}>${e.to}`).sort()).toEqual([
+      "build-id>deploy-id",
+      "lint-id>build-id",
+      "test-id>build-id",
+    ]);
   });
   it("does not hang on a cycle or an unknown need", () => {
     expect(layout([node("a", ["b"]), node("b", ["a", "zzz"])]).nodes).toHaveLength(2);
@@ -64,7 +95,16 @@ describe("graph", () => {
 
 describe("forms", () => {
   it("checks template parameters as the server does", () => {
-    const p = { name: "port", title: null, description: null, type: "integer" as const, default: null, required: true, min: 1, max: 10 };
+    const p = {
+      name: "port",
+      title: null,
+      description: null,
+      type: "integer" as const,
+      default: null,
+      required: true,
+      min: 1,
+      max: 10,
+    };
     expect(checkParameter(p, undefined)).toBe("This is needed.");
     expect(checkParameter(p, 11)).toBe("At most 10.");
     expect(checkParameter(p, 5)).toBeNull();
@@ -80,7 +120,8 @@ describe("forms", () => {
   });
   it("goes on only to a page of this site", () => {
     expect(safeNext("/acme/web")).toBe("/acme/web");
-    for (const bad of ["//evil.example", "/\\evil.example", "https://evil.example", "/sign-in", null]) expect(safeNext(bad)).toBe("/");
+    for (const bad of ["//evil.example", "/\\evil.example", "https://evil.example", "/sign-in", null])
+      expect(safeNext(bad)).toBe("/");
   });
 });
 

@@ -8,7 +8,7 @@ import { flat, queries } from "@/api/queries";
 import type { Deployment, Environment, Release } from "@/api/types";
 import { useActions } from "@/app/actions";
 import { useParam } from "@/app/location";
-import { atLeast, can, useProject } from "@/app/project";
+import { can, useProject } from "@/app/project";
 import { Empty, FormError, Loaded, PageHead, Panel, useTitle } from "@/ui/bits";
 import { Confirm } from "@/ui/Confirm";
 import { short } from "@/ui/format";
@@ -128,9 +128,7 @@ function EnvironmentView({ env }: { env: Environment }) {
   const newest = flat(latest.data)[0];
   const [started, setStarted] = useState<string | null>(null);
   const shown = started ?? (newest && newest.state !== "completed" ? newest.id : null);
-  const may =
-    !project.archived &&
-    (can(project, "deployment:write") || can(project, "deploy:write") || atLeast(project, "developer"));
+  const may = !project.archived && can(project, "deployment:write");
   const rollback = useRollback(env, (d) => {
     setBack(null);
     setStarted(d.id);
@@ -242,7 +240,7 @@ function EnvironmentView({ env }: { env: Environment }) {
           <Releases env={env} releases={releases} onBack={may ? setBack : undefined} />
         </Tabs.Panel>
         <Tabs.Panel value="config">
-          <EnvConfig env={env} mayEdit={may} />
+          <EnvConfig env={env} mayEdit={!project.archived && can(project, "environment:write")} />
         </Tabs.Panel>
       </Tabs>
       {deploying ? (
@@ -282,7 +280,7 @@ export default function Deployments() {
   const query = useQuery({ ...queries.environments(project.id), refetchInterval: 5_000 });
   const [name, setName] = useParam("environment");
   const [creating, setCreating] = useState(false);
-  const may = !project.archived && (can(project, "environment:write") || atLeast(project, "maintainer"));
+  const may = !project.archived && can(project, "environment:write");
   return (
     <>
       <PageHead title="Deployments" about="What runs where, and the way back.">

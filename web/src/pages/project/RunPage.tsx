@@ -21,7 +21,7 @@ import type { Job, Page, Run, RunDetail } from "@/api/types";
 import { type Action, useActions } from "@/app/actions";
 import { Link, useGo, useParam, usePlace } from "@/app/location";
 import { paths } from "@/app/paths";
-import { useProject } from "@/app/project";
+import { can, useProject } from "@/app/project";
 import { toastError } from "@/app/toast";
 import { JobGraph } from "@/graph/JobGraph";
 import { Dot, Empty, PageHead, Panel, ProblemView, Rows, useTitle } from "@/ui/bits";
@@ -223,6 +223,7 @@ export default function RunPage({ rest }: { rest: string }) {
   const wanted = place.search.get("job") ?? "";
   const chosen = run ? pick(run.jobs, wanted) : null;
   const failed = run?.conclusion === "failure" || run?.conclusion === "cancelled";
+  const may = can(project, "pipeline:write");
   const actions: Action[] = [
     {
       id: "run-cancel",
@@ -231,7 +232,7 @@ export default function RunPage({ rest }: { rest: string }) {
       icon: IconPlayerStop,
       shortcut: "x",
       danger: true,
-      visible: () => !!run && !over && project.role !== null,
+      visible: () => !!run && !over && may,
       perform: () => cancel.mutate(),
     },
     {
@@ -240,7 +241,7 @@ export default function RunPage({ rest }: { rest: string }) {
       group: "This run",
       icon: IconRefresh,
       shortcut: "r",
-      visible: () => over === true && project.role !== null,
+      visible: () => over === true && may,
       perform: () => retry.mutate({}),
     },
     {
@@ -248,7 +249,7 @@ export default function RunPage({ rest }: { rest: string }) {
       name: "Run failed jobs again",
       group: "This run",
       icon: IconRefresh,
-      visible: () => over === true && failed && project.role !== null,
+      visible: () => over === true && failed && may,
       perform: () => retry.mutate({ failed_only: true }),
     },
     {
@@ -256,7 +257,7 @@ export default function RunPage({ rest }: { rest: string }) {
       name: chosen ? `Run ${chosen.name} again` : "Run this job again",
       group: "This run",
       icon: IconRefresh,
-      visible: () => over === true && chosen !== null && project.role !== null,
+      visible: () => over === true && chosen !== null && may,
       perform: () => retry.mutate({ job: chosen?.key }),
     },
   ];

@@ -123,11 +123,7 @@ export default function Runs() {
     for (const run of flat(query.data))
       client.setQueryData(["run-number", project.id, String(run.number)], run.id);
   }, [query.data, client, project.id]);
-  const may =
-    can(project, "run:write") ||
-    can(project, "build:write") ||
-    can(project, "run:create") ||
-    project.role !== null;
+  const may = can(project, "pipeline:write");
   useActions([
     {
       id: "start-run",

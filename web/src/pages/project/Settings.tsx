@@ -7,7 +7,7 @@ import { queries } from "@/api/queries";
 import type { Project, Visibility } from "@/api/types";
 import { useGo, useParam } from "@/app/location";
 import { paths } from "@/app/paths";
-import { useProject } from "@/app/project";
+import { can, useProject } from "@/app/project";
 import { toast, toastError } from "@/app/toast";
 import { FormError, PageHead, Panel, useTitle } from "@/ui/bits";
 import { Confirm } from "@/ui/Confirm";
@@ -217,7 +217,7 @@ function Danger() {
             {project.archived ? "Unarchive" : "Archive"}
           </Button>
         </li>
-        {project.role === "owner" || project.permissions.includes("project:delete") ? (
+        {can(project, "project:admin") ? (
           <li>
             <div className="dm-grow">
               <strong>Delete</strong>
