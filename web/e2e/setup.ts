@@ -42,7 +42,8 @@ function binary(): string {
 
 export default async function setup(project: TestProject): Promise<(() => Promise<void>) | undefined> {
   const external = process.env.BASE_URL;
-  if (external) {
+  // Vite sets a BASE_URL of its own ("/") where there is none.
+  if (external?.startsWith("http")) {
     project.provide("baseUrl", external.replace(/\/$/, ""));
     project.provide("link", process.env.LINK ?? "");
     project.provide("adminToken", process.env.ADMIN_TOKEN ?? "");
