@@ -1,6 +1,6 @@
 /**
  * The server that the browser tests talk to: the one at `BASE_URL` (sign-in by `LINK`, or by `ADMIN_TOKEN`), else
- * one of their own, started from `TEST_DEVMENTOR_BIN` or the build in `target/` with an empty data directory.
+ * one of their own, started from `TEST_BINARY` or the build in `target/` with an empty data directory.
  */
 import { type ChildProcess, spawn } from "node:child_process";
 import { existsSync, mkdtempSync, rmSync } from "node:fs";
@@ -32,11 +32,11 @@ const freePort = (): Promise<number> =>
 function binary(): string {
   const root = resolve(import.meta.dirname, "../..");
   const found = [
-    process.env.TEST_DEVMENTOR_BIN,
+    process.env.TEST_BINARY,
     `${root}/target/release/devmentor`,
     `${root}/target/debug/devmentor`,
   ].find((path) => path && existsSync(path));
-  if (!found) throw new Error("set BASE_URL, or TEST_DEVMENTOR_BIN, or build the server first");
+  if (!found) throw new Error("set BASE_URL, or TEST_BINARY, or build the server first");
   return found;
 }
 

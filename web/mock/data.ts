@@ -8,14 +8,10 @@ export const minutesAgo = (n: number) => new Date(now - n * 60_000).toISOString(
 const oid = (n: number) =>
   `${((n * 2654435761) % 4294967296).toString(16).padStart(8, "0")}71be3f09ac5d20e88b1c47fa9063d2e1`;
 
-const all = [
-  "project:read",
-  "project:update",
-  "project:delete",
-  "member:write",
-  "run:write",
-  "deployment:write",
-];
+const all =
+  "project:read project:write project:admin repository:read repository:write pipeline:read pipeline:write registry:read registry:write deployment:read deployment:write environment:write secret:read secret:write member:read member:write".split(
+    " ",
+  );
 const project = (path: string, rest: Partial<T.Project>): T.Project => {
   const at = path.lastIndexOf("/");
   return {
@@ -711,23 +707,7 @@ export function create() {
         created_at: minutesAgo(9000),
       },
     ] as T.Token[],
-    permissions: [
-      "project:read",
-      "project:update",
-      "project:delete",
-      "code:read",
-      "code:write",
-      "run:read",
-      "run:write",
-      "secret:read",
-      "secret:write",
-      "package:read",
-      "package:write",
-      "deployment:read",
-      "deployment:write",
-      "member:read",
-      "member:write",
-    ].map((name) => ({ name, least_role: "guest" as const })),
+    permissions: all.map((name) => ({ name, least_role: "guest" as const })),
     groups: [
       {
         id: "grp_1",

@@ -1,7 +1,7 @@
 import "./styles/mantine.css";
 import "./styles/app.css";
 import { MantineProvider } from "@mantine/core";
-import { QueryClient, QueryClientProvider } from "@tanstack/react-query";
+import { QueryCache, QueryClient, QueryClientProvider } from "@tanstack/react-query";
 import { RouterProvider } from "@tanstack/react-router";
 import { StrictMode } from "react";
 import { createRoot } from "react-dom/client";
@@ -9,7 +9,13 @@ import { Problem } from "./api/client";
 import { makeRouter } from "./app/router";
 import { theme, variables } from "./app/theme";
 
-const client = new QueryClient({
+const client: QueryClient = new QueryClient({
+  // A session that has ended shows in any answer; the shell then offers to sign in again.
+  queryCache: new QueryCache({
+    onError: (error) => {
+      if (error instanceof Problem && error.status === 401) client.setQueryData(["session"], null);
+    },
+  }),
   defaultOptions: {
     queries: {
       staleTime: 10_000,

@@ -12,7 +12,6 @@ pub const RESERVED: &[&str] = &[
     "about",
     "account",
     "activity",
-    "admin",
     "api",
     "assets",
     "auth",

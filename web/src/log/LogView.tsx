@@ -187,7 +187,7 @@ export default function LogView({ job, height }: { job: Job; height?: string }) 
           void store.ensure(from / CHUNK).catch(() => undefined);
           return;
         }
-        close = openStream(`/jobs/${seg(job.id)}/log/stream?offset=${from}`, {
+        close = openStream(() => `/jobs/${seg(job.id)}/log/stream?offset=${store.contiguous(from)}`, {
           log: (data, id) => {
             const piece = data as { offset: number; text: string };
             store.append(

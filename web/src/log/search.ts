@@ -3,6 +3,7 @@ import { stripAnsi } from "./ansi";
 import { CHUNK, type LogStore } from "./store";
 
 export const MAX_HITS = 5000;
+const AHEAD = 4;
 
 export interface SearchState {
   /** Offsets of the lines that match, in order. */
@@ -26,6 +27,10 @@ export async function searchLog(
   let shown = performance.now();
   while (start < store.length && !signal.aborted && hits.length < MAX_HITS) {
     const index = Math.floor(start / CHUNK);
+    // A few are under way while one is read.
+    for (let ahead = 1; ahead <= AHEAD && (index + ahead) * CHUNK < store.length; ahead++) {
+      void store.ensure(index + ahead).catch(() => undefined);
+    }
     try {
       await store.ensure(index);
     } catch {

@@ -161,6 +161,17 @@ export class LogStore {
     this.changed();
   }
 
+  /** Where a stream that began at `from` should go on: the end of what is here without a hole. */
+  contiguous(from: number): number {
+    let at = from;
+    for (;;) {
+      const index = Math.floor(at / CHUNK);
+      const have = index * CHUNK + (this.chunks.get(index)?.filled ?? 0);
+      if (have <= at) return at;
+      at = have;
+    }
+  }
+
   finish(): void {
     this.complete = true;
     this.changed();

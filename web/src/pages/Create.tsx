@@ -13,7 +13,7 @@ import {
 } from "@mantine/core";
 import { IconCheck, IconFile, IconGitBranch, IconToolsOff } from "@tabler/icons-react";
 import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
-import { useEffect, useMemo, useState } from "react";
+import { useEffect, useMemo, useRef, useState } from "react";
 import { fieldErrors, post } from "@/api/client";
 import { useStream } from "@/api/events";
 import { queries } from "@/api/queries";
@@ -258,6 +258,13 @@ export default function Create() {
     },
   });
 
+  // A refused field may be far up the page.
+  const form = useRef<HTMLFormElement>(null);
+  // biome-ignore lint/correctness/useExhaustiveDependencies: each refusal leads to its field
+  useEffect(() => {
+    form.current?.querySelector<HTMLElement>('[aria-invalid="true"]')?.focus();
+  }, [create.error]);
+
   if (user === null) return <NotFound />;
   if (operation) {
     return (
@@ -300,6 +307,7 @@ export default function Create() {
         about="Code, tests, pipeline, container and deployment come with the template."
       />
       <form
+        ref={form}
         className="dm-gap"
         onSubmit={(event) => {
           event.preventDefault();

@@ -6,6 +6,7 @@ import { fieldErrors, messageOf, post } from "@/api/client";
 import { queries } from "@/api/queries";
 import type { User } from "@/api/types";
 import { useGo, usePlace } from "@/app/location";
+import { toast } from "@/app/toast";
 import { FormError, useTitle } from "@/ui/bits";
 
 /** Only a path of this site may be the way on after signing in. */
@@ -29,7 +30,13 @@ export default function SignIn() {
       if (creating && "name" in body) await post("/users", body);
       return (await post<{ user: User }>("/session", body)).user;
     },
-    onSuccess: (user) => {
+    onSuccess: (user, body) => {
+      if ("link" in body)
+        toast(
+          "ok",
+          `Signed in as ${user.name}`,
+          "The link is used up: set a password in your account to come back.",
+        );
       client.clear();
       client.setQueryData(queries.session().queryKey, user);
       go(next, { replace: true });

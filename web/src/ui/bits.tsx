@@ -106,7 +106,7 @@ export function ProblemView({ error, retry }: { error: unknown; retry?: () => vo
             <code>{e.field}</code>: {e.message}
           </Text>
         ))}
-        {problem?.requestId ? (
+        {problem?.requestId && problem.status >= 500 ? (
           <Text size="xs" c="dimmed" mt={2}>
             Request {problem.requestId}
           </Text>
