@@ -33,7 +33,7 @@ const FLOORS: &[&[&str]] = &[
     &["kernel"],
     &["store", "git", "blobs", "cache", "search", "egress", "syntax", "manifests", "dialects", "executors", "oci"],
     &["web-kit"],
-    &["area-workspace", "area-code", "area-build", "area-deliver", "area-insight"],
+    &["area-workspace", "area-code", "area-build", "area-deliver"],
     &["orchestrator"],
     &["server"],
     &["devmentor"],
@@ -166,7 +166,6 @@ fn a_domain_leaves_the_tables_of_others_alone() {
         ("code", &["file", "metric", "dependency", "code_progress", "progress", "inventory"]),
         ("build", &["run", "job", "job_log", "artifact", "report", "secret", "runner", "variable", "cache_entry"]),
         ("deliver", &["registry", "environment", "release", "deployment"]),
-        ("insight", &[]),
     ];
     let shared = ["project", "account", "event", "work", "commit_status"];
     // what a release consists of

@@ -4,6 +4,7 @@
 
 pub mod doors;
 mod health;
+mod listen;
 mod middleware;
 mod openapi;
 mod pages;

@@ -18,7 +18,6 @@ pub fn api() -> OpenApiRouter<App> {
         .merge(area_code::router())
         .merge(area_build::router())
         .merge(area_deliver::router())
-        .merge(area_insight::router())
         .merge(openapi::router())
 }
 
@@ -30,11 +29,10 @@ pub fn build(app: App) -> Router {
         .merge(crate::doors::router())
         .fallback(crate::pages::fallback)
         .method_not_allowed_fallback(crate::pages::method_not_allowed);
-    let limiter = rate_limit::Limiter::default();
     // the last layer is the outermost
     routes
         .layer(from_fn_with_state(app.clone(), idempotency::layer))
-        .layer(from_fn_with_state((app.clone(), limiter), rate_limit::layer))
+        .layer(from_fn_with_state(app.clone(), rate_limit::layer))
         .layer(from_fn_with_state(app.clone(), identity::layer))
         .layer(from_fn(conditional::layer))
         .layer(from_fn_with_state(app.clone(), cors::layer))

@@ -57,9 +57,25 @@ pub async fn open(config: Config) -> Result<App> {
         git::Options { fetches: config.git_processes, pushes: config.git_processes, push_bytes: config.push_limit, ..Default::default() },
     )
     .await?;
+    let cache = match &config.redis_url {
+        Some(url) => cache::Cache::redis(url).map_err(|e| Error::new(Code::InvalidRequest, format!("redis_url: {e}")))?,
+        None => cache::Cache::memory(),
+    };
+    checks.0.push((
+        "cache",
+        Box::new(|app| {
+            Box::pin(async move {
+                let cache = app.part::<cache::Cache>()?;
+                let health = cache.health().await;
+                // the service is right without it, only slower and with limits per instance
+                Ok(if health.ok { cache.kind().to_owned() } else { format!("{} does not answer; using memory", cache.kind()) })
+            })
+        }),
+    ));
     let resolvers = area_build::resolvers(web_kit::auth::Resolvers::default());
     Ok(area_build::parts(AppBuilder::new(db, config, key))
         .with(resolvers)
+        .with(cache)
         .with(handle)
         .with(checks)
         .with(blobs)
@@ -118,7 +134,7 @@ pub struct Running {
     app: App,
     orchestrator: Orchestrator,
     stop: watch::Sender<bool>,
-    served: tokio::task::JoinHandle<std::io::Result<()>>,
+    served: tokio::task::JoinHandle<()>,
 }
 
 impl Running {
@@ -152,15 +168,8 @@ pub async fn start(app: App) -> Result<Running> {
     let routes = router::build(app.clone());
     let name = format!("{}:{}", address, std::process::id());
     let orchestrator = Orchestrator::start(&app, &name);
-    let (stop, mut stopped) = watch::channel(false);
-    let service = routes.into_make_service_with_connect_info::<SocketAddr>();
-    let served = tokio::spawn(async move {
-        axum::serve(listener, service)
-            .with_graceful_shutdown(async move {
-                let _ = stopped.wait_for(|s| *s).await;
-            })
-            .await
-    });
+    let (stop, stopped) = watch::channel(false);
+    let served = tokio::spawn(crate::listen::serve(listener, routes, stopped));
     Ok(Running { address, app, orchestrator, stop, served })
 }
 

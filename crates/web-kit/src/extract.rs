@@ -27,6 +27,9 @@ impl<S: Sync> FromRequestParts<S> for Ctx {
 #[derive(Debug)]
 pub struct Json<T>(pub T);
 
+/// How long a client may take for a body that is read as a whole.
+const BODY_TIME: std::time::Duration = std::time::Duration::from_secs(30);
+
 /// Deepest nesting of a JSON body. serde_json itself stops at 128; ours is narrower.
 const MAX_DEPTH: usize = 64;
 
@@ -81,7 +84,9 @@ impl<T: DeserializeOwned> FromRequest<App> for Json<T> {
 /// # Errors
 /// `too_large`, or `invalid_request` when the client breaks off.
 pub async fn read_body(req: Request, limit: usize) -> Result<Bytes, Problem> {
-    axum::body::to_bytes(req.into_body(), limit).await.map_err(|e| {
+    let read = tokio::time::timeout(BODY_TIME, axum::body::to_bytes(req.into_body(), limit)).await;
+    let read = read.map_err(|_| Error::new(Code::RequestTimeout, "the body did not arrive in time"))?;
+    read.map_err(|e| {
         let too_large = std::error::Error::source(&e).is_some_and(|s| s.is::<http_body_util::LengthLimitError>());
         Problem(if too_large {
             Error::new(Code::TooLarge, format!("the body is larger than {limit} bytes"))
