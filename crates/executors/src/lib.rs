@@ -4,9 +4,15 @@
 //! protocol. Must not know the server, its store or HTTP: everything outside is reached through `host::JobHost`.
 //! This is the only room besides `git` that starts programs.
 //!
-//! Read next: [`protocol`].
+//! Read next: [`protocol`] (what server and runner say), [`engine`] (steps), [`sandbox`] (isolation), [`host`] (the
+//! outside), [`docker`], [`image`].
 
+mod actions;
+pub mod docker;
+pub mod engine;
 pub mod host;
+pub mod image;
+pub mod log;
 pub mod mask;
 pub mod protocol;
 pub mod sandbox;

@@ -43,16 +43,22 @@ impl JobDirs {
             root,
             uid,
         };
-        for dir in [&dirs.root, &dirs.engine, &dirs.home, &dirs.temp, &dirs.tmp, &dirs.tools, &dirs.workspace] {
+        let reports = dirs.reports();
+        for dir in [&dirs.root, &dirs.engine, &dirs.home, &dirs.temp, &dirs.tmp, &dirs.tools, &dirs.workspace, &reports] {
             fs::create_dir_all(dir)?;
             fs::set_permissions(dir, Permissions::from_mode(0o755))?;
         }
         let work = dirs.root.join("work");
-        for dir in [&dirs.home, &dirs.temp, &dirs.tmp, &dirs.tools, &work, &dirs.workspace] {
+        for dir in [&dirs.home, &dirs.temp, &dirs.tmp, &dirs.tools, &work, &dirs.workspace, &reports] {
             dirs.give(dir)?;
         }
         fs::set_permissions(&dirs.tmp, Permissions::from_mode(0o1777))?;
         Ok(dirs)
+    }
+
+    /// `DEVMENTOR_REPORTS`: what lies here at the end is read as reports.
+    pub fn reports(&self) -> PathBuf {
+        self.temp.join("reports")
     }
 
     /// Makes the job's user the owner.
