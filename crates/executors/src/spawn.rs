@@ -12,6 +12,7 @@ use std::process::{ExitStatus, Stdio};
 use std::sync::OnceLock;
 use std::time::Duration;
 
+#[cfg(test)]
 use bytes::Bytes;
 use futures::StreamExt as _;
 use nix::sys::signal::{Signal, kill, killpg};
@@ -353,6 +354,7 @@ pub(crate) async fn capture(argv: &[&str], limit: Duration) -> io::Result<(i32, 
 }
 
 /// A stream of one piece.
+#[cfg(test)]
 pub(crate) fn once(bytes: impl Into<Bytes>) -> ByteStream {
     let bytes = bytes.into();
     Box::pin(futures::stream::once(async move { Ok(bytes) }))

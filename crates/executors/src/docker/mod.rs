@@ -113,6 +113,3 @@ async fn remove_labelled(docker: &Docker, label: &str) {
         }
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -1,0 +1,67 @@
+//! The runner inside a server process.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use executors::sandbox::{Limits, MachineConfig};
+use kernel::{Code, Error, Result};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use web_kit::App;
+
+use super::{Isolation, Runner, RunnerConfig, Shutdown, Transport, default_labels};
+use crate::runners::{remove, runner_register_local};
+
+/// A runner that works beside the server.
+pub struct Embedded {
+    shutdown: watch::Sender<Shutdown>,
+    work: JoinHandle<()>,
+}
+
+impl Embedded {
+    /// Gives running jobs back and ends.
+    pub async fn stop(self) {
+        self.shutdown.send_replace(Shutdown::Now);
+        if let Err(error) = self.work.await {
+            tracing::error!(%error, "the in-process runner failed");
+        }
+    }
+}
+
+/// Starts the runner the settings ask for; none when they ask for none. `transport` leads to this server's routes.
+///
+/// # Errors
+/// When the machine cannot be used as the settings demand.
+pub async fn start(app: &App, transport: Arc<dyn Transport>) -> Result<Option<Embedded>> {
+    let settings = app.config();
+    if !settings.runner {
+        return Ok(None);
+    }
+    let data = std::path::absolute(&settings.data_dir).map_err(Error::internal)?;
+    let mut labels = default_labels();
+    labels.extend(settings.runner_labels.iter().cloned());
+    let config = RunnerConfig {
+        name: "in-process".into(),
+        labels,
+        capacity: u32::try_from(settings.runner_capacity).unwrap_or(1).max(1),
+        machine: MachineConfig { root: data.join("runner"), hidden: vec![data], limits: Limits::default(), pass_env: Vec::new() },
+        drain: Duration::ZERO,
+        version: env!("CARGO_PKG_VERSION").into(),
+    };
+    let runner = Runner::prepare(config).await?;
+    if settings.runner_isolation == "sandbox" && runner.isolation() == Isolation::None {
+        return Err(Error::new(Code::NotConfigured, "runner_isolation is `sandbox`, but this machine offers no isolation for jobs"));
+    }
+    let answer = runner_register_local(app, runner.introduction("")).await?;
+    let (shutdown, told) = watch::channel(Shutdown::No);
+    let app = app.clone();
+    let work = tokio::spawn(async move {
+        if let Err(error) = runner.run(transport, &answer.token, told).await {
+            tracing::error!(?error, "the in-process runner ended");
+        }
+        if let Err(error) = remove(&app, answer.runner_id).await {
+            tracing::warn!(?error, "the in-process runner could not leave");
+        }
+    });
+    Ok(Some(Embedded { shutdown, work }))
+}
