@@ -125,6 +125,7 @@ pub(crate) async fn start(launch: Launch, stdin: bool) -> io::Result<Running> {
     type Order = (Launch, bool, tokio::runtime::Handle, oneshot::Sender<io::Result<Running>>);
     static STARTER: OnceLock<mpsc::UnboundedSender<Order>> = OnceLock::new();
     let starter = STARTER.get_or_init(|| {
+        hear_ignored();
         let (sender, mut orders) = mpsc::unbounded_channel::<Order>();
         let spawned = std::thread::Builder::new().name("starter".into()).spawn(move || {
             while let Some((launch, stdin, runtime, answer)) = orders.blocking_recv() {
@@ -142,6 +143,21 @@ pub(crate) async fn start(launch: Launch, stdin: bool) -> io::Result<Running> {
     let gone = || io::Error::other("the starting thread is gone");
     starter.send((launch, stdin, tokio::runtime::Handle::current(), answer)).map_err(|_| gone())?;
     started.await.map_err(|_| gone())?
+}
+
+/// A signal that we ignore (a shell does that to what it starts with `&`) would be ignored by every program of a job,
+/// and no cancel would be heard. One that we handle goes back to its default in a new program.
+fn hear_ignored() {
+    use tokio::signal::unix::{SignalKind, signal};
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let ignored = status.lines().find_map(|l| u64::from_str_radix(l.strip_prefix("SigIgn:")?.trim(), 16).ok()).unwrap_or(0);
+    for kind in [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::quit(), SignalKind::hangup()] {
+        if ignored & (1 << (kind.as_raw_value() - 1)) != 0
+            && let Err(error) = signal(kind)
+        {
+            tracing::warn!(%error, ?kind, "programs of jobs will ignore this signal");
+        }
+    }
 }
 
 fn start_here(launch: &Launch, stdin: bool) -> io::Result<Running> {

@@ -68,7 +68,11 @@ pub(super) async fn upload(call: &mut Call<'_>) -> ActionResult {
 }
 
 fn check_name(name: &str) -> ActionResult<()> {
-    if name.is_empty() || name.len() > 255 || name.contains(['"', ':', '<', '>', '|', '*', '?', '\\', '/']) || name.contains(char::is_control) {
+    if name.is_empty()
+        || name.len() > 255
+        || name.contains(['"', ':', '<', '>', '|', '*', '?', '\\', '/'])
+        || name.contains(char::is_control)
+    {
         return failed(format!("the artifact name `{name}` is not valid: no \" : < > | * ? \\ / and no control characters"));
     }
     Ok(())

@@ -76,11 +76,8 @@ async fn resolve(call: &mut Call<'_>, url: &str, name: &str) -> ActionResult<(St
     if name.len() == 40 && name.bytes().all(|b| b.is_ascii_hexdigit()) {
         return Ok((name.to_owned(), name.to_owned()));
     }
-    let candidates = if name.starts_with("refs/") {
-        vec![name.to_owned()]
-    } else {
-        vec![format!("refs/heads/{name}"), format!("refs/tags/{name}")]
-    };
+    let candidates =
+        if name.starts_with("refs/") { vec![name.to_owned()] } else { vec![format!("refs/heads/{name}"), format!("refs/tags/{name}")] };
     let mut argv = vec!["git", "ls-remote", "-q", url];
     argv.extend(candidates.iter().map(String::as_str));
     let (exit, listed) = call.capture(&argv).await?;

@@ -32,7 +32,8 @@ pub(super) async fn build_push(call: &mut Call<'_>) -> ActionResult {
 
 pub(super) async fn build_image(call: &mut Call<'_>) -> ActionResult {
     let base = repository(&call.spec.registry_host, &call.spec.project.path, call.input("image"));
-    let mut tags: Vec<String> = call.lines("tags").iter().flat_map(|l| l.split(',')).map(|t| t.trim().to_owned()).filter(|t| !t.is_empty()).collect();
+    let mut tags: Vec<String> =
+        call.lines("tags").iter().flat_map(|l| l.split(',')).map(|t| t.trim().to_owned()).filter(|t| !t.is_empty()).collect();
     if tags.is_empty() {
         tags.push(call.spec.checkout.sha.clone());
     }
@@ -78,7 +79,9 @@ fn read(call: &Call<'_>, tags: Vec<String>, push: bool) -> ActionResult<Wanted> 
     if push && tags.is_empty() {
         return failed("`push: true` needs `tags`");
     }
-    if let Some(tag) = tags.iter().find(|t| t.chars().any(|c| c.is_whitespace() || c.is_control() || c.is_ascii_uppercase() && !t.contains(':'))) {
+    if let Some(tag) =
+        tags.iter().find(|t| t.chars().any(|c| c.is_whitespace() || c.is_control() || c.is_ascii_uppercase() && !t.contains(':')))
+    {
         return failed(format!("`{tag}` is not an image reference"));
     }
     Ok(Wanted { context, dockerfile, ignore, tags, push })

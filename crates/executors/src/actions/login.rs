@@ -58,7 +58,9 @@ pub(super) async fn run(call: &mut Call<'_>) -> ActionResult {
     let password = call.required("password")?;
     call.log.mask([password.as_str()]).await;
     call.logins.add(&registry, &name, &password);
-    call.out.line(&format!("Credentials for {} are kept until the end of the job; the registry checks them at the first use.", host(&registry))).await?;
+    call.out
+        .line(&format!("Credentials for {} are kept until the end of the job; the registry checks them at the first use.", host(&registry)))
+        .await?;
     Ok(ActionEnd::default())
 }
 

@@ -54,7 +54,11 @@ pub(super) fn absolute(dirs: &JobDirs, text: &str) -> ActionResult<PathBuf> {
         }
     }
     let own = [&dirs.workspace, &dirs.home, &dirs.temp, &dirs.tools];
-    if own.iter().any(|dir| clean.starts_with(dir)) { Ok(clean) } else { failed(format!("`{text}` lies outside the directories of the job")) }
+    if own.iter().any(|dir| clean.starts_with(dir)) {
+        Ok(clean)
+    } else {
+        failed(format!("`{text}` lies outside the directories of the job"))
+    }
 }
 
 /// Has the text a wildcard?

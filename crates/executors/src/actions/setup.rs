@@ -57,7 +57,10 @@ fn choose(tool: &str, asked: Option<&str>, found: &[Installed]) -> ActionResult<
         Some(_) => Ok(fitting.iter().max_by_key(|i| i.version).map_or_else(|| default.clone(), |&i| i.clone())),
         None => {
             let have: Vec<String> = found.iter().map(|i| i.version.to_string()).collect();
-            failed(format!("{tool} {asked} was asked for; this runner has {}. Nothing is downloaded: install it on the runner or ask for what is there", have.join(", ")))
+            failed(format!(
+                "{tool} {asked} was asked for; this runner has {}. Nothing is downloaded: install it on the runner or ask for what is there",
+                have.join(", ")
+            ))
         }
     }
 }
@@ -123,17 +126,27 @@ pub(super) async fn node(call: &mut Call<'_>) -> ActionResult {
     let asked = asked(call, "node").await?;
     // names of release lines cannot be checked: what is installed is taken
     let vague = asked.as_deref().is_some_and(|a| a.starts_with("lts") || matches!(a, "latest" | "current" | "node"));
-    let found = installed(call, "--version", &["node", "\"$HOME\"/../tools/node*/bin/node", "/usr/local/bin/node", "/opt/node*/bin/node"]).await?;
+    let found =
+        installed(call, "--version", &["node", "\"$HOME\"/../tools/node*/bin/node", "/usr/local/bin/node", "/opt/node*/bin/node"]).await?;
     let chosen = choose("Node.js", asked.as_deref().filter(|_| !vague), &found)?;
     if vague {
-        call.out.warning(&format!("`{}` cannot be checked without downloading; Node.js {} is used", asked.unwrap_or_default(), chosen.version)).await?;
+        call.out
+            .warning(&format!("`{}` cannot be checked without downloading; Node.js {} is used", asked.unwrap_or_default(), chosen.version))
+            .await?;
     }
     finish(call, "Node.js", "node-version", &chosen).await
 }
 
 pub(super) async fn python(call: &mut Call<'_>) -> ActionResult {
     let asked = asked(call, "python").await?.map(|a| if a == "3.x" { "3".to_owned() } else { a });
-    let programs = ["python3", "python", "/usr/bin/python3", "\"$PYENV_ROOT\"/versions/*/bin/python3", "/usr/local/bin/python3.*[0-9]", "/opt/python*/bin/python3"];
+    let programs = [
+        "python3",
+        "python",
+        "/usr/bin/python3",
+        "\"$PYENV_ROOT\"/versions/*/bin/python3",
+        "/usr/local/bin/python3.*[0-9]",
+        "/opt/python*/bin/python3",
+    ];
     let found = installed(call, "--version", &programs).await?;
     let chosen = choose("Python", asked.as_deref(), &found)?;
     // a shim says which interpreter it stands for, and stays right when PATH changes
@@ -180,14 +193,19 @@ pub(super) async fn java(call: &mut Call<'_>) -> ActionResult {
 
 pub(super) async fn rust(call: &mut Call<'_>) -> ActionResult {
     let named = call.version.to_owned();
-    let by_version = named == "stable" || named == "beta" || named.starts_with("nightly") || named.starts_with(|c: char| c.is_ascii_digit());
+    let by_version =
+        named == "stable" || named == "beta" || named.starts_with("nightly") || named.starts_with(|c: char| c.is_ascii_digit());
     let asked = call.input("toolchain").map(str::to_owned).or(by_version.then_some(named)).unwrap_or_else(|| "stable".into());
     let (exit, listed) = call.ask(&["rustup", "toolchain", "list"]).await?;
     let mut end = ActionEnd::default();
     if exit.ok() {
         let names: Vec<&str> = listed.lines().filter_map(|l| l.split_whitespace().next()).collect();
         let starts = |name: &&&str| **name == asked || name.starts_with(&format!("{asked}-"));
-        let newer = |name: &&&str| Version::find(name).zip(Version::find(&asked)).is_some_and(|_| fits(&asked, Version::find(name).unwrap_or_default()) == Some(true));
+        let newer = |name: &&&str| {
+            Version::find(name)
+                .zip(Version::find(&asked))
+                .is_some_and(|_| fits(&asked, Version::find(name).unwrap_or_default()) == Some(true))
+        };
         match names.iter().find(starts).or_else(|| names.iter().find(newer)) {
             Some(name) => end.env.push(("RUSTUP_TOOLCHAIN".into(), (*name).to_owned())),
             None => return failed(format!("the Rust toolchain `{asked}` was asked for; this runner has {}", names.join(", "))),
@@ -196,7 +214,12 @@ pub(super) async fn rust(call: &mut Call<'_>) -> ActionResult {
     call.env.extend(end.env.iter().cloned());
     let found = installed(call, "--version", &["rustc"]).await?;
     let chosen = choose("Rust", (!exit.ok() && asked.starts_with(|c: char| c.is_ascii_digit())).then_some(asked.as_str()), &found)?;
-    let wanted: Vec<String> = ["components", "target", "targets"].iter().flat_map(|n| call.lines(n)).flat_map(|l| l.split(',').map(|p| p.trim().to_owned()).collect::<Vec<_>>()).filter(|p| !p.is_empty()).collect();
+    let wanted: Vec<String> = ["components", "target", "targets"]
+        .iter()
+        .flat_map(|n| call.lines(n))
+        .flat_map(|l| l.split(',').map(|p| p.trim().to_owned()).collect::<Vec<_>>())
+        .filter(|p| !p.is_empty())
+        .collect();
     if exit.ok() && !wanted.is_empty() {
         let (_, components) = call.ask(&["rustup", "component", "list", "--installed"]).await?;
         let (_, targets) = call.ask(&["rustup", "target", "list", "--installed"]).await?;

@@ -52,7 +52,10 @@ impl Partial {
         let mut parts = self.parts;
         match self.given {
             0 => return Version([u64::MAX; 3]),
-            given => parts[given - 1] += 1,
+            given => {
+                parts[given - 1] += 1;
+                parts[given..].fill(0);
+            }
         }
         Version(parts)
     }

@@ -36,7 +36,12 @@ pub(crate) struct EngineBuild {
 const DOCKERFILE: &str = ".devmentor.Dockerfile";
 
 /// Builds; returns the image's id. The inner error is the author's.
-pub(crate) async fn build(docker: &Docker, what: EngineBuild, logins: &Logins, out: &mut StepOutput) -> Result<Result<String, String>, HostError> {
+pub(crate) async fn build(
+    docker: &Docker,
+    what: EngineBuild,
+    logins: &Logins,
+    out: &mut StepOutput,
+) -> Result<Result<String, String>, HostError> {
     let options = BuildImageOptions {
         dockerfile: DOCKERFILE.into(),
         t: what.tags.first().cloned(),

@@ -160,7 +160,14 @@ impl Containers {
         Ok(created.id)
     }
 
-    async fn healthy(&self, docker: &Docker, name: &str, id: &str, out: &mut StepOutput, stop: watch::Receiver<Stop>) -> Result<(), StartError> {
+    async fn healthy(
+        &self,
+        docker: &Docker,
+        name: &str,
+        id: &str,
+        out: &mut StepOutput,
+        stop: watch::Receiver<Stop>,
+    ) -> Result<(), StartError> {
         let begun = tokio::time::Instant::now();
         let mut pause = Duration::from_millis(100);
         loop {
@@ -282,7 +289,12 @@ async fn ports(docker: &Docker, id: &str) -> Result<Map<String, Value>, StartErr
 }
 
 /// Fetches an image; one that is there is used when the registry cannot be reached.
-async fn pull(docker: &Docker, image: &str, login: Option<bollard::auth::DockerCredentials>, out: &mut StepOutput) -> Result<(), StartError> {
+async fn pull(
+    docker: &Docker,
+    image: &str,
+    login: Option<bollard::auth::DockerCredentials>,
+    out: &mut StepOutput,
+) -> Result<(), StartError> {
     let there = docker.inspect_image(image).await.is_ok();
     let last = image.rsplit('/').next().unwrap_or(image);
     let fixed = last.contains('@') || last.split_once(':').is_some_and(|(_, tag)| tag != "latest");

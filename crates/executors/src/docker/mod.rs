@@ -113,3 +113,6 @@ async fn remove_labelled(docker: &Docker, label: &str) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -18,7 +18,11 @@ pub(super) fn apply(text: &str, body: &mut ContainerCreateBody, host: &mut HostC
             _ => (word.clone(), None),
         };
         if name == "--init" || name == "--read-only" {
-            if name == "--init" { host.init = Some(true) } else { host.readonly_rootfs = Some(true) }
+            if name == "--init" {
+                host.init = Some(true)
+            } else {
+                host.readonly_rootfs = Some(true)
+            }
             continue;
         }
         if name == "--no-healthcheck" {

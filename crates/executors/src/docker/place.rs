@@ -34,7 +34,13 @@ fn engine(error: bollard::errors::Error) -> HostError {
 }
 
 impl ContainerPlace {
-    async fn start(&self, argv: Vec<String>, env: &BTreeMap<String, String>, cwd: &str, stdin: bool) -> Result<(String, StartExecResults), HostError> {
+    async fn start(
+        &self,
+        argv: Vec<String>,
+        env: &BTreeMap<String, String>,
+        cwd: &str,
+        stdin: bool,
+    ) -> Result<(String, StartExecResults), HostError> {
         let config = ExecConfig {
             attach_stdin: Some(stdin),
             attach_stdout: Some(true),

@@ -71,13 +71,10 @@ impl Contexts {
         roots.insert("steps".into(), json!({}));
         roots.insert("env".into(), json!({}));
 
-        let mut contexts =
-            Self { roots: roots.into(), env: IndexMap::new(), path: Vec::new(), workspace: dirs.workspace.clone() };
+        let mut contexts = Self { roots: roots.into(), env: IndexMap::new(), path: Vec::new(), workspace: dirs.workspace.clone() };
         for level in [&spec.workflow_env, &spec.job.env] {
-            let values = level
-                .iter()
-                .map(|(name, value)| Ok((name.clone(), contexts.text(value)?)))
-                .collect::<Result<Vec<_>, ExprError>>()?;
+            let values =
+                level.iter().map(|(name, value)| Ok((name.clone(), contexts.text(value)?))).collect::<Result<Vec<_>, ExprError>>()?;
             contexts.env.extend(values);
             contexts.show_env();
         }
@@ -133,7 +130,8 @@ impl Contexts {
     /// With the environment of a step in the `env` context.
     pub(crate) fn with_step_env(&self, env: &TextMap) -> Result<(Self, IndexMap<String, String>), ExprError> {
         let own = env.iter().map(|(k, v)| Ok((k.clone(), self.text(v)?))).collect::<Result<IndexMap<_, _>, ExprError>>()?;
-        let mut inner = Self { roots: self.roots.clone(), env: self.env.clone(), path: self.path.clone(), workspace: self.workspace.clone() };
+        let mut inner =
+            Self { roots: self.roots.clone(), env: self.env.clone(), path: self.path.clone(), workspace: self.workspace.clone() };
         inner.env.extend(own.clone());
         inner.show_env();
         Ok((inner, own))

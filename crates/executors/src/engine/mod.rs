@@ -19,7 +19,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use dialects::plan::Action;
+use dialects::plan::{Action, Step, StepKind};
 use kernel::Timestamp;
 use tokio::sync::watch;
 
@@ -108,7 +108,9 @@ impl Executor {
     pub async fn run(&self, spec: &JobSpec, host: Arc<dyn JobHost>, stop: watch::Receiver<Stop>) -> HostResult<Outcome> {
         let log = Arc::new(JobLog::new(Arc::clone(&host)));
         log.mask(spec.secrets.values().map(String::as_str).chain([spec.job_token.as_str(), spec.checkout.token.as_str()])).await;
-        let on = |name: &str| spec.secrets.get(name).map(String::as_str) == Some("true") || spec.contexts.get("vars").is_some_and(|v| v[name] == "true");
+        let on = |name: &str| {
+            spec.secrets.get(name).map(String::as_str) == Some("true") || spec.contexts.get("vars").is_some_and(|v| v[name] == "true")
+        };
         let debug = on("ACTIONS_STEP_DEBUG");
         let control = Control::new(stop, Duration::from_secs(spec.timeout_seconds.max(1)));
         let mut run = Run {
@@ -267,7 +269,10 @@ impl Run<'_> {
             .map_err(|e| HostError::Refused(format!("the environment of the job is not valid: {e}")))?;
         let job = &spec.job;
         let needs_docker = job.container.is_some() || !job.services.is_empty();
-        self.docker = docker::available().await;
+        let builds = |step: &Step| matches!(step.kind, StepKind::Uses { action: Action::BuildImage | Action::DockerBuildPush, .. });
+        if needs_docker || job.steps.iter().any(builds) {
+            self.docker = docker::available().await;
+        }
         if needs_docker && self.docker.is_none() {
             return Err(HostError::Refused("the job wants containers, but no Docker engine answers on this machine".into()));
         }
@@ -394,4 +399,4 @@ struct CommandFiles {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -29,7 +29,9 @@ pub(crate) fn script(shell: Option<&str>, text: &str) -> Result<Script, String> 
     let shell = shell.map(str::trim).filter(|s| !s.is_empty());
     Ok(match shell {
         None => made("sh", &["/bin/sh", "-c", &either("bash", "bash -e", "sh -e"), "sh", "{0}"], "bash -e {0}"),
-        Some("bash") => made("sh", &["bash", "--noprofile", "--norc", "-eo", "pipefail", "{0}"], "bash --noprofile --norc -eo pipefail {0}"),
+        Some("bash") => {
+            made("sh", &["bash", "--noprofile", "--norc", "-eo", "pipefail", "{0}"], "bash --noprofile --norc -eo pipefail {0}")
+        }
         Some("sh") => made("sh", &["sh", "-e", "{0}"], "sh -e {0}"),
         Some("python") => made("py", &["/bin/sh", "-c", &either("python", "python", "python3"), "sh", "{0}"], "python {0}"),
         Some("pwsh") => made("ps1", &["pwsh", "-command", ". '{0}'"], "pwsh -command \". '{0}'\""),

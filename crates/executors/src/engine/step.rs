@@ -32,13 +32,7 @@ struct Done {
 }
 
 impl Run<'_> {
-    pub(super) async fn planned_step(
-        &mut self,
-        index: usize,
-        step: &Step,
-        places: &Where,
-        contexts: &mut Contexts,
-    ) -> HostResult<()> {
+    pub(super) async fn planned_step(&mut self, index: usize, step: &Step, places: &Where, contexts: &mut Contexts) -> HostResult<()> {
         let id = step.id.clone().unwrap_or_else(|| format!("__step_{index}"));
         contexts.set_action(&id);
         self.control.look();
@@ -55,7 +49,12 @@ impl Run<'_> {
         };
         if !wanted {
             self.end(index, Conclusion::Skipped, Conclusion::Skipped, None).await?;
-            contexts.record(&StepRecord { id: &id, outputs: &IndexMap::new(), outcome: Conclusion::Skipped, conclusion: Conclusion::Skipped });
+            contexts.record(&StepRecord {
+                id: &id,
+                outputs: &IndexMap::new(),
+                outcome: Conclusion::Skipped,
+                conclusion: Conclusion::Skipped,
+            });
             return Ok(());
         }
         if let (Some(name), Ok((inner, _))) = (&step.name, &inner)
@@ -87,13 +86,7 @@ impl Run<'_> {
     }
 
     /// Runs the program or action of a step, and reads what it left.
-    async fn work(
-        &mut self,
-        prepared: Prepared<'_>,
-        places: &Where,
-        contexts: &mut Contexts,
-        out: &mut StepOutput,
-    ) -> HostResult<Done> {
+    async fn work(&mut self, prepared: Prepared<'_>, places: &Where, contexts: &mut Contexts, out: &mut StepOutput) -> HostResult<Done> {
         let (place, helper) = (places.place(), places.host());
         let Prepared { index, step, inner, own, keeps } = prepared;
         let failed = Done { outcome: Conclusion::Failure, exit_code: None, end: ActionEnd::default() };
@@ -399,4 +392,3 @@ impl CommandFiles {
 fn stale(error: &HostError) -> HostResult<()> {
     if matches!(error, HostError::Stale) { Err(HostError::Stale) } else { Ok(()) }
 }
-

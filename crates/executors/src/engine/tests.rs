@@ -166,7 +166,12 @@ pub(crate) fn spec(workflow: &str) -> JobSpec {
         defaults: plan.defaults,
         contexts,
         secrets: BTreeMap::from([("KEY".to_owned(), "hunter2-secret".to_owned())]),
-        checkout: Checkout { url: "http://127.0.0.1:1/acme/web.git".into(), token: "tok-checkout".into(), sha: "a".repeat(40), r#ref: "refs/heads/main".into() },
+        checkout: Checkout {
+            url: "http://127.0.0.1:1/acme/web.git".into(),
+            token: "tok-checkout".into(),
+            sha: "a".repeat(40),
+            r#ref: "refs/heads/main".into(),
+        },
         api_url: "http://127.0.0.1:1".into(),
         registry_host: "127.0.0.1:1".into(),
         job_token: "job-token-value".into(),
@@ -195,7 +200,7 @@ async fn environment_outputs_and_contexts() {
           printf 'MULTI<<EOF\none\ntwo\nEOF\nLEVEL=file\n' >> "$GITHUB_ENV"
           mkdir -p "$RUNNER_TEMP/bin" && printf '#!/bin/sh\necho tool-ran\n' > "$RUNNER_TEMP/bin/mytool" && chmod +x "$RUNNER_TEMP/bin/mytool"
           echo "$RUNNER_TEMP/bin" >> "$GITHUB_PATH"
-          echo "# Done with hunter2-secret" >> "$GITHUB_STEP_SUMMARY"
+          echo "Done with hunter2-secret" >> "$GITHUB_STEP_SUMMARY"
       - run: |
           echo "level=$LEVEL multi=${MULTI//$'\n'/,} word=${{ steps.say.outputs.word }} again=${{ env.MULTI != '' }}"
           mytool; pwd; echo "$GITHUB_REPOSITORY $GITHUB_EVENT_NAME"; cat "$GITHUB_EVENT_PATH"
@@ -215,7 +220,7 @@ async fn environment_outputs_and_contexts() {
     assert!(log.contains("Skip output 'bad'"));
     let reports = bench.host.reports.lock().unwrap();
     assert_eq!(reports[0].0, ReportKind::Summary);
-    assert_eq!(&reports[0].2[..], b"# Done with ***\n");
+    assert_eq!(&reports[0].2[..], b"Done with ***\n");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -251,7 +256,13 @@ async fn conditions_failures_and_annotations() {
     assert_eq!(bench.conclusion(), Conclusion::Failure);
     assert!(log.contains("soft failure success"), "{log}");
     assert!(log.contains("this is *** and *** and ***"), "{log}");
-    assert!(log.contains("\n::error::not a command\n") && !log.contains("\nnever") && log.contains("on-failure failure") && log.contains("at-last"), "{log}");
+    assert!(
+        log.contains("\n::error::not a command\n")
+            && !log.contains("\nnever")
+            && log.contains("on-failure failure")
+            && log.contains("at-last"),
+        "{log}"
+    );
     let rows = bench.rows();
     assert_eq!(rows[1], "Run exit 3: success");
     assert_eq!(rows[4], "broken: failure");
@@ -290,7 +301,10 @@ async fn cancel_stops_the_step_and_always_runs() {
     };
     let (log, ()) = tokio::join!(bench.run_with(spec, stop), cancel);
     assert_eq!(bench.conclusion(), Conclusion::Cancelled);
-    assert!(log.contains("interrupted") && log.contains("was-cancelled") && log.contains("at-last") && !log.contains("\nnever"), "{log}");
+    assert!(
+        log.contains("\ninterrupted") && log.contains("\nwas-cancelled") && log.contains("\nat-last") && !log.contains("\nnever"),
+        "{log}"
+    );
     assert!(begun.elapsed() < Duration::from_secs(7));
     assert_eq!(bench.rows()[1], "Run trap 'echo interrupted; exit 1' INT: cancelled");
 }
@@ -298,7 +312,11 @@ async fn cancel_stops_the_step_and_always_runs() {
 #[tokio::test(flavor = "multi_thread")]
 async fn timeouts_of_steps_and_jobs() {
     let mut bench = Bench::new().await;
-    let log = bench.run(&workflow("    steps:\n      - run: sleep 60\n        timeout-minutes: 0.01\n      - if: failure()\n        run: echo after\n")).await;
+    let log = bench
+        .run(&workflow(
+            "    steps:\n      - run: sleep 60\n        timeout-minutes: 0.01\n      - if: failure()\n        run: echo after\n",
+        ))
+        .await;
     assert!(log.contains("timed out after") && log.contains("\nafter"), "{log}");
     assert_eq!(bench.conclusion(), Conclusion::Failure);
     let (_keep, stop) = watch::channel(Stop::No);

@@ -396,16 +396,10 @@ fn from_tree(line: usize, tree: &Tree, sources: &[String]) -> Result<Vec<Found>,
 }
 
 /// Where the sources come to lie in the image.
-fn place(
-    line: usize,
-    found: Vec<Found>,
-    target: &str,
-    built: &Built,
-    owner: (u64, u64),
-    mode: Option<u32>,
-) -> Result<Tree, Problem> {
+fn place(line: usize, found: Vec<Found>, target: &str, built: &Built, owner: (u64, u64), mode: Option<u32>) -> Result<Tree, Problem> {
     let to = inside(&built.workdir, target);
-    let is_dir = target.ends_with('/') || target == "." || target.ends_with("/.") || built.tree.get(&to).is_some_and(|n| n.kind == Kind::Dir);
+    let is_dir =
+        target.ends_with('/') || target == "." || target.ends_with("/.") || built.tree.get(&to).is_some_and(|n| n.kind == Kind::Dir);
     if found.len() > 1 && !is_dir {
         return Err(Problem::new(line, format!("with several sources the target `{target}` must end with /")));
     }
@@ -523,8 +517,7 @@ fn finish(built: Built, labels: &BTreeMap<String, String>) -> BuiltImage {
     });
     let config = Bytes::from(image.to_string());
     let config_digest = digest(&config);
-    let layers: Vec<Value> =
-        built.layers.iter().map(|l| json!({ "mediaType": LAYER_TYPE, "size": l.size, "digest": l.digest })).collect();
+    let layers: Vec<Value> = built.layers.iter().map(|l| json!({ "mediaType": LAYER_TYPE, "size": l.size, "digest": l.digest })).collect();
     let manifest = json!({
         "schemaVersion": 2,
         "mediaType": MANIFEST_TYPE,

@@ -145,7 +145,8 @@ fn variables() {
 
 #[test]
 fn lines_and_forms() {
-    let file = parse("# escape=`\nfrom scratch as Base\nenv A=1 `\n  # comment\n  B='x $y'\ncopy [\"a b\", \"/c\"]\nENV old style value\n").unwrap();
+    let file = parse("# escape=`\nfrom scratch as Base\nenv A=1 `\n  # comment\n  B='x $y'\ncopy [\"a b\", \"/c\"]\nENV old style value\n")
+        .unwrap();
     let stage = &file.stages[0];
     assert_eq!(stage.name.as_deref(), Some("base"));
     assert_eq!(stage.instructions[0].1, Instruction::Env(vec![("A".into(), "1".into()), ("B".into(), "x \\$y".into())]));

@@ -385,5 +385,12 @@ fn deployment(value: &Value) -> DeployState {
     let url = text("url").or_else(|| value["environment"]["url"].as_str().map(str::to_owned));
     let word = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     let steps = value["steps"].as_array().into_iter().flatten().map(|s| (word(&s["name"]), word(&s["state"]))).collect();
-    DeployState { id: text("id").unwrap_or_default(), state: text("state").unwrap_or_default(), conclusion: text("conclusion"), reason: text("reason"), url, steps }
+    DeployState {
+        id: text("id").unwrap_or_default(),
+        state: text("state").unwrap_or_default(),
+        conclusion: text("conclusion"),
+        reason: text("reason"),
+        url,
+        steps,
+    }
 }

@@ -71,7 +71,8 @@ impl Server {
 }
 
 fn spec(script: &str) -> JobSpec {
-    let yaml = format!("on: push\njobs:\n  a:\n    runs-on: x\n    steps:\n      - run: |\n          {}\n", script.replace('\n', "\n          "));
+    let yaml =
+        format!("on: push\njobs:\n  a:\n    runs-on: x\n    steps:\n      - run: |\n          {}\n", script.replace('\n', "\n          "));
     let plan = dialects::github::compile(".github/workflows/a.yml", yaml.as_bytes()).plan.unwrap();
     JobSpec {
         job_id: JobId::new(),

@@ -143,7 +143,11 @@ impl<S> LocalTransport<S> {
 #[async_trait::async_trait]
 impl<S, B> Transport for LocalTransport<S>
 where
-    S: tower::Service<http::Request<LocalBody>, Response = http::Response<B>, Error = std::convert::Infallible> + Clone + Send + Sync + 'static,
+    S: tower::Service<http::Request<LocalBody>, Response = http::Response<B>, Error = std::convert::Infallible>
+        + Clone
+        + Send
+        + Sync
+        + 'static,
     S::Future: Send,
     B: http_body::Body<Data = Bytes> + Send + 'static,
     B::Error: std::error::Error + Send + Sync + 'static,
@@ -157,7 +161,7 @@ where
             request = request.header("content-type", call.content_type);
         }
         let body = match call.payload {
-            Payload::Empty => Full::default().map_err(io::Error::other).boxed_unsync(),
+            Payload::Empty => Full::<Bytes>::default().map_err(io::Error::other).boxed_unsync(),
             Payload::Bytes(bytes) => {
                 request = request.header("content-length", bytes.len());
                 Full::new(bytes).map_err(io::Error::other).boxed_unsync()
