@@ -176,8 +176,23 @@ impl Flow {
         Ok(String::new())
     }
 
+    /// The workflows compile here as they will on a push; where there are none, the detected build is told.
     async fn configure_ci(&self) -> Result<String> {
-        Ok(String::new())
+        let Some(head) = self.head().await? else { return Ok("the build is detected with the first push".into()) };
+        let repository = self.app.part::<git::Repositories>()?.get(self.project.id)?;
+        let found = area_build::workflows::source::workflows(&repository, head).await?;
+        if let Some(detected) = &found.detected {
+            return Ok(format!("no workflow file; detected: {}", detected.explanation.join(" ")));
+        }
+        let lines: Vec<String> = found
+            .files
+            .iter()
+            .map(|w| match &w.compiled.plan {
+                Some(plan) => format!("{}: {} jobs", w.path, plan.jobs.len()),
+                None => w.compiled.diagnostics.first().map_or_else(|| format!("{}: not valid", w.path), ToString::to_string),
+            })
+            .collect();
+        Ok(if lines.is_empty() { "nothing to build was found".into() } else { lines.join("; ") })
     }
 
     async fn index_files(&self) -> Result<String> {
