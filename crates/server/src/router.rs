@@ -27,7 +27,8 @@ pub fn build(app: App) -> Router {
     let routes = api
         .merge(openapi::served(description))
         .merge(crate::doors::router())
-        .fallback(crate::pages::fallback)
+        // repositories have addresses of any depth, so their door is where no route is
+        .fallback(crate::doors::git::fallback)
         .method_not_allowed_fallback(crate::pages::method_not_allowed);
     // the last layer is the outermost
     routes

@@ -1,5 +1,6 @@
 //! Doors that speak protocols of their own: git's smart HTTP, the registry's distribution API.
 
+pub(crate) mod git;
 pub(crate) mod registry;
 
 use axum::Router;

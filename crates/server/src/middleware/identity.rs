@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use crate::doors::registry;
+use crate::doors::{git, registry};
 use axum::extract::{ConnectInfo, Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
@@ -54,6 +54,16 @@ pub async fn layer(State(app): State<App>, mut request: Request, next: Next) -> 
         let ctx = registry::identify(&app, &mut request, id, ip).await;
         request.extensions_mut().insert(Ctx(ctx));
         return next.run(request).await;
+    }
+    if git::is_ours(request.uri().path()) {
+        // nor do git's clients read problem documents
+        return match git::identify(&app, request.headers(), id, ip).await {
+            Ok(ctx) => {
+                request.extensions_mut().insert(Ctx(ctx));
+                next.run(request).await
+            }
+            Err(refusal) => refusal,
+        };
     }
     let (ctx, shown) = match authenticate(&app, request.headers(), id, ip).await {
         Ok(found) => found,
