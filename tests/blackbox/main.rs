@@ -3,5 +3,6 @@
 mod accounts;
 mod authorization;
 mod creation;
+mod git;
 mod http_rules;
 mod projects;
