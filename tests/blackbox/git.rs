@@ -106,7 +106,7 @@ fn who_may_not_learns_nothing() {
     assert_eq!((private.status, &private.bytes), (404, &missing.bytes));
     let said = git_fails(&scratch, &["clone", &Clone::address(s.url(), &bob, "ann/private"), "nothing"]);
     assert!(said.contains("not found"), "{said}");
-    let said = git_fails(&scratch, &["ls-remote", &Clone::address(s.url(), "dmp_wrong", "ann/public")]);
+    let said = git_fails(&scratch, &["ls-remote", &Clone::address(s.url(), "dmp_wrong", "ann/private")]);
     assert!(said.contains("Authentication failed"), "{said}");
 
     // the public one can be read by anybody, and written by its members
@@ -146,7 +146,13 @@ fn refusals_are_read_on_the_terminal() {
     refused(&["push", "origin", ":main"], "the default branch cannot be deleted");
     refused(&["push", "origin", "HEAD:refs/pull/1/head"], "only refs/heads/ and refs/tags/ may be written");
     refused(&["push", "origin", "HEAD:refs/heads/a;id"], "not allowed");
-    let noise: String = (0..60_000u32).map(|i| char::from(33 + (i.wrapping_mul(2_654_435_761) >> 24) as u8 % 90)).collect();
+    let mut seed = 1u64;
+    let noise: String = std::iter::repeat_with(|| {
+        seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        char::from(b'!' + (seed >> 58) as u8)
+    })
+    .take(60_000)
+    .collect();
     work.write("big", &noise);
     work.commit("big");
     refused(&["push", "origin", "HEAD"], "exceeds maximum allowed size");
@@ -228,7 +234,8 @@ fn browsing() {
         assert!(html.contains("href=\"/ann/web/-/blob/main/docs/guide.md\"") && !html.contains("<script"), "{html}");
 
         // bytes that no browser runs
-        for (path, kind) in [("page.html", "text/plain; charset=utf-8"), ("docs/p.png", "image/png"), ("link", "text/plain; charset=utf-8")] {
+        for (path, kind) in [("page.html", "text/plain; charset=utf-8"), ("docs/p.png", "image/png"), ("link", "text/plain; charset=utf-8")]
+        {
             let raw = get(&format!("raw?path={path}")).expect(200);
             assert_eq!(raw.header("content-type"), kind, "{path}");
             assert!(raw.header("content-security-policy").contains("sandbox"));
@@ -276,7 +283,8 @@ fn edits_on_the_web() {
             {"action": "move", "previous_path": "a.txt", "path": "b/a.txt"}, {"action": "delete", "path": "bin"}]}))
         .expect(201);
         let edit = |path: &str| json!([{"action": "create", "path": path, "content": "c"}]);
-        commit(json!({"branch": "main", "message": "late", "expected_head": first.str("oid"), "actions": edit("c")})).problem(409, "conflict");
+        commit(json!({"branch": "main", "message": "late", "expected_head": first.str("oid"), "actions": edit("c")}))
+            .problem(409, "conflict");
         for bad in ["../x", "/etc/x", ".git/hooks/x", "a/.GIT/x", "a\\b", "a\nb"] {
             commit(json!({"branch": "main", "message": "m", "actions": edit(bad)})).problem(422, "validation_failed");
         }
@@ -289,7 +297,9 @@ fn edits_on_the_web() {
         assert_eq!(work.git(&["ls-files"]), "b/a.txt");
         assert_eq!(work.git(&["log", "-1", "--format=%an"]), "ann");
         assert_eq!(moves(&s.admin()).len(), 3);
-        s.user("bob").post("/projects/ann%2Fweb/commits", &json!({"branch": "main", "message": "m", "actions": []})).problem(404, "not_found");
+        s.user("bob")
+            .post("/projects/ann%2Fweb/commits", &json!({"branch": "main", "message": "m", "actions": []}))
+            .problem(404, "not_found");
     }
 }
 

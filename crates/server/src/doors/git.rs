@@ -97,7 +97,9 @@ async fn serve(app: &App, target: Target, request: Request) -> Response {
     let result = match (target.what, request.method()) {
         (What::Refs, &Method::GET) => info_refs(app, &ctx, &target.project, version, request.uri().query().unwrap_or("")).await,
         (What::Service(service), &Method::POST) => rpc(app, &ctx, &target.project, service, version, request).await,
-        (What::Dumb, &Method::GET | &Method::HEAD) => Err(Error::new(Code::Forbidden, "only the smart protocol is served; use git 1.6.6 or newer")),
+        (What::Dumb, &Method::GET | &Method::HEAD) => {
+            Err(Error::new(Code::Forbidden, "only the smart protocol is served; use git 1.6.6 or newer"))
+        }
         _ => Err(Error::new(Code::MethodNotAllowed, "this address does not take this method")),
     };
     result.unwrap_or_else(|error| refuse(&ctx, &error))

@@ -28,7 +28,11 @@ pub fn is_markdown(path: &str) -> bool {
 
 /// Renders and cleans.
 pub fn render(text: &str, base: &Base) -> String {
-    let options = Options::ENABLE_TABLES | Options::ENABLE_STRIKETHROUGH | Options::ENABLE_TASKLISTS | Options::ENABLE_FOOTNOTES | Options::ENABLE_GFM;
+    let options = Options::ENABLE_TABLES
+        | Options::ENABLE_STRIKETHROUGH
+        | Options::ENABLE_TASKLISTS
+        | Options::ENABLE_FOOTNOTES
+        | Options::ENABLE_GFM;
     let mut out = String::with_capacity(text.len() * 3 / 2);
     html::push_html(&mut out, Parser::new_ext(text, options));
     clean(&out, base)
@@ -95,11 +99,16 @@ fn target<'a>(value: &'a str, base: &Base, kind: &str) -> Cow<'a, str> {
 
 fn has_scheme(value: &str) -> bool {
     let scheme = value.split(':').next().unwrap_or_default();
-    scheme.starts_with(|c: char| c.is_ascii_alphabetic()) && scheme.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '+' | '-' | '.'))
+    scheme.starts_with(|c: char| c.is_ascii_alphabetic())
+        && scheme.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '+' | '-' | '.'))
 }
 
 fn encode(text: &str) -> String {
-    percent_encoding::utf8_percent_encode(text, percent_encoding::NON_ALPHANUMERIC).to_string().replace("%2E", ".").replace("%2D", "-").replace("%5F", "_")
+    percent_encoding::utf8_percent_encode(text, percent_encoding::NON_ALPHANUMERIC)
+        .to_string()
+        .replace("%2E", ".")
+        .replace("%2D", "-")
+        .replace("%5F", "_")
 }
 
 #[cfg(test)]
@@ -155,7 +164,23 @@ mod tests {
             "<code class='language-x onclick'>a</code>",
         ] {
             let html = render(text, &base()).to_lowercase();
-            for bad in ["<script", "javascript:", "data:", "vbscript:", "onload", "onclick=", "onerror", "<style", "<iframe", "<form", "password", " id=", " name=", "onmouseover=", "<svg"] {
+            for bad in [
+                "<script",
+                "javascript:",
+                "data:",
+                "vbscript:",
+                "onload",
+                "onclick=",
+                "onerror",
+                "<style",
+                "<iframe",
+                "<form",
+                "password",
+                " id=",
+                " name=",
+                "onmouseover=",
+                "<svg",
+            ] {
                 // text that is shown as text may hold the words
                 let shown = html.contains("&lt;") || !html.contains('<');
                 assert!(shown || !html.contains(bad), "{text}: {html}");
@@ -165,7 +190,9 @@ mod tests {
 
     #[test]
     fn long_nonsense_ends_soon() {
-        for text in ["[".repeat(50_000), "![".repeat(50_000), "*_".repeat(50_000), "> ".repeat(20_000), "<!--".repeat(20_000), "| ".repeat(20_000)] {
+        for text in
+            ["[".repeat(50_000), "![".repeat(50_000), "*_".repeat(50_000), "> ".repeat(20_000), "<!--".repeat(20_000), "| ".repeat(20_000)]
+        {
             let begun = std::time::Instant::now();
             render(&text, &base());
             assert!(begun.elapsed().as_secs() < 10, "{}", &text[..4]);

@@ -138,7 +138,11 @@ pub async fn tree_get(app: &App, ctx: &Context, id: &str, reference: Option<&str
         };
         TreeEntryView {
             language: (e.kind == EntryKind::Blob).then(|| syntax::language::by_path(&path)).flatten().map(|l| l.name),
-            last_commit: last.by_name.get(&e.name).map(|c| LastCommit { oid: c.oid.to_hex(), title: c.title().to_owned(), time: c.author.time }),
+            last_commit: last.by_name.get(&e.name).map(|c| LastCommit {
+                oid: c.oid.to_hex(),
+                title: c.title().to_owned(),
+                time: c.author.time,
+            }),
             mode: e.mode_text(),
             oid: e.oid.to_hex(),
             name,
@@ -362,9 +366,7 @@ pub async fn commit_create(app: &App, ctx: &Context, id: &str, new: CommitNew) -
     let actions = new.actions.into_iter().enumerate().map(|(i, a)| a.parse(i)).collect::<Result<Vec<_>>>()?;
     let expected = match new.expected_head.as_deref() {
         None => Expected::Any,
-        Some(text) => {
-            Expected::At(Some(Oid::parse(text).map_err(|_| Error::field("expected_head", "invalid", "40 hexadecimal digits"))?))
-        }
+        Some(text) => Expected::At(Some(Oid::parse(text).map_err(|_| Error::field("expected_head", "invalid", "40 hexadecimal digits"))?)),
     };
     let refs = repository.refs().await?;
     let start = refs.head_entry().map(git::RefEntry::target);

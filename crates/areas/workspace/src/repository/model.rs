@@ -284,7 +284,8 @@ impl ActionNew {
             }
             _ => return Err(Error::field(field("encoding"), "invalid", "utf-8 or base64")),
         };
-        let needed = |content: Option<Vec<u8>>| content.ok_or_else(|| Error::field(field("content"), "required", "the content of the file"));
+        let needed =
+            |content: Option<Vec<u8>>| content.ok_or_else(|| Error::field(field("content"), "required", "the content of the file"));
         match self.action.as_str() {
             "create" => Ok(Action::Create { path: at, content: needed(content)?, executable: false }),
             "update" => Ok(Action::Update { path: at, content: needed(content)? }),

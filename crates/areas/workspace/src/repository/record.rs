@@ -143,7 +143,11 @@ async fn first_branch(repository: &Repository, updates: &[RefUpdate]) -> Result<
     if refs.head_entry().is_some() {
         return Ok(None);
     }
-    let mut born = updates.iter().filter(|u| u.old.is_none() && u.new.is_some()).filter_map(|u| RefName::parse(&u.name).ok()).filter(RefName::is_branch);
+    let mut born = updates
+        .iter()
+        .filter(|u| u.old.is_none() && u.new.is_some())
+        .filter_map(|u| RefName::parse(&u.name).ok())
+        .filter(RefName::is_branch);
     let first = born.next();
     let Some(branch) = first.map(|f| born.find(|b| matches!(b.short(), "main" | "master")).unwrap_or(f)) else { return Ok(None) };
     repository.set_default_branch(&branch).await?;

@@ -66,7 +66,13 @@ fn tagged(mut response: Response, tag: &str) -> Response {
 /// **Permissions:** `repository:read`
 #[utoipa::path(get, path = "/projects/{id}/refs", tag = "repository", params(("id" = String, Path), Prefix, PageParams),
     responses((status = 200, body = RefPage), (status = 404, body = ProblemBody)))]
-async fn ref_list(State(app): State<App>, Ctx(ctx): Ctx, Path(id): Path<String>, Query(q): Query<Prefix>, page: Page) -> Reply<Json<RefPage>> {
+async fn ref_list(
+    State(app): State<App>,
+    Ctx(ctx): Ctx,
+    Path(id): Path<String>,
+    Query(q): Query<Prefix>,
+    page: Page,
+) -> Reply<Json<RefPage>> {
     let limit = usize::try_from(page.limit).unwrap_or(1);
     let mut refs = super::ref_list(&app, &ctx, &id, &q.prefix, page.after("ref")?, limit).await?;
     refs.next = refs.next.map(|name| page.cursor("ref", &name));
@@ -166,7 +172,13 @@ async fn readme_get(State(app): State<App>, Ctx(ctx): Ctx, Path(id): Path<String
 /// **Permissions:** `repository:read`
 #[utoipa::path(get, path = "/projects/{id}/commits", tag = "repository", params(("id" = String, Path), Place, PageParams),
     responses((status = 200, body = List<CommitView>), (status = 404, body = ProblemBody)))]
-async fn commit_list(State(app): State<App>, Ctx(ctx): Ctx, Path(id): Path<String>, Query(q): Query<Place>, page: Page) -> Reply<List<CommitView>> {
+async fn commit_list(
+    State(app): State<App>,
+    Ctx(ctx): Ctx,
+    Path(id): Path<String>,
+    Query(q): Query<Place>,
+    page: Page,
+) -> Reply<List<CommitView>> {
     let limit = usize::try_from(page.limit).unwrap_or(1);
     let (items, next) = super::commit_list(&app, &ctx, &id, q.r#ref.as_deref(), q.path.as_deref(), page.after("commit")?, limit).await?;
     Ok(page.list("commit", items, next.as_ref()))
@@ -188,7 +200,12 @@ async fn commit_get(State(app): State<App>, Ctx(ctx): Ctx, Path((id, oid)): Path
 /// **Permissions:** `repository:write`
 #[utoipa::path(post, path = "/projects/{id}/commits", tag = "repository", params(("id" = String, Path)), request_body = CommitNew,
     responses((status = 201, body = CommitView), (status = 409, body = ProblemBody), (status = 422, body = ProblemBody)))]
-async fn commit_create(State(app): State<App>, Ctx(ctx): Ctx, Path(id): Path<String>, Json(new): Json<CommitNew>) -> Reply<Created<CommitView>> {
+async fn commit_create(
+    State(app): State<App>,
+    Ctx(ctx): Ctx,
+    Path(id): Path<String>,
+    Json(new): Json<CommitNew>,
+) -> Reply<Created<CommitView>> {
     let commit = super::commit_create(&app, &ctx, &id, new).await?;
     let location = format!("/projects/{}/commits/{}", id.replace('/', "%2F"), commit.oid);
     Ok(Created { location, body: commit, version: None })
@@ -199,7 +216,11 @@ async fn commit_create(State(app): State<App>, Ctx(ctx): Ctx, Path(id): Path<Str
 /// **Permissions:** `repository:read`
 #[utoipa::path(get, path = "/projects/{id}/commits/{oid}/statuses", tag = "repository", params(("id" = String, Path), ("oid" = String, Path)),
     responses((status = 200, body = List<CommitStatusView>), (status = 404, body = ProblemBody)))]
-async fn commit_status_list(State(app): State<App>, Ctx(ctx): Ctx, Path((id, oid)): Path<(String, String)>) -> Reply<List<CommitStatusView>> {
+async fn commit_status_list(
+    State(app): State<App>,
+    Ctx(ctx): Ctx,
+    Path((id, oid)): Path<(String, String)>,
+) -> Reply<List<CommitStatusView>> {
     let rows = super::commit_status_list_of(&app, &ctx, &id, &oid).await?;
     let items = rows.into_iter().map(|s| CommitStatusView {
         context: s.context,
