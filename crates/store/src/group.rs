@@ -138,7 +138,9 @@ pub async fn group_roles(q: impl Into<Q<'_>>, account: UserId) -> Result<Vec<(St
     let rows = q
         .into()
         .all(
-            sql!("SELECT g.path, m.role FROM group_member m JOIN user_group g ON g.id = m.group_id WHERE m.account_id = $1 ORDER BY g.path"),
+            sql!(
+                "SELECT g.path, m.role FROM group_member m JOIN user_group g ON g.id = m.group_id WHERE m.account_id = $1 ORDER BY g.path"
+            ),
             args![account],
         )
         .await?;

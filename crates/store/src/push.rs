@@ -78,20 +78,20 @@ pub async fn push_forget(q: impl Into<Q<'_>>, id: PushId) -> Result<()> {
     q.into().exec(sql!("DELETE FROM push WHERE id = $1 AND closed_at IS NULL"), args![id]).await.map(|_| ())
 }
 
-/// Open pushes whose instance does not carry them out any more: the lease ran out, or, where only one instance can be,
-/// they belong to an earlier run of it.
+/// Open pushes that nobody carries out any more: the lease ran out, or they belong to an earlier run at the same place
+/// (on SQLite, where there is only one instance, to any other run).
 ///
 /// # Errors
 /// The database's.
-pub async fn push_orphans(db: &Db, instance: &str, now: Timestamp, limit: i64) -> Result<Vec<PushRow>> {
-    let alone = !db.is_postgres();
+pub async fn push_orphans(db: &Db, place: &str, run: &str, now: Timestamp, limit: i64) -> Result<Vec<PushRow>> {
     let rows = db
         .all(
             sql!(
-                "SELECT * FROM push WHERE closed_at IS NULL AND (lease_until < $1 OR ($2 AND instance <> $3))
-                 ORDER BY created_at, id LIMIT $4"
+                "SELECT * FROM push WHERE closed_at IS NULL
+                    AND (lease_until < $1 OR (instance <> $2 AND ($3 OR SUBSTR(instance, 1, LENGTH($4)) = $4)))
+                 ORDER BY created_at, id LIMIT $5"
             ),
-            args![now, alone, instance, limit],
+            args![now, run, !db.is_postgres(), place, limit],
         )
         .await?;
     rows.iter().map(PushRow::from_row).collect()

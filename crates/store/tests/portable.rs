@@ -89,12 +89,17 @@ async fn both_schemas_have_the_same_columns() {
     let a = sqlite(&dir).await;
     let Some(b) = postgres().await else { return };
     let mut left: Columns = BTreeMap::new();
-    let tables = a.all("SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite_%' AND name NOT LIKE '_sqlx_%'", vec![]).await.unwrap();
+    let tables = a
+        .all("SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite_%' AND name NOT LIKE '_sqlx_%'", vec![])
+        .await
+        .unwrap();
     for table in tables {
         let table: String = table.get("name").unwrap();
         for c in a.all(&format!("SELECT name, type, \"notnull\" AS nn, pk FROM pragma_table_info('{table}')"), vec![]).await.unwrap() {
             let required = c.get::<i64>("nn").unwrap() == 1 || c.get::<i64>("pk").unwrap() > 0;
-            left.entry(table.clone()).or_default().insert(c.get("name").unwrap(), (kind(&c.get::<String>("type").unwrap(), false), !required));
+            left.entry(table.clone())
+                .or_default()
+                .insert(c.get("name").unwrap(), (kind(&c.get::<String>("type").unwrap(), false), !required));
         }
     }
     let mut right: Columns = BTreeMap::new();

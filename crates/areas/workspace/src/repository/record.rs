@@ -6,7 +6,7 @@
 //! compare-and-swap, so two who record the same move write one event, and the events of a ref form a chain without gaps.
 
 use std::collections::HashSet;
-use std::sync::LazyLock;
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use git::serve::{Command, Outcome, PushHook};
@@ -24,8 +24,22 @@ const LEASE: Duration = Duration::from_secs(60);
 /// How long closed pushes are kept for looking back.
 const KEPT: Duration = Duration::from_secs(7 * 24 * 3600);
 
-/// This run of this process: pushes of earlier runs are nobody's.
-static INSTANCE: LazyLock<String> = LazyLock::new(|| kernel::RequestId::new().to_string());
+/// Which instance this is, and which run of it: the place is the same after a restart, the run is not.
+struct Instance {
+    place: String,
+    run: String,
+}
+
+/// Pushes of earlier runs at this place are nobody's any more.
+fn instance(app: &App) -> &'static Instance {
+    static INSTANCE: OnceLock<Instance> = OnceLock::new();
+    INSTANCE.get_or_init(|| {
+        let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+        let dir = std::path::absolute(&app.config().data_dir).unwrap_or_else(|_| app.config().data_dir.clone());
+        let place = format!("{}:{}#", host.trim(), dir.display());
+        Instance { run: format!("{place}{}", kernel::RequestId::new()), place }
+    })
+}
 
 /// Records what one writer does to one repository. Pass it to [`Repository::receive_pack`] or [`Repository::commit`].
 pub struct Recorder {
@@ -68,7 +82,7 @@ impl PushHook for Recorder {
             id: PushId::new(),
             project: self.repository.project(),
             account: self.account,
-            instance: INSTANCE.clone(),
+            instance: instance(&self.app).run.clone(),
             refs: commands.iter().map(|c| c.name.clone()).collect(),
             created_at: now,
             lease_until: now.plus(LEASE),
@@ -162,7 +176,8 @@ pub async fn reconcile(app: App) -> Result<()> {
     let repositories = app.part::<Repositories>()?;
     let now = Timestamp::now();
     let mut busy = HashSet::new();
-    for row in push_orphans(app.db(), &INSTANCE, now, 1000).await? {
+    let me = instance(&app);
+    for row in push_orphans(app.db(), &me.place, &me.run, now, 1000).await? {
         let repository = match repositories.get(row.project) {
             Ok(repository) => repository,
             // deleted, or on the disk of another instance that will see to it
