@@ -1,7 +1,7 @@
 //! Pushes: checked here, carried out by `git receive-pack`, acknowledged only when what happened is on record.
 //!
 //! Invariants:
-//! - The hook's `begin` returns before git is started, its `finish` before the client sees any report.
+//! - The hook's `begin` returns before git gets what it needs to move a ref, its `finish` before the client sees any report.
 //! - From the last byte of the pack on, the push is carried to its end whether or not the client waits for it.
 //! - Two pushes to one repository are recorded in the order in which their refs moved: the last bytes of a pack are
 //!   held back until it is the push's turn, and without them git moves nothing.
@@ -16,7 +16,7 @@ use kernel::RefName;
 use kernel::event::RefUpdate;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::process::{ChildStdin, ChildStdout};
-use tokio::sync::{OwnedMutexGuard, OwnedSemaphorePermit, mpsc};
+use tokio::sync::{OwnedMutexGuard, OwnedSemaphorePermit, mpsc, oneshot};
 use tokio_stream::wrappers::ReceiverStream;
 
 use super::commands::{Command, CommandList};
@@ -55,7 +55,7 @@ pub struct Outcome {
 /// Who keeps the record of pushes.
 #[async_trait::async_trait]
 pub trait PushHook: Send + Sync {
-    /// A push is about to be carried out.
+    /// A push is about to be carried out. Runs beside the reading of the pack; no ref moves before it returns.
     ///
     /// # Errors
     /// A reason to refuse it, shown to the person.
@@ -91,12 +91,8 @@ impl Repository {
         let refs = self.refs().await?;
         let verdicts = self.judge(&list, &rules, &refs);
         let allowed: Vec<Command> = allowed(&list, &verdicts);
-        let refused = if allowed.is_empty() {
-            Some(Report { unpack: None, refs: merge(&list.commands, &verdicts, |_| None) })
-        } else {
-            hook.begin(&allowed).await.err().map(|reason| Report::refusal(list.commands.iter().map(|c| c.name.as_str()), &reason))
-        };
-        if let Some(report) = refused {
+        if allowed.is_empty() {
+            let report = Report { unpack: None, refs: merge(&list.commands, &verdicts, |_| None) };
             body.drain(DRAIN_BYTES, DRAIN_TIME).await;
             return Ok(full(manner.end(&report)));
         }
@@ -188,12 +184,30 @@ enum Ended {
 
 impl Push {
     /// Carries it out. Returns the end of the answer; none when the client left before the pack was complete.
-    async fn run(&self, body: Incoming, begun: Bytes, hook: &dyn PushHook) -> Option<Bytes> {
+    async fn run(&self, mut body: Incoming, begun: Bytes, hook: &dyn PushHook) -> Option<Bytes> {
         // held until the outcome is on record
         let mut turn = None;
         let ended = match self.repository.all.push_turn().await {
-            Ok(permit) => self.carry_out(body, begun, &mut turn, permit).await,
-            Err(e) => Ended::Before(e),
+            Ok(permit) => {
+                let (tell, told) = oneshot::channel();
+                let begin = async {
+                    let begun = hook.begin(&self.allowed).await;
+                    let _ = tell.send(begun.clone());
+                    begun
+                };
+                // both to their end: what was begun must be finished
+                let (allowed, ended) = tokio::join!(begin, self.carry_out(body, begun, told, &mut turn, permit));
+                if let Err(reason) = allowed {
+                    let names = self.list.commands.iter().map(|c| c.name.as_str());
+                    return Some(self.manner.end(&Report::refusal(names, &reason)));
+                }
+                ended
+            }
+            Err(e) => {
+                body.drain(DRAIN_BYTES, DRAIN_TIME).await;
+                let names = self.list.commands.iter().map(|c| c.name.as_str());
+                return Some(self.manner.end(&Report::refusal(names, &person(&e))));
+            }
         };
         self.repository.pack_added();
         let (report, updates, left) = match ended {
@@ -244,6 +258,7 @@ impl Push {
         &self,
         mut body: Incoming,
         begun: Bytes,
+        told: oneshot::Receiver<Result<(), String>>,
         turn: &mut Option<OwnedMutexGuard<()>>,
         _permit: OwnedSemaphorePermit,
     ) -> Ended {
@@ -260,7 +275,7 @@ impl Push {
         };
         let mut complete = false;
         let work = async {
-            let feed = self.feed(stdin, &mut body, begun, turn, &mut complete);
+            let feed = self.feed(stdin, &mut body, begun, told, turn, &mut complete);
             let read = self.read_report(&mut stdout, options.idle);
             let ((), report) = tokio::try_join!(feed, read)?;
             // the report decides; a bad exit without one is found below
@@ -282,6 +297,7 @@ impl Push {
         mut stdin: ChildStdin,
         body: &mut Incoming,
         begun: Bytes,
+        told: oneshot::Receiver<Result<(), String>>,
         turn: &mut Option<OwnedMutexGuard<()>>,
         complete: &mut bool,
     ) -> Result<()> {
@@ -308,6 +324,11 @@ impl Push {
                 return Ok(());
             }
             held = piece;
+        }
+        match told.await {
+            Ok(Ok(())) => {}
+            Ok(Err(reason)) => return Err(GitError::Invalid(reason)),
+            Err(_) => return Err(GitError::Invalid("the push was not begun".into())),
         }
         *turn = Some(self.repository.writer_turn().await);
         *complete = true;
