@@ -56,6 +56,8 @@ pub struct ImageConfig {
     pub working_dir: String,
     /// `user`, `uid`, `user:group` or `uid:gid`.
     pub user: String,
+    /// Free notes, such as `org.opencontainers.image.revision`.
+    pub labels: BTreeMap<String, String>,
     /// Ports it says to listen on, TCP only, ascending.
     pub ports: Vec<u16>,
     /// Digests of the unpacked layers, in order.
@@ -81,6 +83,7 @@ struct Config {
     working_dir: Option<String>,
     user: Option<String>,
     exposed_ports: Option<BTreeMap<String, serde_json::Value>>,
+    labels: Option<BTreeMap<String, String>>,
 }
 
 #[derive(Default, Deserialize)]
@@ -112,6 +115,7 @@ impl ImageConfig {
             env: config.env.unwrap_or_default(),
             working_dir: config.working_dir.unwrap_or_default(),
             user: config.user.unwrap_or_default(),
+            labels: config.labels.unwrap_or_default(),
             ports,
             diff_ids: document.rootfs.unwrap_or_default().diff_ids,
         })

@@ -144,6 +144,21 @@ pub async fn manifest_by_digest(q: impl Into<Q<'_>>, project: ProjectId, image: 
     row.as_ref().map(content_from).transpose()
 }
 
+/// The name of an image of the project that has this manifest.
+///
+/// # Errors
+/// The database's.
+pub async fn image_of_digest(q: impl Into<Q<'_>>, project: ProjectId, digest: &str) -> Result<Option<String>> {
+    let row = q
+        .into()
+        .opt(
+            sql!("SELECT image FROM registry_manifest WHERE project_id = $1 AND digest = $2 ORDER BY image LIMIT 1"),
+            args![project, digest],
+        )
+        .await?;
+    row.map(|r| r.get("image")).transpose()
+}
+
 /// The manifest a tag names.
 ///
 /// # Errors

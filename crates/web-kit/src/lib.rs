@@ -4,6 +4,7 @@
 
 pub mod app;
 pub mod auth;
+pub mod bearer;
 pub mod config;
 pub mod extract;
 pub mod jobs;
@@ -12,6 +13,7 @@ pub mod password;
 pub mod problem;
 pub mod secret;
 pub mod sse;
+pub mod vault;
 
 pub use app::{App, AppBuilder, Project};
 pub use config::Config;

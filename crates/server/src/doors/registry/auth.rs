@@ -1,8 +1,8 @@
 //! Who asks. Docker exchanges its credentials for a short-lived bearer token of a scope; every other credential of the
 //! service is accepted on each request as well, Basic included.
 //!
-//! A bearer token is its claims and their MAC by the instance's key, so any instance checks it without a look-up. It
-//! says who the caller is and how its credential is narrowed; what the caller may do is decided anew on every request.
+//! A bearer token says who the caller is and how its credential is narrowed; what the caller may do is decided anew on
+//! every request.
 
 use std::net::IpAddr;
 
@@ -13,30 +13,25 @@ use axum::http::Method;
 use axum::http::header;
 use axum::http::request::Parts;
 use axum::response::Response;
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use kernel::Actor;
 use kernel::Code;
 use kernel::Context;
 use kernel::Grant;
-use kernel::JobId;
 use kernel::Permission;
-use kernel::ProjectId;
 use kernel::RequestId;
 use kernel::Timestamp;
-use kernel::TokenId;
-use kernel::UserId;
 use oci::Action;
 use oci::Error;
 use oci::ErrorCode;
 use oci::Repository;
 use oci::Scope;
-use serde::Deserialize;
 use serde::Serialize;
 use web_kit::App;
 use web_kit::Ctx;
 use web_kit::auth::authenticate;
 use web_kit::auth::by_password;
+use web_kit::bearer;
+use web_kit::bearer::Bearer;
 use web_kit::extract::read_body;
 
 use super::build;
@@ -46,32 +41,6 @@ use super::parameter;
 use super::parameters;
 use super::reply::Failure;
 use super::reply::Reply;
-
-/// Seconds a bearer token lives: long enough for the requests of one pull, short enough to need no revocation.
-const LIFETIME: u64 = 300;
-/// Tells our bearer tokens from the service's other ones.
-const PREFIX: &str = "dmb.";
-
-/// What a bearer token says.
-#[derive(Debug, Serialize, Deserialize)]
-struct Claims {
-    who: Who,
-    permissions: Option<Vec<String>>,
-    projects: Option<Vec<ProjectId>>,
-    token: Option<TokenId>,
-    /// `repository:name:actions`, what was asked for and may be had.
-    scopes: Vec<String>,
-    /// Milliseconds.
-    expires: i64,
-}
-
-#[derive(Debug, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-enum Who {
-    Anonymous,
-    User { id: UserId, name: String, admin: bool },
-    Job { id: JobId, project: ProjectId, on_behalf_of: Option<UserId> },
-}
 
 /// Did the door find out who asks by itself, and how it went? Put on the request by [`identify`].
 #[derive(Clone, Debug)]
@@ -96,7 +65,7 @@ pub(crate) fn is_ours(path: &str) -> bool {
 /// Finds out who asks; never refuses, the door does.
 pub(crate) async fn identify(app: &App, request: &mut Request, id: RequestId, ip: Option<IpAddr>) -> Context {
     let (ctx, identity) = match bearer(app, request.headers()) {
-        Some(Ok((actor, grant, scopes))) => {
+        Some(Ok((Bearer { actor, grant, .. }, scopes))) => {
             (Context { actor, grant, request: id, now: Timestamp::now(), ip }, Identity { scopes: Some(scopes), refused: None })
         }
         Some(Err(refused)) => (anonymous(id, ip), Identity { scopes: None, refused: Some(refused) }),
@@ -118,34 +87,20 @@ fn anonymous(request: RequestId, ip: Option<IpAddr>) -> Context {
     Context { actor: Actor::Anonymous, grant: Grant::all(), request, now: Timestamp::now(), ip }
 }
 
-/// Reads our own bearer token, if that is what the header holds.
-fn bearer(app: &App, headers: &HeaderMap) -> Option<Result<(Actor, Grant, Vec<Scope>), Refused>> {
+/// Reads the registry's own bearer token, if that is what the header holds.
+fn bearer(app: &App, headers: &HeaderMap) -> Option<Result<(Bearer, Vec<Scope>), Refused>> {
     let value = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
     let (scheme, token) = value.split_once(' ')?;
-    let token = scheme.eq_ignore_ascii_case("bearer").then(|| token.trim().strip_prefix(PREFIX)).flatten()?;
-    Some(open(app, token).ok_or(Refused::Credentials))
-}
-
-fn open(app: &App, token: &str) -> Option<(Actor, Grant, Vec<Scope>)> {
-    let (body, mac) = token.split_once('.')?;
-    let (body, mac) = (URL_SAFE_NO_PAD.decode(body).ok()?, URL_SAFE_NO_PAD.decode(mac).ok()?);
-    if !app.key().verify(&[b"registry bearer", &body], &mac) {
+    let token = token.trim();
+    if !scheme.eq_ignore_ascii_case("bearer") || !token.starts_with(bearer::PREFIX) {
         return None;
     }
-    let claims: Claims = serde_json::from_slice(&body).ok()?;
-    if claims.expires <= Timestamp::now().millis() {
-        return None;
-    }
-    let actor = match claims.who {
-        Who::Anonymous => Actor::Anonymous,
-        Who::User { id, name, admin } => Actor::User { id, name, admin },
-        Who::Job { id, project, on_behalf_of } => Actor::Job { id, project, on_behalf_of },
+    let read = || {
+        let bearer = bearer::open(app.key(), token)?;
+        let scopes = Scope::parse_all(bearer.scopes.iter().map(String::as_str)).ok()?;
+        Some((bearer, scopes))
     };
-    let mut grant = Grant { token: claims.token, projects: claims.projects, ..Grant::all() };
-    if let Some(permissions) = claims.permissions {
-        grant.permissions = permissions.iter().filter_map(|p| Permission::parse(p)).collect();
-    }
-    Some((actor, grant, Scope::parse_all(claims.scopes.iter().map(String::as_str)).ok()?))
+    Some(read().ok_or(Refused::Credentials))
 }
 
 /// Who asks, as the door sees it.
@@ -245,8 +200,8 @@ pub(super) async fn token(app: &App, caller: &Caller, parts: Parts, body: Body) 
             granted.push(Scope { name: scope.name, actions }.to_string());
         }
     }
-    let token = seal(app, &ctx, granted)?;
-    let answer = TokenAnswer { token: token.clone(), access_token: token, expires_in: LIFETIME, issued_at: Timestamp::now() };
+    let token = bearer::seal(app.key(), &ctx, granted)?;
+    let answer = TokenAnswer { token: token.clone(), access_token: token, expires_in: bearer::LIFETIME.as_secs(), issued_at: Timestamp::now() };
     let json = serde_json::to_vec(&answer).map_err(kernel::Error::internal)?;
     let response = Response::builder().header(header::CONTENT_TYPE, "application/json").header(header::CACHE_CONTROL, "no-store");
     build(response, Body::from(json))
@@ -273,24 +228,4 @@ async fn form(app: &App, caller: &Caller, parts: Parts, body: Body) -> Result<(C
     };
     let (actor, grant) = by_password(app, &name, &secret, caller.ctx.now).await?;
     Ok((Context { actor, grant, ..caller.ctx.clone() }, parameters(&form, "scope").collect()))
-}
-
-fn seal(app: &App, ctx: &Context, scopes: Vec<String>) -> Result<String, Failure> {
-    let who = match &ctx.actor {
-        Actor::User { id, name, admin } => Who::User { id: *id, name: name.clone(), admin: *admin },
-        Actor::Job { id, project, on_behalf_of } => Who::Job { id: *id, project: *project, on_behalf_of: *on_behalf_of },
-        Actor::Anonymous => Who::Anonymous,
-        Actor::Runner(_) | Actor::System => return Err(Error::new(ErrorCode::Denied, "runners have no images").into()),
-    };
-    let claims = Claims {
-        who,
-        permissions: (ctx.grant != Grant::all()).then(|| ctx.grant.permissions.texts().into_iter().map(str::to_owned).collect()),
-        projects: ctx.grant.projects.clone(),
-        token: ctx.grant.token,
-        scopes,
-        expires: Timestamp::now().plus(std::time::Duration::from_secs(LIFETIME)).millis(),
-    };
-    let body = serde_json::to_vec(&claims).map_err(kernel::Error::internal)?;
-    let mac = app.key().mac(&[b"registry bearer", &body]);
-    Ok(format!("{PREFIX}{}.{}", URL_SAFE_NO_PAD.encode(body), URL_SAFE_NO_PAD.encode(mac)))
 }

@@ -16,7 +16,9 @@ use web_kit::App;
 pub(super) type Reply = Result<Response, Failure>;
 
 /// Why it did not work.
-pub(super) struct Failure {
+pub(super) struct Failure(Box<Inner>);
+
+struct Inner {
     error: Error,
     challenge: Option<(Option<Scope>, bool)>,
     headers: Vec<(&'static str, String)>,
@@ -25,24 +27,26 @@ pub(super) struct Failure {
 impl Failure {
     /// 401: signing in, or a token with more scope, would help.
     pub(super) fn challenge(message: &'static str, scope: impl Into<Option<Scope>>, insufficient: bool) -> Self {
-        Self { error: Error::new(ErrorCode::Unauthorized, message), challenge: Some((scope.into(), insufficient)), headers: Vec::new() }
+        let mut failure = Self::from(Error::new(ErrorCode::Unauthorized, message));
+        failure.0.challenge = Some((scope.into(), insufficient));
+        failure
     }
 
     /// With a header.
     pub(super) fn with_header(mut self, name: &'static str, value: String) -> Self {
-        self.headers.push((name, value));
+        self.0.headers.push((name, value));
         self
     }
 
     pub(super) fn render(self, app: &App, name: Option<Repository>) -> Response {
-        let mut error = self.error;
+        let Inner { mut error, challenge, headers } = *self.0;
         if let Some(name) = name
             && error.detail.is_null()
         {
             error = error.with_detail(serde_json::json!({ "name": name.as_str() }));
         }
         let mut response = Response::builder().status(error.status).header(header::CONTENT_TYPE, "application/json");
-        if let Some((scope, insufficient)) = self.challenge {
+        if let Some((scope, insufficient)) = challenge {
             let (realm, service) = (app.url("v2/token"), app.config().public_host());
             response =
                 response.header(header::WWW_AUTHENTICATE, Challenge { realm: &realm, service: &service, scope, insufficient }.to_string());
@@ -50,7 +54,7 @@ impl Failure {
         if error.status == 503 {
             response = response.header(header::RETRY_AFTER, "2");
         }
-        for (name, value) in self.headers {
+        for (name, value) in headers {
             if let Ok(value) = HeaderValue::from_str(&value) {
                 response = response.header(name, value);
             }
@@ -61,7 +65,7 @@ impl Failure {
 
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
-        Self { error, challenge: None, headers: Vec::new() }
+        Self(Box::new(Inner { error, challenge: None, headers: Vec::new() }))
     }
 }
 
