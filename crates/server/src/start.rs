@@ -79,6 +79,7 @@ pub async fn open(config: Config) -> Result<App> {
         .with(handle)
         .with(checks)
         .with(blobs)
+        .with(area_deliver::Manager::default())
         .with(repositories)
         .with(area_workspace::template::ToolCache::default())
         .build())
@@ -152,6 +153,8 @@ impl Running {
             tracing::warn!("some requests did not end in time");
         }
         self.orchestrator.stop(at_most.saturating_sub(begun.elapsed()).max(Duration::from_secs(2))).await;
+        // the applications run on; whoever takes their leases takes them up
+        area_deliver::manager::stop(&self.app).await;
         self.app.db().close().await;
     }
 }

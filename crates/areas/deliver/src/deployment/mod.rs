@@ -215,7 +215,14 @@ async fn revision(app: &App, project: &Project, manifest: &ManifestContent) -> O
     oci::ImageConfig::parse(&bytes).ok()?.labels.remove(LABEL)
 }
 
-async fn enqueue(app: &App, ctx: &Context, environment: &EnvironmentRow, release: ReleaseRow, fresh: bool, kind: &str) -> Result<DeploymentRow> {
+async fn enqueue(
+    app: &App,
+    ctx: &Context,
+    environment: &EnvironmentRow,
+    release: ReleaseRow,
+    fresh: bool,
+    kind: &str,
+) -> Result<DeploymentRow> {
     let now = Timestamp::now();
     let run = match &ctx.actor {
         Actor::Job { id, .. } => store::job::job_get(app.db(), *id).await?.map(|job| job.run),
@@ -297,7 +304,8 @@ pub async fn deployment_get(app: &App, ctx: &Context, id: &str) -> Result<Deploy
 /// # Errors
 /// The database's.
 pub(crate) async fn show(app: &App, row: DeploymentRow) -> Result<Deployment> {
-    let environment = store::environment::environment_get(app.db(), row.environment).await?.ok_or_else(|| Error::not_found("environment"))?;
+    let environment =
+        store::environment::environment_get(app.db(), row.environment).await?.ok_or_else(|| Error::not_found("environment"))?;
     let release = release_get(app.db(), row.release).await?.ok_or_else(|| Error::not_found("release"))?;
     Ok(Deployment {
         id: row.id,

@@ -49,7 +49,12 @@ async fn deploy(State(app): State<App>, Ctx(ctx): Ctx, Path(id): Path<String>, J
 /// Brings back an earlier release with its configuration and secrets: nothing is built anew.
 #[utoipa::path(post, path = "/environments/{env}/rollback", tag = "deployments", params(("env" = String, Path)), request_body = RollbackNew,
     responses((status = 202, body = Deployment), (status = 422, body = ProblemBody)))]
-async fn rollback(State(app): State<App>, Ctx(ctx): Ctx, Path(id): Path<String>, Json(new): Json<RollbackNew>) -> Reply<Accepted<Deployment>> {
+async fn rollback(
+    State(app): State<App>,
+    Ctx(ctx): Ctx,
+    Path(id): Path<String>,
+    Json(new): Json<RollbackNew>,
+) -> Reply<Accepted<Deployment>> {
     let row = super::rollback(&app, &ctx, &id, new.release).await?;
     Ok(Accepted { location: format!("/deployments/{}", row.id), body: super::show(&app, row).await? })
 }

@@ -97,14 +97,19 @@ async fn image_tag_list(
     let image = image_of(&path, query.name.as_deref().unwrap_or(&path)).to_owned();
     let after: Option<String> = page.after("image-tag")?;
     let rows = store::registry::tag_list(app.db(), project.id(), &image, after.as_deref().unwrap_or(""), page.fetch()).await?;
-    Ok(page.finish("image-tag", rows, |r| r.tag.clone(), |r| ImageTag {
-        name: full(&path, &r.image),
-        tag: r.tag,
-        digest: r.digest,
-        size: r.size,
-        media_type: r.media_type,
-        pushed_at: r.pushed_at,
-    }))
+    Ok(page.finish(
+        "image-tag",
+        rows,
+        |r| r.tag.clone(),
+        |r| ImageTag {
+            name: full(&path, &r.image),
+            tag: r.tag,
+            digest: r.digest,
+            size: r.size,
+            media_type: r.media_type,
+            pushed_at: r.pushed_at,
+        },
+    ))
 }
 
 /// The image's name within the project: a repository name without the project's path, or that name itself.

@@ -205,7 +205,9 @@ impl Actor {
         }
         match TcpListener::bind((self.app.config().deploy_listen.as_str(), self.row.port)).await {
             Ok(listener) => self.front = Some(tokio::spawn(proxy::serve(listener, self.shared.front.clone()))),
-            Err(error) => tracing::warn!(environment = %self.row.id, port = self.row.port, %error, "the environment's port cannot be opened; trying again"),
+            Err(error) => {
+                tracing::warn!(environment = %self.row.id, port = self.row.port, %error, "the environment's port cannot be opened; trying again")
+            }
         }
     }
 
@@ -343,11 +345,13 @@ impl Actor {
         let (mut good, mut said) = (0, String::from("it did not listen"));
         loop {
             match service.state().await.map_err(Error::internal)? {
-                State::Running { port } => match proxy::probe(port, &health.path, Duration::from_secs(health.timeout_seconds.into())).await {
+                State::Running { port } => match proxy::probe(port, &health.path, Duration::from_secs(health.timeout_seconds.into())).await
+                {
                     Ok(status) if (200..400).contains(&status.as_u16()) => {
                         good += 1;
                         if good >= health.healthy_after {
-                            let detail = format!("GET {} answered {} after {:.1} s", health.path, status.as_u16(), begun.elapsed().as_secs_f64());
+                            let detail =
+                                format!("GET {} answered {} after {:.1} s", health.path, status.as_u16(), begun.elapsed().as_secs_f64());
                             return Ok((Backend::new(port), detail));
                         }
                     }

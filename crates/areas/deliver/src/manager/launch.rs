@@ -132,7 +132,8 @@ impl Launch<'_> {
                     return Err(unprocessable("the image has neither an entry point nor a command"));
                 }
                 let application = Application { command, env: all, cwd: image.config.working_dir, user: image.config.user };
-                let port = process.start(&application).await.map_err(|e| unprocessable(format!("the application cannot be started: {e}")))?;
+                let port =
+                    process.start(&application).await.map_err(|e| unprocessable(format!("the application cannot be started: {e}")))?;
                 Ok(format!("listens on port {port}, as PORT tells it"))
             }
             Unit::Docker(container) => {
@@ -226,7 +227,10 @@ impl Launch<'_> {
             let reader = reader.ok_or_else(|| unprocessable(format!("the layer {digest} is missing from the registry")))?;
             let stream = SyncIoBridge::new(StreamReader::new(reader.body.map_err(std::io::Error::other)));
             rootfs = blocking(move || rootfs.unpack(stream).map(|()| rootfs)).await.map_err(|e| {
-                unprocessable(format!("the layer {digest} cannot be unpacked: {}", e.source.as_ref().map_or_else(String::new, ToString::to_string)))
+                unprocessable(format!(
+                    "the layer {digest} cannot be unpacked: {}",
+                    e.source.as_ref().map_or_else(String::new, ToString::to_string)
+                ))
             })?;
         }
         Ok(())

@@ -194,7 +194,8 @@ async fn forward(mut request: Request<Incoming>, peer: SocketAddr, front: &Front
     let path = request.uri().path_and_query().map_or("/", |p| p.as_str()).to_owned();
     let (mut parts, body) = request.into_parts();
     strip(&mut parts.headers, upgrade.as_ref());
-    let forwarded = [("x-forwarded-proto", Some(HeaderValue::from_static("http"))), ("x-forwarded-host", parts.headers.get(header::HOST).cloned())];
+    let forwarded =
+        [("x-forwarded-proto", Some(HeaderValue::from_static("http"))), ("x-forwarded-host", parts.headers.get(header::HOST).cloned())];
     for (name, value) in forwarded {
         if let Some(value) = value {
             parts.headers.entry(name).or_insert(value);

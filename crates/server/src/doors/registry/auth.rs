@@ -201,7 +201,8 @@ pub(super) async fn token(app: &App, caller: &Caller, parts: Parts, body: Body) 
         }
     }
     let token = bearer::seal(app.key(), &ctx, granted)?;
-    let answer = TokenAnswer { token: token.clone(), access_token: token, expires_in: bearer::LIFETIME.as_secs(), issued_at: Timestamp::now() };
+    let answer =
+        TokenAnswer { token: token.clone(), access_token: token, expires_in: bearer::LIFETIME.as_secs(), issued_at: Timestamp::now() };
     let json = serde_json::to_vec(&answer).map_err(kernel::Error::internal)?;
     let response = Response::builder().header(header::CONTENT_TYPE, "application/json").header(header::CACHE_CONTROL, "no-store");
     build(response, Body::from(json))
