@@ -232,7 +232,13 @@ export function createMock() {
   on("GET", "/projects/:id/workflows", () => list(state.workflows));
   on("POST", "/projects/:id/build", () => ({ runs: [state.runs[0]], diagnostics: [] }));
   on("GET", "/projects/:id/runs", ({ q }) =>
-    list(state.runs.filter((r) => !q.get("state") || r.state === q.get("state"))),
+    list(
+      state.runs.filter(
+        (r) =>
+          (!q.get("state") || r.state === q.get("state")) &&
+          (!q.get("number") || String(r.number) === q.get("number")),
+      ),
+    ),
   );
   on("GET", "/runs/:run", ({ p }) =>
     found(

@@ -287,7 +287,7 @@ export interface DiffFile {
 
 export interface CommitDetail extends Commit {
   files: DiffFile[];
-  stats: { files: number; additions: number; deletions: number };
+  stats: { files: number; additions: number; deletions: number; truncated?: boolean };
 }
 
 export interface CommitStatus {
@@ -397,6 +397,8 @@ export interface Run {
   conclusion: Conclusion | null;
   attempt: number;
   detected: boolean;
+  /** Why it failed or was cancelled as a whole. */
+  reason?: string | null;
   actor: Actor | null;
   diagnostics: Diagnostic[];
   jobs_total: number;
@@ -437,6 +439,11 @@ export interface Job {
   conclusion: Conclusion | null;
   infra_failure: string | null;
   attempt: number;
+  /** A later attempt took its place. */
+  superseded?: boolean;
+  /** Its failure does not fail the run. */
+  allowed_to_fail?: boolean;
+  log_length?: number;
   labels: string[];
   runner: { id: string; name: string } | null;
   started_at: string | null;

@@ -86,6 +86,9 @@ export default function Palette({ onClose }: { onClose: () => void }) {
           },
         ]
       : [];
+    // What belongs to this page comes before what is always there.
+    const near = (group: string) => (/^(This|Log)/.test(group) ? 0 : group === "General" ? 2 : 1);
+    found.sort((a, b) => (text ? 0 : near(a.group) - near(b.group)));
     const all = text ? [...own, ...found, ...search] : [...found, ...own];
     const order = [...new Set(all.map((r) => r.group))];
     return order.flatMap((group) => all.filter((r) => r.group === group));

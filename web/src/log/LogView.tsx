@@ -171,7 +171,7 @@ export default function LogView({ job, height }: { job: Job; height?: string }) 
   const live = job.state === "running" || job.state === "queued";
 
   // The end of the log: steps tell it for a finished job, the stream for a running one.
-  const known = Math.max(0, ...job.steps.map((s) => s.log_to ?? s.log_from ?? 0));
+  const known = Math.max(job.log_length ?? 0, ...job.steps.map((s) => s.log_to ?? s.log_from ?? 0));
   useEffect(() => store.grow(known), [store, known]);
   useEffect(() => {
     let closed = false;

@@ -2,13 +2,16 @@
 import { Button, NativeSelect, TextInput } from "@mantine/core";
 import { useDebouncedValue } from "@mantine/hooks";
 import { IconFolders, IconPlus, IconSearch, IconX } from "@tabler/icons-react";
-import { keepPreviousData, useInfiniteQuery } from "@tanstack/react-query";
+import { keepPreviousData, useInfiniteQuery, useMutation, useQueryClient } from "@tanstack/react-query";
 import { useEffect, useState } from "react";
+import { post, seg } from "@/api/client";
 import { queries } from "@/api/queries";
+import type { Project } from "@/api/types";
 import { Link, useParam } from "@/app/location";
 import { paths } from "@/app/paths";
 import { Main } from "@/app/Shell";
 import { useUser } from "@/app/session";
+import { toast, toastError } from "@/app/toast";
 import { Empty, PageHead, useTitle } from "@/ui/bits";
 import { ProjectList } from "@/ui/ProjectList";
 
@@ -44,8 +47,16 @@ export default function Home() {
       order: sort === "name" ? "asc" : "desc",
       member: whose === "mine" ? (user?.name ?? "") : "",
       archived: whose === "archived" ? true : undefined,
+      deleted: whose === "deleted" ? true : undefined,
     }),
     placeholderData: keepPreviousData,
+  });
+  const client = useQueryClient();
+  const restore = useMutation({
+    mutationFn: (p: Project) => post(`/projects/${seg(p.id)}/restore`),
+    onSuccess: (_, p) => toast("ok", `${p.path} is back`),
+    onError: (error) => toastError("The project was not restored", error),
+    onSettled: () => client.invalidateQueries({ queryKey: ["projects"] }),
   });
   const filtered = !!(q || topic || language || visibility || whose !== "all");
   return (
@@ -75,6 +86,7 @@ export default function Home() {
               { value: "all", label: "All projects" },
               { value: "mine", label: "My projects" },
               { value: "archived", label: "Archived" },
+              { value: "deleted", label: "Deleted" },
             ]}
           />
         ) : null}
@@ -122,6 +134,20 @@ export default function Home() {
       ) : null}
       <ProjectList
         query={query}
+        action={
+          whose === "deleted"
+            ? (p) => (
+                <Button
+                  size="xs"
+                  variant="default"
+                  loading={restore.isPending && restore.variables === p}
+                  onClick={() => restore.mutate(p)}
+                >
+                  Restore
+                </Button>
+              )
+            : undefined
+        }
         empty={
           <Empty
             icon={IconFolders}

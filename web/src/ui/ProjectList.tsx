@@ -96,9 +96,13 @@ export function ProjectList({
                       ))}
                     </div>
                   </div>
-                  <div className="dm-dim dm-hide-phone" style={{ fontSize: 12.5, whiteSpace: "nowrap" }}>
-                    <TimeAgo at={p.last_activity_at ?? p.updated_at} />
-                  </div>
+                  {action ? (
+                    action(p)
+                  ) : (
+                    <div className="dm-dim dm-hide-phone" style={{ fontSize: 12.5, whiteSpace: "nowrap" }}>
+                      <TimeAgo at={p.last_activity_at ?? p.updated_at} />
+                    </div>
+                  )}
                 </li>
               ))}
             </ul>

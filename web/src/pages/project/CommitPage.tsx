@@ -1,6 +1,6 @@
 /** One commit: message, checks and diff. */
 import { Button } from "@mantine/core";
-import { IconChevronDown, IconChevronRight, IconFiles } from "@tabler/icons-react";
+import { IconAlertTriangle, IconChevronDown, IconChevronRight, IconFiles } from "@tabler/icons-react";
 import { useQuery } from "@tanstack/react-query";
 import { useState } from "react";
 import { queries } from "@/api/queries";
@@ -199,6 +199,12 @@ export default function CommitPage({ rest }: { rest: string }) {
               <span>{plural(commit.stats.files, "file")} changed</span>
               <Changes additions={commit.stats.additions} deletions={commit.stats.deletions} />
             </div>
+            {commit.stats.truncated ? (
+              <div className="dm-banner">
+                <IconAlertTriangle size={16} aria-hidden /> The change is long; only its first files are
+                shown.
+              </div>
+            ) : null}
             <div className="dm-gap">
               {commit.files.map((f) => (
                 <FileDiff

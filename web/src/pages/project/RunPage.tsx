@@ -1,5 +1,5 @@
 /** One run: its graph, the log of the chosen job, tests, coverage, artifacts and summary. Everything is live. */
-import { Button, Menu, Tabs } from "@mantine/core";
+import { Button, Menu, NativeSelect, Tabs } from "@mantine/core";
 import {
   IconAlertTriangle,
   IconCalendar,
@@ -43,26 +43,26 @@ function useRunId(rest: string): { id: string | null; error: unknown } {
     enabled: !isId,
     staleTime: Number.POSITIVE_INFINITY,
     queryFn: async ({ signal }) => {
-      // The list is newest first and numbers fall by one, so the cursor leads there in few pages.
-      let after: string | null = "";
-      for (let i = 0; i < 200 && after !== null; i++) {
-        const page: Page<Run> = await get<Page<Run>>(`/projects/${seg(project.id)}/runs`, {
-          query: { number: rest, limit: 100, after },
-          signal,
-        });
-        const hit = page.items.find((r) => String(r.number) === rest);
-        if (hit) return hit.id;
-        after = page.next;
-      }
+      const page = await get<Page<Run>>(`/projects/${seg(project.id)}/runs`, {
+        query: { number: rest },
+        signal,
+      });
+      const hit = page.items.find((r) => String(r.number) === rest);
+      if (hit) return hit.id;
       throw new Problem({ title: `There is no run #${rest}`, status: 404, code: "not_found" });
     },
   });
   return { id: isId ? rest : (found.data ?? null), error: found.error };
 }
 
-function pick(jobs: Job[], wanted: string): Job | null {
+/** Jobs as they count now: the last attempt of each. */
+const latest = (jobs: Job[]): Job[] => jobs.filter((j) => !j.superseded);
+
+function pick(all: Job[], wanted: string): Job | null {
+  const jobs = latest(all);
   return (
-    jobs.find((j) => j.id === wanted || j.key === wanted) ??
+    all.find((j) => j.id === wanted) ??
+    jobs.find((j) => j.key === wanted) ??
     jobs.find((j) => j.conclusion === "failure") ??
     jobs.find((j) => j.state === "running") ??
     jobs[0] ??
@@ -108,6 +108,10 @@ function Jobs({ run }: { run: RunDetail }) {
   const [wanted, setWanted] = useParam("job");
   const job = pick(run.jobs, wanted);
   const select = (next: Job) => setWanted(next.id);
+  const jobs = latest(run.jobs);
+  const attempts = run.jobs
+    .filter((j) => j.key === job?.key && j.name === job.name)
+    .sort((a, b) => a.attempt - b.attempt);
   if (!job) {
     return run.diagnostics.length > 0 ? (
       <Panel title="This run could not be planned">
@@ -122,15 +126,15 @@ function Jobs({ run }: { run: RunDetail }) {
   const state = stateOf(job);
   return (
     <div className="dm-gap">
-      {run.jobs.length > 1 ? (
+      {jobs.length > 1 ? (
         <div className="dm-panel">
-          <JobGraph jobs={run.jobs} selected={job.id} onSelect={select} />
+          <JobGraph jobs={jobs} selected={job.id} onSelect={select} />
         </div>
       ) : null}
-      <div className={run.jobs.length > 1 ? "dm-run-columns" : undefined}>
-        {run.jobs.length > 1 ? (
+      <div className={jobs.length > 1 ? "dm-run-columns" : undefined}>
+        {jobs.length > 1 ? (
           <nav className="dm-job-list" aria-label="Jobs">
-            {run.jobs.map((j) => (
+            {jobs.map((j) => (
               <button
                 type="button"
                 key={j.id}
@@ -153,7 +157,18 @@ function Jobs({ run }: { run: RunDetail }) {
             <div className="dm-meta" style={{ paddingRight: 8 }}>
               <Elapsed from={job.started_at} to={job.finished_at} />
               {job.runner ? <span>on {job.runner.name}</span> : null}
-              {job.attempt > 1 ? <span>attempt {job.attempt}</span> : null}
+              {job.allowed_to_fail ? <span>may fail</span> : null}
+              {attempts.length > 1 ? (
+                <NativeSelect
+                  size="xs"
+                  aria-label="Attempt"
+                  value={job.id}
+                  onChange={(event) => setWanted(event.currentTarget.value)}
+                  data={attempts.map((a) => ({ value: a.id, label: `Attempt ${a.attempt}` }))}
+                />
+              ) : job.attempt > 1 ? (
+                <span>attempt {job.attempt}</span>
+              ) : null}
             </div>
           </header>
           {job.infra_failure ? (
@@ -366,6 +381,11 @@ export default function RunPage({ rest }: { rest: string }) {
           </Menu>
         ) : null}
       </PageHead>
+      {run.reason ? (
+        <div className={`dm-banner ${run.conclusion === "failure" ? "dm-banner-bad" : ""}`}>
+          <IconAlertTriangle size={16} aria-hidden /> {run.reason}
+        </div>
+      ) : null}
       {run.diagnostics.length > 0 && run.jobs.length > 0 ? (
         <Diagnostics items={run.diagnostics} gitRef={run.commit} />
       ) : null}

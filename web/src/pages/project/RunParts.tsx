@@ -96,12 +96,17 @@ function Case({ test, gitRef, open }: { test: TestCase; gitRef: string; open: bo
 
 export function Tests({ run }: { run: RunDetail }) {
   const [status, setStatus] = useState("");
-  const query = useInfiniteQuery({
-    ...queries.tests(run.id, status),
-    refetchInterval: run.state === "completed" ? false : 5_000,
-  });
+  const live = { refetchInterval: run.state === "completed" ? (false as const) : 5_000 };
+  const all = useInfiniteQuery({ ...queries.tests(run.id, status === "failed" ? "" : status), ...live });
+  // Failures come first however late the report lists them, so they are asked for by themselves.
+  const failed = useInfiniteQuery({ ...queries.tests(run.id, "failed"), ...live });
+  const errors = useInfiniteQuery({ ...queries.tests(run.id, "error"), ...live });
+  const items = (query: typeof all) => query.data?.pages.flatMap((p) => p?.items ?? []) ?? [];
+  const bad = [...items(failed), ...items(errors)];
+  const rest = items(all).filter((t) => t.status !== "failed" && t.status !== "error");
+  const shown = status === "failed" ? bad : status === "" ? [...bad, ...rest] : rest;
   return (
-    <Loaded query={query}>
+    <Loaded query={all}>
       {(data) => {
         const first = data.pages[0];
         if (!first || first.totals.tests === 0) {
@@ -114,11 +119,6 @@ export function Tests({ run }: { run: RunDetail }) {
           );
         }
         const t = first.totals;
-        // Failures first, whatever order they came in.
-        const rank: Record<TestCase["status"], number> = { failed: 0, error: 0, skipped: 1, passed: 2 };
-        const items = data.pages
-          .flatMap((p) => p?.items ?? [])
-          .sort((a, b) => rank[a.status] - rank[b.status]);
         return (
           <div className="dm-gap">
             <Panel label="Totals">
@@ -151,16 +151,16 @@ export function Tests({ run }: { run: RunDetail }) {
                 />
               }
             >
-              {items.length === 0 ? <Empty small icon={IconShieldCheck} title="None of these" /> : null}
-              {items.map((test, i) => (
+              {shown.length === 0 ? <Empty small icon={IconShieldCheck} title="None of these" /> : null}
+              {shown.map((test, i) => (
                 <Case
                   key={`${test.job}${test.suite}${test.class}${test.name}${i}`}
                   test={test}
                   gitRef={run.commit}
-                  open={i === 0 && rank[test.status] === 0}
+                  open={i === 0 && test === bad[0]}
                 />
               ))}
-              <More query={query} />
+              <More query={status === "failed" ? failed : all} />
             </Panel>
           </div>
         );

@@ -242,7 +242,7 @@ function Danger() {
         error={remove.error}
         onConfirm={() => remove.mutate()}
       >
-        What it runs is stopped. Within 30 days it can be restored through the API.
+        What it runs is stopped. Within 30 days it can be restored from the list of deleted projects.
       </Confirm>
     </Panel>
   );

@@ -39,7 +39,7 @@ struct Part {
 }
 
 #[utoipa::path(get, path = "/jobs/{job}/log", tag = "pipelines", params(("job" = String, Path), Part),
-    responses((status = 200, content_type = "text/plain", description = "Bytes from `offset`; `X-Log-Next` is where to go on, `X-Log-Complete` whether more may come"),
+    responses((status = 200, content_type = "text/plain", description = "Bytes from `offset`; `X-Log-Next` is where to go on, `X-Log-Length` how much there is, `X-Log-Complete` whether more may come"),
         (status = "4XX", body = ProblemBody)))]
 /// The log of a job from an offset, as far as it is there.
 async fn job_log(State(app): State<App>, Ctx(ctx): Ctx, Path(job): Path<String>, Query(part): Query<Part>) -> Reply<Response> {
@@ -52,6 +52,7 @@ async fn job_log(State(app): State<App>, Ctx(ctx): Ctx, Path(job): Path<String>,
     let mut response = ([(header::CONTENT_TYPE, "text/plain; charset=utf-8")], body).into_response();
     let headers = response.headers_mut();
     headers.insert("x-log-next", HeaderValue::from(end));
+    headers.insert("x-log-length", HeaderValue::from(length));
     headers.insert("x-log-complete", HeaderValue::from_static(if complete && end == length { "true" } else { "false" }));
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));

@@ -36,6 +36,8 @@ struct Narrow {
     workflow: Option<String>,
     /// Commit.
     commit: Option<String>,
+    /// The one run of this number.
+    number: Option<i64>,
 }
 
 #[utoipa::path(get, path = "/projects/{id}/runs", operation_id = "run_list", tag = "pipelines", params(("id" = String, Path), Narrow, PageParams),
@@ -51,7 +53,12 @@ async fn run_page(
     let project = app.project(&ctx, &id, Permission::PipelineRead).await?;
     let full = |name: String| if name.starts_with("refs/") { name } else { format!("refs/heads/{name}") };
     let filter = RunFilter { r#ref: narrow.r#ref.map(full), state: narrow.state, workflow: narrow.workflow, commit: narrow.commit };
-    let rows = run_list(app.db(), project.id(), &filter, page.after::<i64>("runs")?, page.fetch()).await?;
+    let before = match narrow.number {
+        Some(number) => Some(number.saturating_add(1)),
+        None => page.after::<i64>("runs")?,
+    };
+    let mut rows = run_list(app.db(), project.id(), &filter, before, if narrow.number.is_some() { 1 } else { page.fetch() }).await?;
+    rows.retain(|run| narrow.number.is_none_or(|number| run.number == number));
     let shown = view::runs(&app, rows, &project.row.path).await?;
     Ok(page.finish("runs", shown, |r| r.number, |r| r))
 }
