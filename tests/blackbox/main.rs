@@ -2,6 +2,7 @@
 
 mod accounts;
 mod authorization;
+mod code;
 mod creation;
 mod http_rules;
 mod projects;

@@ -177,6 +177,16 @@ async fn changes(way: &Way) -> Result<Vec<FileChange>> {
     Ok(out)
 }
 
+/// How many paths differ between two commits; all of the second's when the first is none or gone.
+pub(crate) async fn count_changes(app: &App, project: ProjectId, before: Option<String>, commit: &str) -> Result<u64> {
+    let repository = app.part::<Repositories>()?.get(project)?;
+    let (before, commit) = (before.and_then(|b| Oid::parse(&b).ok()), Oid::parse(commit)?);
+    let found = repository
+        .read(move |reader| reader.changes(before.filter(|b| reader.has(*b)), commit, DiffLimits::PUSH))
+        .await?;
+    Ok(found.items.len() as u64)
+}
+
 /// The state of the consumers that keep it in the database.
 pub(crate) mod in_database {
     use super::{App, ProgressRow, ProjectId, Result, Way};

@@ -29,6 +29,9 @@ pub type SearchIndex = std::sync::Arc<dyn ::search::Index>;
 /// Kinds of work that bring a project up to its head, in their order.
 pub const FOLLOWERS: [&str; 3] = ["code_inventory", "code_analyze", "code_index"];
 
+/// The commit that was last told of, in the progress table.
+const ANNOUNCED: &str = "announced";
+
 /// Drops what is kept of a project that is gone.
 pub const PURGE: &str = "code_purge";
 
@@ -76,15 +79,60 @@ fn run(app: App, work: WorkRow, update: Update) -> BoxFuture<'static, Result<()>
     })
 }
 
-/// Brings a project's inventory, figures and index up to its head now, as the leased work does.
+/// What the inventory found.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct InventoryFound {
+    /// Files.
+    pub files: i64,
+    /// Manifests and lock files.
+    pub manifests: i64,
+    /// Packages that these name.
+    pub packages: i64,
+}
+
+/// Brings a project's inventory and dependencies up to its head now. Idempotent.
+///
+/// # Errors
+/// The database's, the repository's.
+pub async fn inventory_update(app: &App, project: ProjectId) -> Result<InventoryFound> {
+    inventory::update(app, project).await?;
+    let files = store::file::file_count(app.db(), project).await?;
+    let (manifests, packages) = store::dependency::manifest_count(app.db(), project).await?;
+    Ok(InventoryFound { files, manifests, packages })
+}
+
+/// Brings a project's figures and its index up to its head now, and gives the sums. Idempotent.
 ///
 /// # Errors
 /// The database's, the repository's, the index's.
-pub async fn code_update(app: &App, project: ProjectId) -> Result<()> {
-    inventory::update(app, project).await?;
+pub async fn analysis_update(app: &App, project: ProjectId) -> Result<store::metric::TotalRow> {
     quality::update(app, project).await?;
     search::update(app, project).await?;
+    quality::sum(app, project).await
+}
+
+/// Brings everything up to the head and tells of it, as the leased work does.
+#[cfg(test)]
+async fn code_update(app: &App, project: ProjectId) -> Result<()> {
+    inventory_update(app, project).await?;
+    analysis_update(app, project).await?;
     announce(app, project).await
+}
+
+/// Drops everything that is kept of a project here.
+///
+/// # Errors
+/// The database's, the index's.
+pub async fn code_forget(app: &App, project: ProjectId) -> Result<()> {
+    loop {
+        let mut tx = app.db().begin().await?;
+        let more = store::file::code_purge(&mut tx, project).await?;
+        tx.commit().await?;
+        if !more {
+            break;
+        }
+    }
+    Ok(app.part::<SearchIndex>()?.forget(project).await?)
 }
 
 /// Tells, once per commit, that all three have come to it.
@@ -96,11 +144,14 @@ async fn announce(app: &App, project: ProjectId) -> Result<()> {
             return Ok(());
         }
     }
+    let before = progress_get(app.db(), project, ANNOUNCED).await?.done;
+    if before.as_ref() == Some(&commit) {
+        return Ok(());
+    }
+    let files_changed = follow::count_changes(app, project, before, &commit).await?;
     let mut tx = app.db().begin().await?;
-    if progress_set(&mut tx, project, "announced", Some(&commit)).await? {
-        let files = store::file::file_count(&mut tx, project).await?;
-        let data = EventData::CodeAnalyzed { commit, files_changed: u64::try_from(files).unwrap_or(0) };
-        tx.emit(&Event::new(None, Some(project), data)).await?;
+    if progress_set(&mut tx, project, ANNOUNCED, Some(&commit)).await? {
+        tx.emit(&Event::new(None, Some(project), EventData::CodeAnalyzed { commit, files_changed })).await?;
         tx.commit().await?;
     }
     Ok(())
@@ -108,15 +159,7 @@ async fn announce(app: &App, project: ProjectId) -> Result<()> {
 
 async fn purge(app: App, work: WorkRow) -> Result<()> {
     let project = work.project.ok_or_else(|| Error::internal("the work names no project"))?;
-    loop {
-        let mut tx = app.db().begin().await?;
-        let more = store::file::code_purge(&mut tx, project).await?;
-        tx.commit().await?;
-        if !more {
-            break;
-        }
-    }
-    Ok(app.part::<SearchIndex>()?.forget(project).await?)
+    code_forget(&app, project).await
 }
 
 #[cfg(test)]

@@ -244,3 +244,8 @@ pub(crate) async fn manifests_list(app: &App, ctx: &Context, project: &str, afte
     let project = app.project(ctx, project, Permission::RepositoryRead).await?;
     manifest_list(app.db(), project.id(), after, limit).await
 }
+
+#[cfg(test)]
+pub(crate) fn consumer() -> impl Consumer {
+    Inventory::default()
+}

@@ -189,12 +189,10 @@ pub(crate) struct Summary {
     pub(crate) worst: Vec<FunctionRow>,
 }
 
-/// The sums over all languages, and the worst functions.
-pub(crate) async fn quality_get(app: &App, ctx: &Context, project: &str) -> Result<Summary> {
-    let project = app.project(ctx, project, Permission::RepositoryRead).await?;
-    let progress = progress_get(app.db(), project.id(), CONSUMER).await?;
+/// The sums over all languages.
+pub(crate) async fn sum(app: &App, project: ProjectId) -> Result<TotalRow> {
     let mut total = TotalRow::default();
-    for (_, t) in total_list(app.db(), project.id()).await? {
+    for (_, t) in total_list(app.db(), project).await? {
         total.files += t.files;
         total.bytes += t.bytes;
         total.lines += t.lines;
@@ -207,6 +205,14 @@ pub(crate) async fn quality_get(app: &App, ctx: &Context, project: &str) -> Resu
         total.parse_errors += t.parse_errors;
         total.skipped += t.skipped;
     }
+    Ok(total)
+}
+
+/// The sums over all languages, and the worst functions.
+pub(crate) async fn quality_get(app: &App, ctx: &Context, project: &str) -> Result<Summary> {
+    let project = app.project(ctx, project, Permission::RepositoryRead).await?;
+    let progress = progress_get(app.db(), project.id(), CONSUMER).await?;
+    let total = sum(app, project.id()).await?;
     let worst = function_list(app.db(), project.id(), FunctionSort::Cognitive, None, None, WORST).await?;
     let cyclomatic = function_list(app.db(), project.id(), FunctionSort::Cyclomatic, None, None, 1).await?;
     Ok(Summary {
@@ -231,4 +237,9 @@ pub(crate) async fn function_page(
     let project = app.project(ctx, project, Permission::RepositoryRead).await?;
     let after = after.as_ref().map(|(value, path, seq)| (*value, path.as_str(), *seq));
     function_list(app.db(), project.id(), sort, path, after, limit).await
+}
+
+#[cfg(test)]
+pub(crate) fn consumer() -> impl Consumer {
+    Quality
 }

@@ -187,3 +187,8 @@ pub(crate) async fn search(app: &App, ctx: &Context, asked: Asked) -> Result<(Fo
     found.complete &= whole;
     Ok((found, readable))
 }
+
+#[cfg(test)]
+pub(crate) fn consumer() -> impl Consumer {
+    Indexer
+}
