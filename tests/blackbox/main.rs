@@ -2,6 +2,7 @@
 
 mod accounts;
 mod authorization;
+mod code;
 mod creation;
 mod git;
 mod http_rules;

@@ -173,7 +173,8 @@ impl Flow {
     }
 
     async fn set_up_dependencies(&self) -> Result<String> {
-        Ok(String::new())
+        let found = area_code::inventory_update(&self.app, self.project.id).await?;
+        Ok(format!("{} files, {} packages named by {} manifests and lock files", found.files, found.packages, found.manifests))
     }
 
     /// The workflows compile here as they will on a push; where there are none, the detected build is told.
@@ -196,7 +197,8 @@ impl Flow {
     }
 
     async fn index_files(&self) -> Result<String> {
-        Ok(String::new())
+        let found = area_code::analysis_update(&self.app, self.project.id).await?;
+        Ok(format!("{} lines in {} files, {} functions", found.lines, found.files, found.functions))
     }
 
     /// Opens the project: one transaction with the events, so that it is complete for everybody at once.
@@ -238,6 +240,7 @@ impl Flow {
         if repositories.exists(self.project.id) {
             repositories.delete(self.project.id).await?;
         }
+        area_code::code_forget(&self.app, self.project.id).await?;
         let problem =
             json!({ "code": error.code.as_str(), "title": error.code.title(), "status": error.code.status(), "detail": error.detail });
         let mut tx = self.app.db().begin().await?;

@@ -15,7 +15,7 @@ pub fn flow(event: &Event) -> Vec<NewWork> {
             let default_ref = format!("refs/heads/{default_branch}");
             let mut work = vec![NewWork::new("trigger_build", payload.clone())];
             if updates.iter().any(|u| u.name == default_ref) {
-                work.push(NewWork::new("code_update", payload).lane(format!("code:{project}")));
+                work.extend(area_code::follow_work(project));
             }
             work.push(
                 NewWork::new("repository_maintain", json!({}))
@@ -28,7 +28,8 @@ pub fn flow(event: &Event) -> Vec<NewWork> {
         EventData::DeploymentCreated { deployment, environment, .. } => {
             vec![NewWork::new("deployment_run", json!({ "deployment": deployment })).lane(format!("deploy:{environment}"))]
         }
-        EventData::ProjectPurged { .. } => vec![NewWork::new("project_purge", json!({}))],
+        EventData::ProjectUpdated { fields } if fields.iter().any(|f| f == "default_branch") => area_code::follow_work(project),
+        EventData::ProjectPurged { .. } => vec![NewWork::new("project_purge", json!({})), area_code::purge_work(project)],
         _ => Vec::new(),
     }
 }
@@ -50,7 +51,7 @@ mod tests {
 
     #[test]
     fn only_the_default_branch_is_analysed_every_branch_is_built() {
-        assert_eq!(kinds(pushed("refs/heads/main")), ["trigger_build", "code_update", "repository_maintain"]);
+        assert_eq!(kinds(pushed("refs/heads/main")), ["trigger_build", "code_inventory", "code_analyze", "code_index", "repository_maintain"]);
         assert_eq!(kinds(pushed("refs/heads/other")), ["trigger_build", "repository_maintain"]);
     }
 }

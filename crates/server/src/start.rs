@@ -24,12 +24,7 @@ use crate::router;
 pub async fn open(config: Config) -> Result<App> {
     std::fs::create_dir_all(&config.data_dir)
         .map_err(|e| Error::new(Code::InvalidRequest, format!("data_dir {}: {e}", config.data_dir.display())))?;
-    if config.search_url.is_some() {
-        return Err(Error::new(
-            Code::NotConfigured,
-            "search_url: an outside search engine is not supported yet; leave it empty for the embedded index",
-        ));
-    }
+    let index: area_code::SearchIndex = search::open(config.search_url.as_deref(), &config.data_dir.join("search"))?;
     let key = match &config.secret_key {
         Some(text) => Key::from_hex(text)?,
         None => Key::from_file(&config.data_dir.join("secret.key"))?,
@@ -52,6 +47,15 @@ pub async fn open(config: Config) -> Result<App> {
     checks
         .0
         .push(("storage", Box::new(|app| Box::pin(async move { Ok(app.part::<blobs::Blobs>()?.check().await.map(|()| String::new())?) }))));
+    checks.0.push((
+        "search",
+        Box::new(|app| {
+            Box::pin(async move {
+                let index = app.part::<area_code::SearchIndex>()?;
+                Ok(index.health().await.map(|()| index.kind().to_owned())?)
+            })
+        }),
+    ));
     let repositories = git::Repositories::open(
         &config.data_dir.join("repositories"),
         git::Options { fetches: config.git_processes, pushes: config.git_processes, push_bytes: config.push_limit, ..Default::default() },
@@ -81,6 +85,7 @@ pub async fn open(config: Config) -> Result<App> {
         .with(blobs)
         .with(area_deliver::Manager::default())
         .with(repositories)
+        .with(index)
         .with(area_workspace::template::ToolCache::default())
         .build())
 }

@@ -121,6 +121,20 @@ pub async fn manifest_list(db: &Db, project: ProjectId, after: &str, limit: i64)
         .collect()
 }
 
+/// How many manifests and lock files there are, and how many packages they name together.
+///
+/// # Errors
+/// The database's.
+pub async fn manifest_count(db: &Db, project: ProjectId) -> Result<(i64, i64)> {
+    let row = db
+        .one(
+            sql!("SELECT COUNT(*) AS files, CAST(COALESCE(SUM(packages), 0) AS BIGINT) AS packages FROM source_manifest WHERE project_id = $1"),
+            args![project],
+        )
+        .await?;
+    Ok((row.get("files")?, row.get("packages")?))
+}
+
 /// Everything the project's files name, with the file, at most `limit` rows.
 ///
 /// # Errors

@@ -127,6 +127,25 @@ pub async fn file_some(q: impl Into<Q<'_>>, project: ProjectId, paths: &[&str]) 
     q.into().all(&sql, binds).await?.iter().map(FileRow::from_row).collect()
 }
 
+/// Paths in order, after a path.
+///
+/// # Errors
+/// The database's.
+pub async fn file_paths(db: &Db, project: ProjectId, after: &str, limit: i64) -> Result<Vec<String>> {
+    let rows = db
+        .all(sql!("SELECT path FROM source_file WHERE project_id = $1 AND path > $2 ORDER BY path LIMIT $3"), args![project, after, limit])
+        .await?;
+    rows.iter().map(|r| r.get("path")).collect()
+}
+
+/// How many files there are.
+///
+/// # Errors
+/// The database's.
+pub async fn file_count(q: impl Into<Q<'_>>, project: ProjectId) -> Result<i64> {
+    q.into().one(sql!("SELECT COUNT(*) AS n FROM source_file WHERE project_id = $1"), args![project]).await?.get("n")
+}
+
 /// Removes some of what the code area keeps of a project; false when nothing is left.
 ///
 /// # Errors

@@ -32,17 +32,17 @@ pub async fn progress_get(q: impl Into<Q<'_>>, project: ProjectId, consumer: &st
     row.as_ref().map_or_else(|| Ok(ProgressRow::default()), ProgressRow::from_row)
 }
 
-/// Notes that a consumer now works towards `target`.
+/// Notes that a consumer, done with `done`, now works towards `target`.
 ///
 /// # Errors
 /// The database's.
-pub async fn progress_begin(tx: &mut Tx, project: ProjectId, consumer: &str, target: &str) -> Result<()> {
+pub async fn progress_begin(tx: &mut Tx, project: ProjectId, consumer: &str, done: Option<&str>, target: &str) -> Result<()> {
     tx.exec(
         sql!(
-            "INSERT INTO source_progress (project_id, consumer, done, target, updated_at) VALUES ($1, $2, NULL, $3, $4)
-             ON CONFLICT (project_id, consumer) DO UPDATE SET target = excluded.target, updated_at = excluded.updated_at"
+            "INSERT INTO source_progress (project_id, consumer, done, target, updated_at) VALUES ($1, $2, $3, $4, $5)
+             ON CONFLICT (project_id, consumer) DO UPDATE SET done = excluded.done, target = excluded.target, updated_at = excluded.updated_at"
         ),
-        args![project, consumer, target, Timestamp::now()],
+        args![project, consumer, done, target, Timestamp::now()],
     )
     .await
     .map(|_| ())
@@ -77,18 +77,20 @@ pub async fn progress_done(tx: &mut Tx, project: ProjectId, consumer: &str, targ
     .map(|_| ())
 }
 
-/// Sets a consumer to a commit, or to the start, without a target.
+/// Sets a consumer to a commit, or to the start, without a target. False when it was there already.
 ///
 /// # Errors
 /// The database's.
-pub async fn progress_set(tx: &mut Tx, project: ProjectId, consumer: &str, done: Option<&str>) -> Result<()> {
-    tx.exec(
-        sql!(
-            "INSERT INTO source_progress (project_id, consumer, done, target, updated_at) VALUES ($1, $2, $3, NULL, $4)
-             ON CONFLICT (project_id, consumer) DO UPDATE SET done = excluded.done, target = NULL, updated_at = excluded.updated_at"
-        ),
-        args![project, consumer, done, Timestamp::now()],
-    )
-    .await
-    .map(|_| ())
+pub async fn progress_set(tx: &mut Tx, project: ProjectId, consumer: &str, done: Option<&str>) -> Result<bool> {
+    let n = tx
+        .exec(
+            sql!(
+                "INSERT INTO source_progress (project_id, consumer, done, target, updated_at) VALUES ($1, $2, $3, NULL, $4)
+                 ON CONFLICT (project_id, consumer) DO UPDATE SET done = excluded.done, target = NULL, updated_at = excluded.updated_at
+                    WHERE source_progress.target IS NOT NULL OR COALESCE(source_progress.done, '') <> COALESCE(excluded.done, '')"
+            ),
+            args![project, consumer, done, Timestamp::now()],
+        )
+        .await?;
+    Ok(n == 1)
 }

@@ -130,6 +130,11 @@ pub struct List<T> {
 }
 
 impl<T> List<T> {
+    /// The `Link` header of the next page, for answers that carry more than the list.
+    pub fn link(&self) -> Option<&str> {
+        self.link.as_deref()
+    }
+
     /// A list that is whole on one page.
     pub fn whole(items: Vec<T>) -> Self {
         Self { items, next: None, link: None }

@@ -64,7 +64,10 @@ impl WorkView {
     pub fn new(row: WorkRow) -> Self {
         let title = match row.kind.as_str() {
             "trigger_build" => "Start the build",
-            "code_update" => "Update inventory, analysis and search",
+            "code_inventory" => "Update the file inventory and dependencies",
+            "code_analyze" => "Analyse the changed files",
+            "code_index" => "Index the changed files for search",
+            "code_purge" => "Remove inventory, analysis and search index",
             "repository_maintain" => "Look after the repository",
             "deployment_run" => "Deploy",
             "project_create" => "Create the project",
