@@ -4,4 +4,5 @@ mod accounts;
 mod authorization;
 mod creation;
 mod http_rules;
+mod pipelines;
 mod projects;
