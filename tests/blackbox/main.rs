@@ -6,4 +6,5 @@ mod code;
 mod creation;
 mod git;
 mod http_rules;
+mod pipelines;
 mod projects;

@@ -231,7 +231,7 @@ async fn artifact_list(State(app): State<App>, Ctx(ctx): Ctx, Path(job): Path<St
 
 async fn artifact_get(State(app): State<App>, Ctx(ctx): Ctx, Path((job, name)): Path<(String, String)>) -> Reply<Response> {
     let row = own(&app, &ctx, &job, None).await?;
-    let found = store::artifact::artifact_by_name(app.db(), row.run, &name).await?.ok_or_else(|| Error::not_found("artifact"))?;
+    let found = artifacts::by_name(&app, row.run, &name).await?;
     let body = artifacts::open(&app, row.project, &found.digest).await?;
     Ok(([(header::CONTENT_TYPE, "application/zip")], body).into_response())
 }

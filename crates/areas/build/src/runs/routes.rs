@@ -1,6 +1,6 @@
 //! Routes of runs and jobs.
 
-use axum::extract::State;
+use axum::extract::{Request, State};
 use axum::response::IntoResponse;
 use kernel::{Code, Error, JobId, Permission, RunId};
 use serde::Deserialize;
@@ -93,12 +93,8 @@ struct RetryBody {
 #[utoipa::path(post, path = "/runs/{run}/retry", tag = "pipelines", params(("run" = String, Path)), request_body = RetryBody,
     responses((status = 200, body = RunWithJobs), (status = "4XX", body = ProblemBody)))]
 /// Tries an ended run again, whole or in part.
-async fn run_retry(
-    State(app): State<App>,
-    Ctx(ctx): Ctx,
-    Path(run): Path<String>,
-    Json(body): Json<RetryBody>,
-) -> Reply<Json<RunWithJobs>> {
+async fn run_retry(State(app): State<App>, Ctx(ctx): Ctx, Path(run): Path<String>, request: Request) -> Reply<Json<RunWithJobs>> {
+    let body: RetryBody = crate::workflows::routes::optional(&app, request).await?;
     let (row, project) = run_for(&app, &ctx, &run, Permission::PipelineWrite).await?;
     let what = match body.job {
         Some(job) => Retry::Job(job.parse::<JobId>().map_err(|_| Error::field("job", "invalid", "not the id of a job"))?),

@@ -11,10 +11,13 @@ pub mod finish;
 pub mod model;
 pub mod watch;
 
+use std::time::Duration;
+
 use futures::future::BoxFuture;
 use kernel::{Code, Error, Result};
 use store::Tx;
 use store::job::{JobRow, job_update};
+use tokio::time::Instant;
 
 /// Another transaction changed a row that this one read: begin again.
 pub(crate) fn raced() -> Error {
@@ -26,13 +29,20 @@ pub(crate) async fn save(tx: &mut Tx, job: &mut JobRow) -> Result<()> {
     if job_update(tx, job).await? { Ok(()) } else { Err(raced()) }
 }
 
+/// How long a transaction is begun again before its failure is told.
+const PATIENCE: Duration = Duration::from_secs(3);
+
 /// Runs a transaction again when it raced with another (or PostgreSQL broke a deadlock).
 pub(crate) async fn retrying<T>(attempt: impl Fn() -> BoxFuture<'static, Result<T>>) -> Result<T> {
-    for n in 1..8u64 {
+    let end = Instant::now() + PATIENCE;
+    let mut pause = Duration::from_millis(5);
+    loop {
         match attempt().await {
-            Err(e) if e.is(Code::Unavailable) => tokio::time::sleep(std::time::Duration::from_millis(5 * n)).await,
+            Err(e) if e.is(Code::Unavailable) && Instant::now() + pause < end => {
+                tokio::time::sleep(pause).await;
+                pause *= 2;
+            }
             other => return other,
         }
     }
-    attempt().await
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use executors::protocol::LEASE_SECONDS;
 use kernel::{Result, Timestamp};
-use store::job::{job_expired, job_overdue, job_queue_labels, job_schedulable_set};
+use store::job::{job_counts, job_expired, job_overdue, job_queue_labels, job_schedulable_set};
 use store::runner::{runner_online, runner_prune};
 use web_kit::App;
 
@@ -21,6 +21,11 @@ const STOP_GRACE: Duration = Duration::from_secs(60);
 /// The database's.
 pub async fn leases(app: App) -> Result<()> {
     let now = Timestamp::now();
+    let counts = job_counts(app.db()).await?;
+    for state in ["queued", "unschedulable", "running"] {
+        let n = counts.iter().find(|(s, _)| s == state).map_or(0, |(_, n)| *n);
+        metrics::gauge!("pipeline_jobs", "state" => state).set(n as f64);
+    }
     for job in job_expired(app.db(), now, 200).await? {
         if job_end(app.db(), job.id, job.epoch, End::Lost(now)).await? {
             tracing::warn!(job = %job.id, run = %job.run, "the lease ran out after {LEASE_SECONDS} s without a heartbeat");

@@ -1,15 +1,18 @@
 //! Routes of workflows: build, list, plan.
 
-use axum::extract::State;
+use axum::body::Body;
+use axum::extract::{FromRequest as _, Request, State};
 use git::Repositories;
 use http::StatusCode;
 use kernel::{Error, Permission};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use store::run::run_get;
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
+use web_kit::extract::read_body;
 use web_kit::{App, Ctx, Json, List, Path, ProblemBody, Query, Reply};
 
 use super::trigger::{self, BuildRequest};
@@ -44,6 +47,17 @@ struct BuildAnswer {
     diagnostics: Value,
 }
 
+/// A JSON body, or the default for none at all: `curl -X POST` builds the default branch.
+pub(crate) async fn optional<T: DeserializeOwned + Default>(app: &App, request: Request) -> Reply<T> {
+    let (parts, body) = request.into_parts();
+    let bytes = read_body(Request::from_parts(parts.clone(), body), app.config().json_limit).await?;
+    if bytes.is_empty() {
+        return Ok(T::default());
+    }
+    let Json(value) = Json::<T>::from_request(Request::from_parts(parts, Body::from(bytes)), app).await?;
+    Ok(value)
+}
+
 #[utoipa::path(post, path = "/projects/{id}/build", tag = "pipelines", params(("id" = String, Path)), request_body = BuildBody,
     responses((status = 201, body = BuildAnswer), (status = "4XX", body = ProblemBody)))]
 /// Builds any ref, with inputs.
@@ -51,8 +65,9 @@ async fn project_build(
     State(app): State<App>,
     Ctx(ctx): Ctx,
     Path(id): Path<String>,
-    Json(body): Json<BuildBody>,
+    request: Request,
 ) -> Reply<(StatusCode, Json<BuildAnswer>)> {
+    let body: BuildBody = optional(&app, request).await?;
     let request = BuildRequest { r#ref: body.r#ref, workflow: body.workflow, inputs: body.inputs };
     let built = trigger::project_build(&app, &ctx, &id, request).await?;
     let path = app.project(&ctx, &id, Permission::PipelineRead).await?.row.path;
