@@ -38,6 +38,8 @@ pub(crate) struct Global {
 pub(crate) enum Command {
     /// Run the service.
     Serve(ConfigFile),
+    /// Take jobs from a server and run them on this machine.
+    Runner(crate::runner::RunnerArgs),
     /// Bring the database to this version's schema, and end.
     Migrate(ConfigFile),
     /// Print the API's description.

@@ -17,6 +17,7 @@ mod failure;
 mod output;
 mod progress;
 mod remote;
+mod runner;
 mod serve;
 mod telemetry;
 
@@ -24,6 +25,7 @@ fn main() -> ExitCode {
     let cli = args::Cli::parse();
     match cli.command {
         Command::Serve(args) => told(serve::serve(args.config)),
+        Command::Runner(args) => told(runner::run(args)),
         Command::Migrate(args) => told(serve::migrate(args.config)),
         Command::Openapi => client_told(output::line(&server::openapi_json())),
         Command::Client(command) => client_told(client(command, &cli.global)),

@@ -1,8 +1,11 @@
 //! From settings to a running service, and back down without losing a request.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use area_build::runner::LocalTransport;
+use area_build::runner::embedded::{self, Embedded};
 use kernel::{Code, Error, Result, Slug, Timestamp};
 use metrics_exporter_prometheus::PrometheusBuilder;
 use orchestrator::Orchestrator;
@@ -139,6 +142,7 @@ pub struct Running {
     pub address: SocketAddr,
     app: App,
     orchestrator: Orchestrator,
+    runner: Option<Embedded>,
     stop: watch::Sender<bool>,
     served: tokio::task::JoinHandle<()>,
 }
@@ -154,6 +158,9 @@ impl Running {
         let at_most = Duration::from_secs(self.app.config().drain_seconds);
         let begun = Instant::now();
         let _ = self.stop.send(true);
+        if let Some(runner) = self.runner {
+            runner.stop().await;
+        }
         if tokio::time::timeout(at_most, self.served).await.is_err() {
             tracing::warn!("some requests did not end in time");
         }
@@ -176,9 +183,11 @@ pub async fn start(app: App) -> Result<Running> {
     let routes = router::build(app.clone());
     let name = format!("{}:{}", address, std::process::id());
     let orchestrator = Orchestrator::start(&app, &name);
+    // the runner of this process speaks to the same routes as any other, without a socket
+    let runner = embedded::start(&app, Arc::new(LocalTransport::new(routes.clone()))).await?;
     let (stop, stopped) = watch::channel(false);
     let served = tokio::spawn(crate::listen::serve(listener, routes, stopped));
-    Ok(Running { address, app, orchestrator, stop, served })
+    Ok(Running { address, app, orchestrator, runner, stop, served })
 }
 
 /// Runs the service until SIGTERM or SIGINT, printing where it answers.

@@ -6,11 +6,13 @@
 //!
 //! Must not know: how a step is carried out (`executors`), what a workflow file looks like (`dialects`).
 //!
-//! Read next: `schedule` (what happens to jobs when), `runs` (use cases), `runners` (the protocol's server side).
+//! Read next: `schedule` (what happens to jobs when), `runs` (use cases), `runners` (the protocol's server side), `runner`
+//! (its other side).
 
 pub mod artifacts;
 pub mod logs;
 pub mod reports;
+pub mod runner;
 pub mod runners;
 pub mod runs;
 pub mod schedule;

@@ -29,9 +29,10 @@ impl Embedded {
 }
 
 /// Starts the runner the settings ask for; none when they ask for none. `transport` leads to this server's routes.
+/// The machine is looked at in the background, unless the settings demand something of it.
 ///
 /// # Errors
-/// When the machine cannot be used as the settings demand.
+/// When the machine offers less isolation than the settings demand.
 pub async fn start(app: &App, transport: Arc<dyn Transport>) -> Result<Option<Embedded>> {
     let settings = app.config();
     if !settings.runner {
@@ -48,20 +49,40 @@ pub async fn start(app: &App, transport: Arc<dyn Transport>) -> Result<Option<Em
         drain: Duration::ZERO,
         version: env!("CARGO_PKG_VERSION").into(),
     };
-    let runner = Runner::prepare(config).await?;
-    if settings.runner_isolation == "sandbox" && runner.isolation() == Isolation::None {
-        return Err(Error::new(Code::NotConfigured, "runner_isolation is `sandbox`, but this machine offers no isolation for jobs"));
-    }
-    let answer = runner_register_local(app, runner.introduction("")).await?;
+    let ready = if settings.runner_isolation == "sandbox" {
+        let runner = Runner::prepare(config.clone()).await?;
+        if runner.isolation() == Isolation::None {
+            return Err(Error::new(Code::NotConfigured, "runner_isolation is `sandbox`, but this machine offers no isolation for jobs"));
+        }
+        Some(runner)
+    } else {
+        None
+    };
     let (shutdown, told) = watch::channel(Shutdown::No);
     let app = app.clone();
     let work = tokio::spawn(async move {
-        if let Err(error) = runner.run(transport, &answer.token, told).await {
-            tracing::error!(?error, "the in-process runner ended");
-        }
-        if let Err(error) = remove(&app, answer.runner_id).await {
-            tracing::warn!(?error, "the in-process runner could not leave");
+        if let Err(error) = work(&app, config, ready, transport, told).await {
+            tracing::error!(?error, "no jobs run in this process");
         }
     });
     Ok(Some(Embedded { shutdown, work }))
+}
+
+async fn work(
+    app: &App,
+    config: RunnerConfig,
+    ready: Option<Runner>,
+    transport: Arc<dyn Transport>,
+    told: watch::Receiver<Shutdown>,
+) -> Result<()> {
+    let runner = match ready {
+        Some(runner) => runner,
+        None => Runner::prepare(config).await?,
+    };
+    let answer = runner_register_local(app, runner.introduction("")).await?;
+    let outcome = runner.run(transport, &answer.token, told).await;
+    if let Err(error) = remove(app, answer.runner_id).await {
+        tracing::warn!(?error, "the in-process runner could not leave");
+    }
+    outcome
 }

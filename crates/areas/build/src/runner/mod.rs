@@ -8,6 +8,7 @@
 //! Read next: `transport` (the way to the server), `host` (what a job tells), `client` (calls and repetition).
 
 mod client;
+pub mod embedded;
 mod host;
 pub mod transport;
 
