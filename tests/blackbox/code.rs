@@ -65,7 +65,10 @@ fn a_push_is_analysed_and_found() {
         let languages = ann.get(&at("languages")).expect(200).items();
         assert_eq!((languages[0]["name"].as_str(), languages[0]["code"].as_i64()), (Some("TOML"), Some(19)));
         let rust = languages.iter().find(|l| l["name"] == "Rust").unwrap();
-        assert_eq!((rust["code"].as_i64(), rust["comments"].as_i64(), rust["blanks"].as_i64(), rust["share"].as_f64()), (Some(8), Some(1), Some(1), Some(1.0)));
+        assert_eq!(
+            (rust["code"].as_i64(), rust["comments"].as_i64(), rust["blanks"].as_i64(), rust["share"].as_f64()),
+            (Some(8), Some(1), Some(1), Some(1.0))
+        );
         assert_eq!(ann.get(&format!("/projects/{project}")).expect(200).str("language"), "Rust");
 
         let quality = ann.get(&at("quality")).expect(200).json;
@@ -75,11 +78,15 @@ fn a_push_is_analysed_and_found() {
         assert_eq!(quality["worst"][0]["name"], "main");
         let functions = ann.get(&at("functions?sort=cyclomatic&path=src")).expect(200).items();
         assert_eq!(functions.iter().map(|f| f["name"].as_str().unwrap()).collect::<Vec<_>>(), ["main", "cheerful"]);
-        assert_eq!((functions[0]["line"].as_i64(), functions[0]["end_line"].as_i64(), functions[0]["lines"].as_i64()), (Some(2), Some(6), Some(5)));
+        assert_eq!(
+            (functions[0]["line"].as_i64(), functions[0]["end_line"].as_i64(), functions[0]["lines"].as_i64()),
+            (Some(2), Some(6), Some(5))
+        );
         assert_eq!(ann.get(&at("functions?path=src/main")).expect(200).items().len(), 0);
 
         let dependencies = ann.get(&at("dependencies")).expect(200).items();
-        let shown: Vec<String> = dependencies.iter().map(|d| format!("{} {} {} {}", d["name"], d["version"], d["direct"], d["scope"])).collect();
+        let shown: Vec<String> =
+            dependencies.iter().map(|d| format!("{} {} {} {}", d["name"], d["version"], d["direct"], d["scope"])).collect();
         assert_eq!(
             shown,
             ["\"insta\" \"1.2.0\" true \"development\"", "\"itoa\" \"1.0.0\" false null", "\"serde\" \"1.0.7\" true \"runtime\""]
@@ -92,7 +99,10 @@ fn a_push_is_analysed_and_found() {
         assert_eq!(search(&ann, &project, "q=hello&case=true"), ["src/main.rs"]);
         assert_eq!(search(&ann, &project, "q=fn%20%5Cw%2B%5C(%5C)%20-%3E&regex=true"), ["src/main.rs"]);
         let hit = ann.get(&at("search?q=cheerful")).expect(200).items();
-        assert_eq!(hit[0]["matches"][0], json!({"line": 3, "text": "    if std::env::args().count() > 1 && cheerful() {", "ranges": [[39, 47]]}));
+        assert_eq!(
+            hit[0]["matches"][0],
+            json!({"line": 3, "text": "    if std::env::args().count() > 1 && cheerful() {", "ranges": [[39, 47]]})
+        );
         for bad in ["q=", "q=(&regex=true", &format!("q={}", "a".repeat(2000))] {
             ann.get(&at(&format!("search?{bad}"))).problem(422, "validation_failed");
         }
@@ -167,7 +177,8 @@ fn a_killed_service_goes_on_where_it_was() {
         }
         analysed(&ann, &project, &commit);
         let quality = ann.get(&format!("/projects/{project}/quality")).expect(200).json;
-        let sums: Vec<_> = ["files", "functions", "code", "cyclomatic_total", "cognitive_total"].iter().map(|k| quality[*k].as_i64().unwrap()).collect();
+        let sums: Vec<_> =
+            ["files", "functions", "code", "cyclomatic_total", "cognitive_total"].iter().map(|k| quality[*k].as_i64().unwrap()).collect();
         assert_eq!(sums, [3000, 3000, 9000, 6000, 3000]);
         assert_eq!(search(&ann, &project, "q=needle2999"), ["d39/f2999.rs"]);
         assert_eq!(ann.get(&format!("/projects/{project}/search?q=needle")).expect(200).json["total"], 2000);

@@ -51,7 +51,10 @@ mod tests {
 
     #[test]
     fn only_the_default_branch_is_analysed_every_branch_is_built() {
-        assert_eq!(kinds(pushed("refs/heads/main")), ["trigger_build", "code_inventory", "code_analyze", "code_index", "repository_maintain"]);
+        assert_eq!(
+            kinds(pushed("refs/heads/main")),
+            ["trigger_build", "code_inventory", "code_analyze", "code_index", "repository_maintain"]
+        );
         assert_eq!(kinds(pushed("refs/heads/other")), ["trigger_build", "repository_maintain"]);
     }
 }

@@ -181,9 +181,7 @@ async fn changes(way: &Way) -> Result<Vec<FileChange>> {
 pub(crate) async fn count_changes(app: &App, project: ProjectId, before: Option<String>, commit: &str) -> Result<u64> {
     let repository = app.part::<Repositories>()?.get(project)?;
     let (before, commit) = (before.and_then(|b| Oid::parse(&b).ok()), Oid::parse(commit)?);
-    let found = repository
-        .read(move |reader| reader.changes(before.filter(|b| reader.has(*b)), commit, DiffLimits::PUSH))
-        .await?;
+    let found = repository.read(move |reader| reader.changes(before.filter(|b| reader.has(*b)), commit, DiffLimits::PUSH)).await?;
     Ok(found.items.len() as u64)
 }
 

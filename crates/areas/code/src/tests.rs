@@ -170,7 +170,11 @@ async fn a_push_is_worked_in_and_told_once() {
     w.update().await;
     assert_eq!(w.markers().await, [None, None, None]);
     let first = w
-        .commit("main", None, &[("src/main.rs", Some(RUST)), ("Cargo.toml", Some("[dependencies]\nserde = \"1\"\n")), ("tool", Some("#!/bin/sh\n"))])
+        .commit(
+            "main",
+            None,
+            &[("src/main.rs", Some(RUST)), ("Cargo.toml", Some("[dependencies]\nserde = \"1\"\n")), ("tool", Some("#!/bin/sh\n"))],
+        )
         .await;
     w.update().await;
     let second = w.commit("main", None, &[("README.md", Some("# Hello\n"))]).await;

@@ -215,14 +215,7 @@ fn last_commits(reader: &Reader, from: Option<Oid>, to: Oid) -> Result<LastCommi
 }
 
 /// One page of the files whose path starts with `prefix`.
-pub(crate) async fn inventory_list(
-    app: &App,
-    ctx: &Context,
-    project: &str,
-    prefix: &str,
-    after: &str,
-    limit: i64,
-) -> Result<Vec<FileRow>> {
+pub(crate) async fn inventory_list(app: &App, ctx: &Context, project: &str, prefix: &str, after: &str, limit: i64) -> Result<Vec<FileRow>> {
     let project = app.project(ctx, project, Permission::RepositoryRead).await?;
     file_list(app.db(), project.id(), prefix, after, limit).await
 }
@@ -234,7 +227,8 @@ pub(crate) async fn dependency_list(app: &App, ctx: &Context, project: &str) -> 
     Ok(manifests::merge(rows.into_iter().filter_map(|(path, row)| {
         let ecosystem = manifests::Ecosystem::parse(&row.ecosystem)?;
         let scope = row.scope.as_deref().and_then(manifests::Scope::parse);
-        let named = manifests::Dependency { ecosystem, name: row.name, version: row.version, locked: row.locked, direct: row.direct, scope };
+        let named =
+            manifests::Dependency { ecosystem, name: row.name, version: row.version, locked: row.locked, direct: row.direct, scope };
         Some((path, named))
     })))
 }

@@ -71,8 +71,7 @@ impl Consumer for Quality {
         let measured: Vec<Measured> =
             way.repository.read(move |reader| read.iter().map(|(path, now)| measure(reader, path, now)).collect()).await?;
         put.extend(measured);
-        let gone: Vec<&str> =
-            changes.iter().filter(|c| c.now.as_ref().is_none_or(|n| n.symlink)).map(|c| c.path.as_str()).collect();
+        let gone: Vec<&str> = changes.iter().filter(|c| c.now.as_ref().is_none_or(|n| n.symlink)).map(|c| c.path.as_str()).collect();
         let mut tx = app.db().begin().await?;
         progress_hold(&mut tx, way.project, CONSUMER, &way.target).await?;
         metric_apply(&mut tx, way.project, &put, &gone).await?;

@@ -73,8 +73,7 @@ impl Consumer for Indexer {
                 None => batch.push(Change::Remove { path: change.path.clone() }),
             }
         }
-        let read: Vec<Change> =
-            way.repository.read(move |reader| read.iter().map(|(path, now)| put(reader, path, now)).collect()).await?;
+        let read: Vec<Change> = way.repository.read(move |reader| read.iter().map(|(path, now)| put(reader, path, now)).collect()).await?;
         batch.extend(read);
         Ok(app.part::<SearchIndex>()?.apply(way.project, Batch { changes: batch, marker: None }).await?)
     }
