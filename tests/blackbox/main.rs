@@ -1,5 +1,7 @@
 //! The service as its users meet it: the real binary, the API, the real `git`, on SQLite and on PostgreSQL.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on panics")]
+
 mod accounts;
 mod authorization;
 mod code;

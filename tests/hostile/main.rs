@@ -1,6 +1,8 @@
 //! Hostile inputs, one row each: who asks what, which answers are right, and what must not have happened. After the table
 //! the canaries are looked at: no file outside the data directory, no secret in any answer, no growth, still alive.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on panics")]
+
 use serde_json::json;
 use testkit::{Api, Clone, Server, ServerOptions, git, git_fails, try_run};
 

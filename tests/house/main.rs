@@ -1,5 +1,7 @@
 //! Holds the structure: which room may know which, and what only one room may do. ARCHITECTURE.md says why.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on panics")]
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 

@@ -128,7 +128,11 @@ async fn perform(app: &App, handlers: &HashMap<&'static str, JobFn>, work: WorkR
     if let Err(error) = &outcome {
         tracing::warn!(work = %work.id, kind = work.kind, attempt = work.attempts, error = ?error, "work failed");
     }
-    if let Err(error) = work_finish(app.db(), &work, outcome.as_ref().map(|()| ())).await {
+    let recorded = match &outcome {
+        Ok(()) => work_finish(app.db(), &work, Ok(())).await,
+        Err(error) => work_finish(app.db(), &work, Err(error)).await,
+    };
+    if let Err(error) = recorded {
         tracing::warn!(work = %work.id, kind = work.kind, error = ?error, "the outcome of work was not recorded; it will run again");
     }
 }

@@ -1,5 +1,7 @@
 //! Holds the SQL portable: every fixed statement is prepared on both databases, and both schemas have the same columns.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on panics")]
+
 use std::collections::BTreeMap;
 use std::path::Path;
 

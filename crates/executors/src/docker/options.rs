@@ -19,9 +19,9 @@ pub(super) fn apply(text: &str, body: &mut ContainerCreateBody, host: &mut HostC
         };
         if name == "--init" || name == "--read-only" {
             if name == "--init" {
-                host.init = Some(true)
+                host.init = Some(true);
             } else {
-                host.readonly_rootfs = Some(true)
+                host.readonly_rootfs = Some(true);
             }
             continue;
         }

@@ -240,7 +240,7 @@ impl Builder<'_> {
                 let sources = sources.iter().map(|s| text(s)).collect::<Result<Vec<_>, _>>()?;
                 let target = text(target)?;
                 let found = match from {
-                    None => self.from_context(line, *add, &sources)?,
+                    None => self.found_in_context(line, *add, &sources)?,
                     Some(from) => {
                         let from = text(from)?;
                         let Some(stage) = find(&self.request.dockerfile.stages, index, &from) else {
@@ -276,7 +276,7 @@ impl Builder<'_> {
     }
 
     /// Sources from the build context: each with what lies below it.
-    fn from_context(&self, line: usize, add: bool, sources: &[String]) -> Result<Vec<Found>, Problem> {
+    fn found_in_context(&self, line: usize, add: bool, sources: &[String]) -> Result<Vec<Found>, Problem> {
         let mut all = Vec::new();
         for source in sources {
             if add && source.contains("://") {
@@ -330,7 +330,7 @@ impl Builder<'_> {
                 return Err(Problem::new(line, message));
             }
             let name = path.file_name().map(PathBuf::from).unwrap_or_default();
-            let mode = real.metadata().map(|m| m.permissions().mode()).unwrap_or(0o644);
+            let mode = real.metadata().map_or(0o644, |m| m.permissions().mode());
             return Ok(Some(Found { name, single: Some((Kind::File(real), mode)), below: Vec::new() }));
         }
         let mut below = Vec::new();
@@ -354,7 +354,7 @@ impl Builder<'_> {
             } else {
                 continue;
             };
-            let mode = entry.metadata().map(|m| m.permissions().mode()).unwrap_or(0o644);
+            let mode = entry.metadata().map_or(0o644, |m| m.permissions().mode());
             below.push((inner.to_owned(), kind, mode));
             if below.len() > ENTRIES_MAX {
                 return Err(Problem::new(line, format!("more than {ENTRIES_MAX} files")));

@@ -42,11 +42,9 @@ pub async fn leases(app: App) -> Result<()> {
         match job.cancel.as_deref() {
             // the runner enforces the limit itself; the server steps in when it does not
             None if over.is_some_and(|t| t.plus(Duration::from_secs(15)) < now) => job_kill(app.db(), job.id, &reason).await?,
-            Some("cancel") if job.cancel_at.is_some_and(|t| t.plus(STOP_GRACE) < now) && !timed_out => {
-                // steps with always() may take their time; the kill comes after five minutes
-                if job.cancel_at.is_some_and(|t| t.plus(STOP_GRACE * 5) < now) {
-                    job_kill(app.db(), job.id, &reason).await?;
-                }
+            // steps with always() may take their time before the kill
+            Some("cancel") if job.cancel_at.is_some_and(|t| t.plus(STOP_GRACE * 5) < now) && !timed_out => {
+                job_kill(app.db(), job.id, &reason).await?;
             }
             Some("cancel") if timed_out => job_kill(app.db(), job.id, &reason).await?,
             Some("kill") if job.cancel_at.is_some_and(|t| t.plus(STOP_GRACE) < now) => {

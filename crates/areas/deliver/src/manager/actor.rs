@@ -206,7 +206,7 @@ impl Actor {
         match TcpListener::bind((self.app.config().deploy_listen.as_str(), self.row.port)).await {
             Ok(listener) => self.front = Some(tokio::spawn(proxy::serve(listener, self.shared.front.clone()))),
             Err(error) => {
-                tracing::warn!(environment = %self.row.id, port = self.row.port, %error, "the environment's port cannot be opened; trying again")
+                tracing::warn!(environment = %self.row.id, port = self.row.port, %error, "the environment's port cannot be opened; trying again");
             }
         }
     }

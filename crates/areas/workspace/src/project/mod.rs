@@ -148,7 +148,7 @@ pub async fn project_member_list(app: &App, ctx: &Context, id: &str) -> Result<V
     rows::project_member_list(app.db(), &p.row).await
 }
 
-async fn own_role(ctx: &Context, p: &Project) -> Option<Role> {
+fn own_role(ctx: &Context, p: &Project) -> Option<Role> {
     if ctx.is_admin() { Some(Role::Owner) } else { p.access.role }
 }
 
@@ -158,7 +158,7 @@ async fn own_role(ctx: &Context, p: &Project) -> Option<Role> {
 /// `forbidden`, `not_found`.
 pub async fn project_member_set(app: &App, ctx: &Context, id: &str, account: &str, role: Role) -> Result<()> {
     let p = app.project(ctx, id, Permission::MemberWrite).await?;
-    let own = own_role(ctx, &p).await;
+    let own = own_role(ctx, &p);
     if own.is_none_or(|own| role > own) {
         return Err(Error::new(Code::Forbidden, "nobody gives a higher role than their own"));
     }
@@ -181,7 +181,7 @@ pub async fn project_member_delete(app: &App, ctx: &Context, id: &str, account: 
     let account = crate::account::find(app, account).await?;
     let leaves = ctx.user() == Some(account.id);
     let p = app.project(ctx, id, if leaves { Permission::ProjectRead } else { Permission::MemberWrite }).await?;
-    if !leaves && rows::project_access(app.db(), &p.row, Some(account.id)).await?.role > own_role(ctx, &p).await {
+    if !leaves && rows::project_access(app.db(), &p.row, Some(account.id)).await?.role > own_role(ctx, &p) {
         return Err(Error::new(Code::Forbidden, "this member has a higher role than yours"));
     }
     let mut tx = app.db().begin().await?;
