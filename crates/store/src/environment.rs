@@ -304,3 +304,22 @@ pub async fn environment_note(tx: &mut Tx, id: EnvironmentId, epoch: i64, note: 
 pub async fn environment_fence(tx: &mut Tx, id: EnvironmentId, epoch: i64) -> Result<bool> {
     Ok(tx.exec(sql!("UPDATE environment SET epoch = epoch WHERE id = $1 AND epoch = $2"), args![id, epoch]).await? == 1)
 }
+
+/// Forgets the images, environments, releases and deployments of a project that is collected for good.
+///
+/// # Errors
+/// The database's.
+pub async fn deliver_purge(tx: &mut Tx, project: ProjectId) -> Result<()> {
+    // children before what they refer to
+    for statement in [
+        sql!("DELETE FROM registry_tag WHERE project_id = $1"),
+        sql!("DELETE FROM registry_link WHERE project_id = $1"),
+        sql!("DELETE FROM registry_manifest WHERE project_id = $1"),
+        sql!("DELETE FROM deployment WHERE project_id = $1"),
+        sql!("DELETE FROM release WHERE project_id = $1"),
+        sql!("DELETE FROM environment WHERE project_id = $1"),
+    ] {
+        tx.exec(statement, args![project]).await?;
+    }
+    Ok(())
+}

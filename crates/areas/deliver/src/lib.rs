@@ -18,7 +18,7 @@ pub use manager::Manager;
 
 /// The area's routes.
 pub fn router() -> OpenApiRouter<App> {
-    OpenApiRouter::new().merge(image::router()).merge(environment::routes::router()).merge(deployment::routes::router())
+    OpenApiRouter::new().merge(image::routes::router()).merge(environment::routes::router()).merge(deployment::routes::router())
 }
 
 /// The area's background work.
