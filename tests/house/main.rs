@@ -122,7 +122,8 @@ fn only_git_and_executors_start_programs() {
 
 #[test]
 fn only_egress_opens_outbound_http() {
-    let found = offenders(r"\breqwest::|client::legacy", &["crates/egress/", "crates/testkit/"]);
+    let found = offenders(r"\breqwest::|client::legacy", &["crates/egress/", "crates/testkit/", "crates/areas/deliver/src/manager/proxy.rs"]);
+    // the proxy in front of an environment hands requests to an application of ours on loopback: not outbound
     assert!(found.is_empty(), "{found:?}");
 }
 
@@ -171,7 +172,7 @@ fn a_domain_leaves_the_tables_of_others_alone() {
     ];
     let shared = ["project", "account", "event", "work", "commit_status"];
     // what a release consists of
-    let agreed = [("deliver", "secret"), ("build", "git_ref"), ("code", "git_ref")];
+    let agreed = [("deliver", "secret"), ("deliver", "job"), ("build", "git_ref"), ("code", "git_ref")];
     let uses = Regex::new(r"\bstore::([a-z_]+)::").unwrap();
     let mut wrong = Vec::new();
     for (area, nouns) in own {

@@ -542,6 +542,7 @@ pub async fn project_expired(db: &Db, before: Timestamp, limit: i64) -> Result<V
 /// # Errors
 /// `conflict` while rows of other rooms still refer to it.
 pub async fn project_purge(tx: &mut Tx, p: &ProjectRow) -> Result<()> {
+    crate::environment::deliver_purge(tx, p.id).await?;
     for statement in [
         sql!("DELETE FROM push WHERE project_id = $1"),
         sql!("DELETE FROM git_ref WHERE project_id = $1"),

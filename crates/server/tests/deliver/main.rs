@@ -1,6 +1,9 @@
 //! What is pushed, and what is deployed of it: the registry's door and the deploy manager, in one service with real
 //! clients, real processes and real containers.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on panics")]
+#![expect(clippy::disallowed_methods, reason = "tests use real programs")]
+
 mod deploy;
 mod registry;
 mod support;
