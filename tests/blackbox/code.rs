@@ -63,7 +63,7 @@ fn a_push_is_analysed_and_found() {
         ann.get(&at(&format!("functions?after={next}"))).problem(400, "invalid_cursor");
 
         let languages = ann.get(&at("languages")).expect(200).items();
-        assert_eq!((languages[0]["name"].as_str(), languages[0]["code"].as_i64()), (Some("TOML"), Some(19)));
+        assert_eq!((languages[0]["name"].as_str(), languages[0]["code"].as_i64()), (Some("TOML"), Some(22)));
         let rust = languages.iter().find(|l| l["name"] == "Rust").unwrap();
         assert_eq!(
             (rust["code"].as_i64(), rust["comments"].as_i64(), rust["blanks"].as_i64(), rust["share"].as_f64()),

@@ -18,7 +18,7 @@ fn from_a_template_to_a_clone() {
         assert_eq!(made.str("language"), "Go");
         assert!(made.header("location").starts_with("/projects/prj_"));
         let clone = Clone::of(s.url(), &token, "ann/hello", &s.scratch("").join("hello"));
-        assert!(std::fs::read_to_string(clone.directory.join("main.go")).unwrap().contains("Moin"));
+        assert!(std::fs::read_to_string(clone.directory.join("internal/greet/greet.go")).unwrap().contains("Moin"));
         assert_eq!(clone.git(&["rev-parse", "--abbrev-ref", "HEAD"]), "main");
         assert_eq!(clone.git(&["log", "--format=%an"]), "ann");
     }

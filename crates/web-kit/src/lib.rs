@@ -15,6 +15,8 @@ pub mod secret;
 pub mod sse;
 pub mod vault;
 
+pub use axum::body::Body;
+
 pub use app::{App, AppBuilder, Project};
 pub use config::Config;
 pub use extract::{Accepted, Created, Ctx, IfMatch, Json, Path, Query, RespondAsync, Versioned, changed};

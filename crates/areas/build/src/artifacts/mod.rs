@@ -4,7 +4,6 @@ pub mod routes;
 
 use std::time::Duration;
 
-use axum::body::Body;
 use blobs::{Blobs, Digest, Owner, Stored, Want};
 use executors::protocol::{ArtifactItem, ArtifactList};
 use futures::StreamExt as _;
@@ -16,6 +15,7 @@ use store::artifact::{
 };
 use store::job::JobRow;
 use web_kit::App;
+use web_kit::Body;
 
 /// Most bytes of all caches of a project; the least recently used go first.
 const CACHE_BUDGET: i64 = 10 << 30;
