@@ -2,7 +2,6 @@
 //! clients, real processes and real containers.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on panics")]
-#![expect(clippy::disallowed_methods, reason = "tests use real programs")]
 
 mod deploy;
 mod registry;
