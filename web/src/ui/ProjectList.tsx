@@ -37,10 +37,14 @@ export function ProjectList({
   query,
   empty,
   full = true,
+  action,
 }: {
   query: ProjectQuery;
   empty: ReactNode;
+  /** Shows the namespace too. */
   full?: boolean;
+  /** What can be done with a project here, in the place of its time. */
+  action?: (project: Project) => ReactNode;
 }) {
   return (
     <div className="dm-panel">
