@@ -95,7 +95,7 @@ fn a_push_is_analysed_and_found() {
         let broken = manifests.iter().find(|m| m["path"] == "web/package.json").unwrap();
         assert!(broken["error"].as_str().unwrap().contains("line 1"), "{broken}");
 
-        assert_eq!(search(&ann, &project, "q=hello"), ["README.md", "src/main.rs"]);
+        assert_eq!(search(&ann, &project, "q=hello"), ["src/main.rs", "README.md"]);
         assert_eq!(search(&ann, &project, "q=hello&case=true"), ["src/main.rs"]);
         assert_eq!(search(&ann, &project, "q=fn%20%5Cw%2B%5C(%5C)%20-%3E&regex=true"), ["src/main.rs"]);
         let hit = ann.get(&at("search?q=cheerful")).expect(200).items();

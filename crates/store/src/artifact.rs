@@ -186,7 +186,7 @@ pub async fn cache_find(db: &Db, project: ProjectId, scope: &str, prefix: &str) 
     let row = db
         .opt(
             sql!(
-                "SELECT * FROM cache_entry WHERE project_id = $1 AND scope = $2 AND key >= $3 AND key < $4 AND SUBSTR(key, 1, $5) = $3
+                "SELECT * FROM cache_entry WHERE project_id = $1 AND scope = $2 AND key >= $3 AND key < $4 AND SUBSTR(key, 1, CAST($5 AS INTEGER)) = $3
                  ORDER BY created_at DESC LIMIT 1"
             ),
             args![project, scope, prefix, end, prefix.chars().count()],

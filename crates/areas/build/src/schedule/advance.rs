@@ -85,8 +85,9 @@ async fn step(tx: &mut Tx, state: &mut State, now: Timestamp) -> Result<bool> {
             }
             return Ok(true);
         }
-        // expanded before: held back by max-parallel or a concurrency group, or another attempt
-        if state.run.cancelled {
+        // expanded before: held back by max-parallel or a concurrency group, or another attempt; after a cancel only what asks
+        // to run in spite of it goes on
+        if state.run.cancelled && !matches!(decide(&state.plan, &job, &results, true, &state.contexts), Decision::Run) {
             complete(tx, &mut state.jobs[index], "cancelled", Some("the run was cancelled".into()), now).await?;
             changed = true;
         } else {
