@@ -393,7 +393,8 @@ mod tests {
 
     #[test]
     fn each_kind_of_project_is_found_and_can_be_written_out() {
-        let cases: &[(&[(&str, &str)], &[&str])] = &[
+        type Files = &'static [(&'static str, &'static str)];
+        let cases: &[(Files, &[&str])] = &[
             (&[("Cargo.toml", "[package]"), ("Cargo.lock", "")], &["cargo build --all-targets --locked", "cargo test --locked"]),
             (
                 &[("package.json", r#"{"scripts":{"test":"vitest","build":"tsc"}}"#), ("package-lock.json", "{}")],

@@ -236,11 +236,7 @@ impl Flow {
         for step in self.steps.iter_mut().filter(|s| s.state == "done") {
             step.state = "undone".into();
         }
-        let repositories = self.app.part::<git::Repositories>()?;
-        if repositories.exists(self.project.id) {
-            repositories.delete(self.project.id).await?;
-        }
-        area_code::code_forget(&self.app, self.project.id).await?;
+        crate::removal::contents(&self.app, self.project.id).await?;
         let problem =
             json!({ "code": error.code.as_str(), "title": error.code.title(), "status": error.code.status(), "detail": error.detail });
         let mut tx = self.app.db().begin().await?;

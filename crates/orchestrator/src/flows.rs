@@ -29,7 +29,11 @@ pub fn flow(event: &Event) -> Vec<NewWork> {
             vec![NewWork::new("deployment_run", json!({ "deployment": deployment })).lane(format!("deploy:{environment}"))]
         }
         EventData::ProjectUpdated { fields } if fields.iter().any(|f| f == "default_branch") => area_code::follow_work(project),
-        EventData::ProjectPurged { .. } => vec![NewWork::new("project_purge", json!({})), area_code::purge_work(project)],
+        EventData::ProjectDeleted { .. } => vec![NewWork::new("project_stop", json!({})).project(project)],
+        // in the lane of the code, so that nothing is written behind its back; patient, because applications must end first
+        EventData::ProjectPurged { .. } => {
+            vec![NewWork::new("project_purge", json!({})).project(project).lane(format!("code:{project}"))]
+        }
         _ => Vec::new(),
     }
 }

@@ -4,6 +4,7 @@
 
 mod creation;
 pub mod flows;
+mod removal;
 mod workers;
 
 pub use workers::{Orchestrator, jobs};

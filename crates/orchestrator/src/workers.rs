@@ -18,7 +18,10 @@ const AT_ONCE: usize = 8;
 
 /// The jobs of all areas.
 pub fn jobs() -> Jobs {
-    let mut all = Jobs::default().on("project_create", |app, work| Box::pin(crate::creation::run(app, work)));
+    let mut all = Jobs::default()
+        .on("project_create", |app, work| Box::pin(crate::creation::run(app, work)))
+        .on("project_stop", |app, work| Box::pin(crate::removal::stop(app, work)))
+        .on("project_purge", |app, work| Box::pin(crate::removal::purge(app, work)));
     for area in [area_workspace::jobs(), area_code::jobs(), area_build::jobs(), area_deliver::jobs()] {
         all.kinds.extend(area.kinds);
         all.reconcilers.extend(area.reconcilers);

@@ -131,7 +131,9 @@ fn show(line: &[u8], ranges: &[(usize, usize)]) -> (String, Vec<(u32, u32)>) {
 mod tests {
     use super::*;
 
-    fn run(pattern: &str, regex: bool, text: &str) -> Vec<(u32, String, Vec<(u32, u32)>)> {
+    type Line = (u32, String, Vec<(u32, u32)>);
+
+    fn run(pattern: &str, regex: bool, text: &str) -> Vec<Line> {
         let query = Query { regex, ..Query::text(pattern, Vec::new()) };
         Matcher::new(&query).unwrap().lines(text.as_bytes(), 10).shown.into_iter().map(|m| (m.line, m.text, m.ranges)).collect()
     }

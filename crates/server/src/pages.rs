@@ -70,6 +70,7 @@ fn wants_page(request: &Request) -> bool {
 }
 
 /// Files of the client; its start page for every address that a person may open; 404 for the rest.
+#[expect(clippy::unused_async, reason = "the router takes handlers that are async")]
 pub async fn fallback(request: Request) -> Response {
     if matches!(*request.method(), Method::GET | Method::HEAD) {
         let path = request.uri().path().trim_start_matches('/');

@@ -205,7 +205,8 @@ pub fn topic(id: EnvironmentId) -> String {
     format!("environment:{id}")
 }
 
-/// Environments nobody holds that need a holder: something runs or is to run there.
+/// Environments nobody holds that need a holder: something runs or is to run there. Those of a deleted project need one
+/// until they are stopped.
 ///
 /// # Errors
 /// The database's.
@@ -214,7 +215,9 @@ pub async fn environment_orphans(db: &Db, now: Timestamp) -> Result<Vec<Environm
         .all(
             sql!(
                 "SELECT id FROM environment e WHERE lease_until < $1 AND (live IS NOT NULL OR EXISTS
-                 (SELECT 1 FROM deployment d WHERE d.environment_id = e.id AND d.state <> 'completed')) ORDER BY id"
+                 (SELECT 1 FROM deployment d WHERE d.environment_id = e.id AND d.state <> 'completed'))
+                 AND (state <> 'stopped' OR deleted_at IS NOT NULL
+                    OR NOT EXISTS (SELECT 1 FROM project p WHERE p.id = e.project_id AND p.deleted_at IS NOT NULL)) ORDER BY id"
             ),
             args![now],
         )
@@ -303,6 +306,38 @@ pub async fn environment_note(tx: &mut Tx, id: EnvironmentId, epoch: i64, note: 
 /// The database's.
 pub async fn environment_fence(tx: &mut Tx, id: EnvironmentId, epoch: i64) -> Result<bool> {
     Ok(tx.exec(sql!("UPDATE environment SET epoch = epoch WHERE id = $1 AND epoch = $2"), args![id, epoch]).await? == 1)
+}
+
+/// Is the environment's project deleted? Then nothing runs there, until the project is restored.
+///
+/// # Errors
+/// The database's.
+pub async fn environment_dormant(q: impl Into<Q<'_>>, id: EnvironmentId) -> Result<bool> {
+    let row = q
+        .into()
+        .opt(
+            sql!("SELECT 1 AS one FROM environment e JOIN project p ON p.id = e.project_id WHERE e.id = $1 AND p.deleted_at IS NOT NULL"),
+            args![id],
+        )
+        .await?;
+    Ok(row.is_some())
+}
+
+/// Does an application of a deleted project still run?
+///
+/// # Errors
+/// The database's.
+pub async fn environment_awake(q: impl Into<Q<'_>>, project: ProjectId) -> Result<bool> {
+    let row = q
+        .into()
+        .opt(
+            sql!(
+                "SELECT 1 AS one FROM environment WHERE project_id = $1 AND live IS NOT NULL AND (state <> 'stopped' OR deleted_at IS NOT NULL)"
+            ),
+            args![project],
+        )
+        .await?;
+    Ok(row.is_some())
 }
 
 /// Forgets the images, environments, releases and deployments of a project that is collected for good.

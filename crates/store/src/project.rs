@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use kernel::{Access, ProjectId, ProjectPath, Result, Role, Timestamp, UserId, Visibility};
+use kernel::{Access, Code, Error, ProjectId, ProjectPath, Result, Role, Timestamp, UserId, Visibility};
 
 use crate::account::{like, path_claim, path_release};
 use crate::db::{Db, Q, Tx};
@@ -515,12 +515,12 @@ pub async fn project_delete(tx: &mut Tx, p: &ProjectRow) -> Result<ProjectRow> {
 pub async fn project_restore(tx: &mut Tx, p: &ProjectRow) -> Result<ProjectRow> {
     path_claim(tx, &p.path, "project", p.id.uuid()).await?;
     let row = tx
-        .one(
-            sql!("UPDATE project SET path = $2, deleted_at = NULL, updated_at = $3, version = version + 1 WHERE id = $1 RETURNING *"),
+        .opt(
+            sql!("UPDATE project SET path = $2, deleted_at = NULL, updated_at = $3, version = version + 1 WHERE id = $1 AND state = 'active' RETURNING *"),
             args![p.id, p.path.as_str(), Timestamp::now()],
         )
         .await?;
-    ProjectRow::from_row(&row)
+    ProjectRow::from_row(&row.ok_or_else(|| Error::new(Code::Conflict, "the project is being removed for good"))?)
 }
 
 /// Projects deleted before `before`: ready to be collected.
@@ -530,14 +530,29 @@ pub async fn project_restore(tx: &mut Tx, p: &ProjectRow) -> Result<ProjectRow> 
 pub async fn project_expired(db: &Db, before: Timestamp, limit: i64) -> Result<Vec<ProjectRow>> {
     let rows = db
         .all(
-            sql!("SELECT * FROM project WHERE deleted_at IS NOT NULL AND deleted_at < $1 ORDER BY deleted_at LIMIT $2"),
+            sql!(
+                "SELECT * FROM project WHERE deleted_at IS NOT NULL AND (deleted_at < $1 OR state = 'purging') ORDER BY deleted_at LIMIT $2"
+            ),
             args![before, limit],
         )
         .await?;
     rows.iter().map(ProjectRow::from_row).collect()
 }
 
-/// Removes the row of a project and what the workspace keeps with it.
+/// Marks a deleted project as one that is being removed for good: nothing brings it back. False when it is not deleted,
+/// or was marked before.
+///
+/// # Errors
+/// The database's.
+pub async fn project_purging(tx: &mut Tx, id: ProjectId) -> Result<bool> {
+    let n = tx
+        .exec(sql!("UPDATE project SET state = 'purging' WHERE id = $1 AND state = 'active' AND deleted_at IS NOT NULL"), args![id])
+        .await?;
+    Ok(n == 1)
+}
+
+/// Removes the row of a project and what the workspace keeps with it. Runs, files and figures must be gone by then
+/// ([`crate::run::pipeline_purge`], [`crate::file::code_purge`]).
 ///
 /// # Errors
 /// `conflict` while rows of other rooms still refer to it.

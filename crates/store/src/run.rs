@@ -259,3 +259,52 @@ pub async fn run_started(db: &Db, id: RunId, now: Timestamp) -> Result<()> {
     .await
     .map(|_| ())
 }
+
+/// Runs of a project that have not ended.
+///
+/// # Errors
+/// The database's.
+pub async fn run_open(db: &Db, project: ProjectId) -> Result<Vec<RunId>> {
+    let rows = db.all(sql!("SELECT id FROM run WHERE project_id = $1 AND state <> 'completed' ORDER BY number"), args![project]).await?;
+    rows.iter().map(|r| r.get("id")).collect()
+}
+
+/// Removes up to `RUNS_AT_ONCE` runs of a project with all that belongs to them, and last its secrets, variables and
+/// caches. True while there is more.
+///
+/// # Errors
+/// The database's.
+pub async fn pipeline_purge(tx: &mut Tx, project: ProjectId) -> Result<bool> {
+    let runs = tx.all(sql!("SELECT id FROM run WHERE project_id = $1 ORDER BY number LIMIT $2"), args![project, RUNS_AT_ONCE]).await?;
+    for row in &runs {
+        let run: RunId = row.get("id")?;
+        // children before what they refer to
+        for statement in [
+            sql!("DELETE FROM step WHERE job_id IN (SELECT id FROM pipeline_job WHERE run_id = $1)"),
+            sql!("DELETE FROM job_log WHERE job_id IN (SELECT id FROM pipeline_job WHERE run_id = $1)"),
+            sql!("DELETE FROM artifact WHERE run_id = $1"),
+            sql!("DELETE FROM test_case WHERE run_id = $1"),
+            sql!("DELETE FROM test_total WHERE run_id = $1"),
+            sql!("DELETE FROM coverage_file WHERE run_id = $1"),
+            sql!("DELETE FROM step_summary WHERE run_id = $1"),
+            sql!("DELETE FROM pipeline_job WHERE run_id = $1"),
+            sql!("DELETE FROM run WHERE id = $1"),
+        ] {
+            tx.exec(statement, args![run]).await?;
+        }
+    }
+    if !runs.is_empty() {
+        return Ok(true);
+    }
+    for statement in [
+        sql!("DELETE FROM cache_entry WHERE project_id = $1"),
+        sql!("DELETE FROM secret WHERE project_id = $1"),
+        sql!("DELETE FROM variable WHERE project_id = $1"),
+    ] {
+        tx.exec(statement, args![project]).await?;
+    }
+    Ok(false)
+}
+
+/// Runs that [`pipeline_purge`] removes in one transaction.
+const RUNS_AT_ONCE: i64 = 50;

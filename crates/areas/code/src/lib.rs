@@ -32,18 +32,10 @@ pub const FOLLOWERS: [&str; 3] = ["code_inventory", "code_analyze", "code_index"
 /// The commit that was last told of, in the progress table.
 const ANNOUNCED: &str = "announced";
 
-/// Drops what is kept of a project that is gone.
-pub const PURGE: &str = "code_purge";
-
 /// The work that follows when the default branch of a project moved, or is another one now. One after the other, so
 /// that they do not read the same objects at the same time.
 pub fn follow_work(project: ProjectId) -> Vec<NewWork> {
     FOLLOWERS.into_iter().map(|kind| NewWork::new(kind, serde_json::json!({})).project(project).lane(format!("code:{project}"))).collect()
-}
-
-/// The work that follows when a project is gone for good.
-pub fn purge_work(project: ProjectId) -> NewWork {
-    NewWork::new(PURGE, serde_json::json!({})).project(project).lane(format!("code:{project}"))
 }
 
 /// The area's routes.
@@ -57,7 +49,6 @@ pub fn jobs() -> web_kit::Jobs {
         .on(FOLLOWERS[0], |app, work| run(app, work, |app, project| Box::pin(inventory::update(app, project))))
         .on(FOLLOWERS[1], |app, work| run(app, work, |app, project| Box::pin(quality::update(app, project))))
         .on(FOLLOWERS[2], |app, work| run(app, work, |app, project| Box::pin(search::update(app, project))))
-        .on(PURGE, |app, work| Box::pin(purge(app, work)))
 }
 
 type Update = for<'a> fn(&'a App, ProjectId) -> BoxFuture<'a, Result<()>>;
@@ -155,11 +146,6 @@ async fn announce(app: &App, project: ProjectId) -> Result<()> {
         tx.commit().await?;
     }
     Ok(())
-}
-
-async fn purge(app: App, work: WorkRow) -> Result<()> {
-    let project = work.project.ok_or_else(|| Error::internal("the work names no project"))?;
-    code_forget(&app, project).await
 }
 
 #[cfg(test)]

@@ -31,7 +31,6 @@ pub fn router() -> OpenApiRouter<App> {
 /// The area's background work.
 pub fn jobs() -> Jobs {
     Jobs::default()
-        .on("project_purge", |app, work| Box::pin(project::purge(app, work)))
         .on("repository_maintain", |app, work| Box::pin(repository::maintain(app, work)))
         .every("push_reconcile", Duration::from_secs(10), None, |app| Box::pin(repository::record::reconcile(app)))
         .every("repository_sweep", Duration::from_secs(3600), None, |app| Box::pin(repository::sweep(app)))

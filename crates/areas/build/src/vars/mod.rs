@@ -1,50 +1,18 @@
-//! Secrets and variables of projects. A secret goes in and never comes out again but into a job: it is sealed with
-//! XChaCha20-Poly1305 under a key derived from the instance's, bound to its project and name.
+//! Secrets and variables of projects. A secret goes in and never comes out again but into a job or a
+//! deployment; the vault seals it.
 
 pub mod routes;
 
 use std::collections::BTreeMap;
 
-use chacha20poly1305::aead::{Aead, KeyInit, Payload};
-use chacha20poly1305::{XChaCha20Poly1305, XNonce};
 use kernel::{Code, Context, Error, Permission, ProjectId, Result, Timestamp};
-use rand::Rng as _;
 use store::secret::{secret_count, secret_delete, secret_set, secret_values, variable_delete, variable_set};
-use web_kit::App;
+use web_kit::{App, vault};
 
 /// Largest value of a secret or variable.
 const MAX_VALUE: usize = 48 << 10;
 /// Most secrets of a project.
 const MAX_SECRETS: i64 = 500;
-/// Bytes of the nonce that stands before the sealed value.
-const NONCE: usize = 24;
-
-fn cipher(app: &App) -> XChaCha20Poly1305 {
-    XChaCha20Poly1305::new((&app.key().derive("project secrets")).into())
-}
-
-fn bound_to(project: ProjectId, name: &str) -> String {
-    format!("{project}/{name}")
-}
-
-fn seal(app: &App, project: ProjectId, name: &str, value: &str) -> Result<Vec<u8>> {
-    let mut nonce = [0u8; NONCE];
-    rand::rng().fill_bytes(&mut nonce);
-    let aad = bound_to(project, name);
-    let payload = Payload { msg: value.as_bytes(), aad: aad.as_bytes() };
-    let sealed = cipher(app).encrypt(&XNonce::from(nonce), payload).map_err(|_| Error::internal("a secret could not be sealed"))?;
-    Ok([nonce.as_slice(), &sealed].concat())
-}
-
-fn unseal(app: &App, project: ProjectId, name: &str, sealed: &[u8]) -> Result<String> {
-    let broken = || Error::internal(format!("the secret {name} of {project} cannot be opened with this instance's key"));
-    let (nonce, body) = sealed.split_at_checked(NONCE).ok_or_else(broken)?;
-    let nonce: [u8; NONCE] = nonce.try_into().map_err(|_| broken())?;
-    let aad = bound_to(project, name);
-    let open = cipher(app).decrypt(&XNonce::from(nonce), Payload { msg: body, aad: aad.as_bytes() }).map_err(|_| broken())?;
-    String::from_utf8(open).map_err(|_| broken())
-}
-
 /// The open secrets of a project, for a job or a deployment. Not for any route.
 ///
 /// # Errors
@@ -52,7 +20,7 @@ fn unseal(app: &App, project: ProjectId, name: &str, sealed: &[u8]) -> Result<St
 pub async fn secret_values_of(app: &App, project: ProjectId) -> Result<BTreeMap<String, String>> {
     let mut values = BTreeMap::new();
     for (name, sealed) in secret_values(app.db(), project).await? {
-        let value = unseal(app, project, &name, &sealed)?;
+        let value = vault::unseal(app.key(), project, &name, &sealed)?;
         values.insert(name, value);
     }
     Ok(values)
@@ -95,7 +63,7 @@ pub async fn secret_put(app: &App, ctx: &Context, id: &str, name: &str, value: &
     if secret_count(app.db(), project).await? >= MAX_SECRETS {
         return Err(Error::new(Code::Unprocessable, format!("a project has at most {MAX_SECRETS} secrets")));
     }
-    let sealed = seal(app, project, &name, value)?;
+    let sealed = vault::seal(app.key(), project, &name, value)?;
     secret_set(app.db(), project, &name, &sealed, Timestamp::now()).await
 }
 

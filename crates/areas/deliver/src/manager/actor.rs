@@ -11,26 +11,22 @@ use std::time::Instant;
 use executors::service::Service;
 use executors::service::State;
 use kernel::Code;
-use kernel::DeploymentId;
 use kernel::Error;
 use kernel::Event;
 use kernel::EventData;
-use kernel::ReleaseId;
 use kernel::Result;
 use kernel::Timestamp;
-use serde::Deserialize;
-use serde::Serialize;
 use store::deployment::DeploymentRow;
 use store::deployment::deployment_open;
 use store::deployment::deployment_step;
 use store::environment::EnvironmentNote;
 use store::environment::EnvironmentRow;
+use store::environment::environment_dormant;
 use store::environment::environment_fence;
 use store::environment::environment_get;
 use store::environment::environment_note;
 use store::environment::environment_renew;
 use store::environment::environment_yield;
-use store::release::ReleaseRow;
 use store::release::release_get;
 use tokio::net::TcpListener;
 use web_kit::App;
@@ -41,9 +37,11 @@ use super::launch::Launch;
 use super::launch::Unit;
 use super::proxy;
 use super::proxy::Backend;
+use super::record::Instance;
+use super::record::Live;
+use super::record::Work;
 use super::watch::Probe;
 use crate::deployment::model::Step;
-use crate::deployment::model::StepState;
 use crate::environment::model::Health;
 use crate::environment::model::Target;
 
@@ -57,37 +55,6 @@ const UNHEALTHY_AFTER: u32 = 3;
 const EAGER: Duration = Duration::from_millis(250);
 /// Lines of the application's log that the reason of a failure quotes.
 const QUOTED: usize = 15;
-
-/// A running instance as recorded.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub(super) struct Instance {
-    pub(super) deployment: DeploymentId,
-    pub(super) release: ReleaseId,
-    pub(super) target: Target,
-    pub(super) restarts: u32,
-    pub(super) started_at: Timestamp,
-}
-
-/// What runs in an environment.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
-pub(super) struct Live {
-    pub(super) current: Option<Instance>,
-    /// Being brought up by a deployment.
-    pub(super) candidate: Option<Instance>,
-    /// Given way, to be stopped.
-    #[serde(default)]
-    pub(super) retiring: Vec<Instance>,
-}
-
-impl Live {
-    pub(super) fn of(row: &EnvironmentRow) -> Self {
-        row.live.clone().and_then(|l| serde_json::from_value(l).ok()).unwrap_or_default()
-    }
-
-    fn is_empty(&self) -> bool {
-        self.current.is_none() && self.candidate.is_none() && self.retiring.is_empty()
-    }
-}
 
 /// Holds an environment until its lease is lost or there is nothing left to hold.
 pub(super) async fn run(app: App, row: EnvironmentRow, shared: Arc<Shared>) {
@@ -177,6 +144,9 @@ impl Actor {
             self.clear().await?;
             environment_yield(self.app.db(), self.row.id, self.row.epoch).await?;
             return Ok(true);
+        }
+        if environment_dormant(self.app.db(), self.row.id).await? {
+            return self.rest().await;
         }
         self.open_front().await;
         self.retire().await?;
@@ -462,14 +432,39 @@ impl Actor {
         Ok(true)
     }
 
+    /// Ends what was to be deployed.
+    async fn call_off(&self, why: &str) -> Result<()> {
+        for open in deployment_open(self.app.db(), self.row.id).await? {
+            let mut tx = self.app.db().begin().await?;
+            crate::deployment::finish(&mut tx, &open, "failure", Some(why), &open.steps).await?;
+            tx.commit().await?;
+        }
+        Ok(())
+    }
+
+    /// Stops what runs for a deleted project, and keeps in mind what it was: a restored project runs again. True when
+    /// all has ended.
+    async fn rest(&mut self) -> Result<bool> {
+        if let Some(front) = self.front.take() {
+            front.abort();
+        }
+        self.shared.front.switch(None);
+        self.call_off("the project was deleted").await?;
+        let current = self.live.current.clone();
+        self.live.retiring.extend(current.clone().into_iter().chain(self.live.candidate.take()));
+        self.retire().await?;
+        if !self.live.retiring.is_empty() {
+            return Ok(false);
+        }
+        self.note("stopped", "the project was deleted", Also::Nothing).await?;
+        environment_yield(self.app.db(), self.row.id, self.row.epoch).await?;
+        Ok(true)
+    }
+
     /// Stops everything of a deleted environment.
     async fn clear(&mut self) -> Result<()> {
         self.shared.front.switch(None);
-        for open in deployment_open(self.app.db(), self.row.id).await? {
-            let mut tx = self.app.db().begin().await?;
-            crate::deployment::finish(&mut tx, &open, "failure", Some("the environment was deleted"), &open.steps).await?;
-            tx.commit().await?;
-        }
+        self.call_off("the environment was deleted").await?;
         let all: Vec<Instance> = self.live.current.take().into_iter().chain(self.live.candidate.take()).collect();
         self.live.retiring.extend(all);
         self.retire().await?;
@@ -521,7 +516,7 @@ impl Actor {
         if ok {
             self.failures = 0;
             self.successes = self.successes.saturating_add(1);
-            if self.row.state == "unhealthy" && self.successes >= health.healthy_after {
+            if matches!(self.row.state.as_str(), "unhealthy" | "stopped") && self.successes >= health.healthy_after {
                 self.note("healthy", "", Also::Health(true)).await?;
             }
             return Ok(());
@@ -584,50 +579,4 @@ enum Also<'a> {
     Steps(&'a DeploymentRow, &'a [Step]),
     End(&'a DeploymentRow, &'a [Step], &'a str, Option<&'a str>),
     Health(bool),
-}
-
-/// A deployment under way.
-struct Work {
-    row: DeploymentRow,
-    release: ReleaseRow,
-    steps: Vec<Step>,
-}
-
-impl Work {
-    fn step(&mut self, name: &str) -> Option<&mut Step> {
-        self.steps.iter_mut().find(|s| s.name == name)
-    }
-
-    fn begin(&mut self, name: &str) {
-        if let Some(step) = self.step(name) {
-            step.state = StepState::Running;
-            step.started_at = step.started_at.or(Some(Timestamp::now()));
-        }
-    }
-
-    fn pass(&mut self, name: &str, detail: &str) {
-        if let Some(step) = self.step(name)
-            && step.state != StepState::Done
-        {
-            step.state = StepState::Done;
-            step.started_at = step.started_at.or(Some(Timestamp::now()));
-            step.finished_at = Some(Timestamp::now());
-            step.detail = detail.into();
-        }
-    }
-
-    /// The running step failed, the rest is not done.
-    fn break_off(&mut self, why: &str) {
-        for step in &mut self.steps {
-            match step.state {
-                StepState::Running => {
-                    step.state = StepState::Failed;
-                    step.finished_at = Some(Timestamp::now());
-                    step.detail = why.into();
-                }
-                StepState::Pending => step.state = StepState::Skipped,
-                _ => {}
-            }
-        }
-    }
 }

@@ -8,6 +8,7 @@
 mod actor;
 mod launch;
 mod proxy;
+mod record;
 mod watch;
 
 use std::collections::HashMap;
@@ -38,9 +39,9 @@ pub use watch::Probe;
 pub use watch::RequestFigures;
 pub use watch::Watch;
 
-use actor::Live;
 use launch::Unit;
 use proxy::Front;
+use record::Live;
 use watch::History;
 
 /// How long a lease holds without being renewed.

@@ -67,7 +67,7 @@ impl WorkView {
             "code_inventory" => "Update the file inventory and dependencies",
             "code_analyze" => "Analyse the changed files",
             "code_index" => "Index the changed files for search",
-            "code_purge" => "Remove inventory, analysis and search index",
+            "project_stop" => "Stop what runs",
             "repository_maintain" => "Look after the repository",
             "deployment_run" => "Deploy",
             "project_create" => "Create the project",

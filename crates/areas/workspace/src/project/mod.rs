@@ -107,18 +107,24 @@ pub async fn project_archive(app: &App, ctx: &Context, id: &str, archived: bool)
     Ok(Project { access: kernel::Access { archived, ..p.access }, row })
 }
 
-/// Deletes; can be undone for 30 days.
+/// Deletes; can be undone for 30 days. What has been deleted can be deleted for good with `permanent`.
 ///
 /// # Errors
-/// `forbidden`, `not_found`.
-pub async fn project_delete(app: &App, ctx: &Context, id: &str) -> Result<()> {
+/// `forbidden`, `not_found`, `conflict` for `permanent` with a project that has not been deleted before.
+pub async fn project_delete(app: &App, ctx: &Context, id: &str, permanent: bool) -> Result<()> {
     let p = app.project(ctx, id, Permission::ProjectAdmin).await?;
-    if p.row.deleted_at.is_some() {
-        return Err(Error::not_found("project"));
-    }
+    let path = p.row.path.clone();
     let mut tx = app.db().begin().await?;
-    rows::project_delete(&mut tx, &p.row).await?;
-    tx.emit(&Event::new(ctx.user(), Some(p.id()), EventData::ProjectDeleted { path: p.row.path.clone() })).await?;
+    let event = match (p.row.deleted_at.is_some(), permanent) {
+        (false, false) => {
+            rows::project_delete(&mut tx, &p.row).await?;
+            EventData::ProjectDeleted { path }
+        }
+        (false, true) => return Err(Error::new(Code::Conflict, "delete the project first; to delete it for good is a second step")),
+        (true, true) if rows::project_purging(&mut tx, p.id()).await? => EventData::ProjectPurged { path },
+        (true, _) => return Err(Error::not_found("project")),
+    };
+    tx.emit(&Event::new(ctx.user(), Some(p.id()), event)).await?;
     tx.commit().await
 }
 
@@ -199,29 +205,13 @@ pub async fn project_member_delete(app: &App, ctx: &Context, id: &str, account: 
 pub async fn collect(app: App) -> Result<()> {
     for p in rows::project_expired(app.db(), Timestamp::now().minus(KEPT), 100).await? {
         let mut tx = app.db().begin().await?;
-        let work = store::NewWork::new("project_purge", serde_json::json!({})).project(p.id).dedup(p.id.to_string());
-        tx.enqueue(work).await?;
+        if rows::project_purging(&mut tx, p.id).await? {
+            tx.emit(&Event::new(None, Some(p.id), EventData::ProjectPurged { path: p.path })).await?;
+        } else {
+            // under way, or given up
+            tx.enqueue(store::NewWork::new("project_purge", serde_json::json!({})).project(p.id).dedup(p.id.to_string())).await?;
+        }
         tx.commit().await?;
     }
     Ok(())
-}
-
-/// Removes a project for good: files first, rows last, so that a crash leaves something to try again from.
-///
-/// # Errors
-/// The database's and the file system's.
-pub async fn purge(app: App, work: store::WorkRow) -> Result<()> {
-    let Some(id) = work.project else { return Ok(()) };
-    let Some(p) = rows::project_get(app.db(), id).await? else { return Ok(()) };
-    let due = p.state == "creating" || p.deleted_at.is_some_and(|t| Timestamp::now().since(t) >= KEPT);
-    if !due {
-        return Ok(());
-    }
-    let repositories = app.part::<git::Repositories>()?;
-    if repositories.exists(p.id) {
-        repositories.delete(p.id).await?;
-    }
-    let mut tx = app.db().begin().await?;
-    rows::project_purge(&mut tx, &p).await?;
-    tx.commit().await
 }

@@ -209,10 +209,24 @@ async fn project_unarchive(State(app): State<App>, Ctx(ctx): Ctx, Path(id): Path
     Ok(Versioned(ProjectView::new(&app, &ctx, &p), p.row.version))
 }
 
+/// How to delete.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+struct DeleteQuery {
+    /// Remove a deleted project for good, with its repository, runs and images. Nothing brings it back.
+    #[serde(default)]
+    permanent: bool,
+}
+
 /// Deletes; can be undone for 30 days.
-#[utoipa::path(delete, path = "/projects/{id}", tag = "projects", params(("id" = String, Path)), responses((status = 204)))]
-async fn project_delete(State(app): State<App>, Ctx(ctx): Ctx, Path(id): Path<String>) -> Reply<StatusCode> {
-    super::project_delete(&app, &ctx, &id).await?;
+#[utoipa::path(delete, path = "/projects/{id}", tag = "projects", params(("id" = String, Path), DeleteQuery), responses((status = 204)))]
+async fn project_delete(
+    State(app): State<App>,
+    Ctx(ctx): Ctx,
+    Path(id): Path<String>,
+    Query(query): Query<DeleteQuery>,
+) -> Reply<StatusCode> {
+    super::project_delete(&app, &ctx, &id, query.permanent).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
