@@ -65,7 +65,8 @@ check "web: build" in_web npm run --silent build
 
 check "formatting" cargo fmt --all --check
 check "lints" cargo clippy --workspace --all-targets --locked --quiet -- -D warnings
-check "binary" cargo build --locked --quiet --package devmentor
+# with the tests rather than by itself: other features of the dependencies would be all of them a second time
+check "binaries" cargo test --workspace --locked --no-run --quiet
 export TEST_BINARY=$root/target/debug/devmentor
 
 suite "rust tests" count_cargo cargo test --workspace --locked --no-fail-fast

@@ -131,7 +131,7 @@ fn a_push_is_analysed_and_found() {
         assert_eq!(ann.get(&at("inventory?path_prefix=Cargo.toml")).expect(200).items()[0]["last_commit"], first.as_str());
         assert_eq!(search(&ann, &project, "q=cheerful"), Vec::<String>::new());
         assert_eq!(search(&ann, &project, "q=gloomy"), ["src/main.rs"]);
-        assert_eq!(search(&ann, &project, "q=hello"), ["docs.md", "src/main.rs"]);
+        assert_eq!(search(&ann, &project, "q=hello"), ["src/main.rs", "docs.md"]);
         assert_eq!(ann.get(&at("dependencies")).expect(200).items()[1]["version"], "1");
 
         // another branch is not looked at until it is the default one

@@ -10,3 +10,4 @@ mod git;
 mod http_rules;
 mod pipelines;
 mod projects;
+mod removal;
