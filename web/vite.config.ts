@@ -34,21 +34,6 @@ const API_WORDS = [
 
 const server = process.env.DEVMENTOR_URL ?? "http://127.0.0.1:3004";
 
-/** `vite --mode mock`: answers the API from memory. Never part of a build. */
-function mock(): Plugin {
-  return {
-    name: "devmentor-mock",
-    apply: "serve",
-    async configureServer(vite) {
-      const { createMock } = (await vite.ssrLoadModule(
-        "/mock/server.ts",
-      )) as typeof import("./mock/server.ts");
-      const handle = createMock();
-      vite.middlewares.use((req, res, next) => handle(req, res, next));
-    },
-  };
-}
-
 /** Compresses each file once, at build time; the server sends what the browser takes. */
 function compress(): Plugin {
   let out = "";
@@ -75,21 +60,18 @@ function compress(): Plugin {
   };
 }
 
-export default defineConfig(({ mode }) => ({
-  plugins: [react(), compress(), ...(mode === "mock" ? [mock()] : [])],
+export default defineConfig({
+  plugins: [react(), compress()],
   resolve: { alias: { "@": fileURLToPath(new URL("./src", import.meta.url)) } },
   server: {
     port: 5173,
     strictPort: false,
-    proxy:
-      mode === "mock"
-        ? {}
-        : Object.fromEntries(
-            API_WORDS.map((word): [string, ProxyOptions] => [
-              `^/${word.replace(".", "\\.")}(/|\\?|$)`,
-              { target: server, changeOrigin: true, headers: { origin: server } },
-            ]),
-          ),
+    proxy: Object.fromEntries(
+      API_WORDS.map((word): [string, ProxyOptions] => [
+        `^/${word.replace(".", "\\.")}(/|\\?|$)`,
+        { target: server, changeOrigin: true, headers: { origin: server } },
+      ]),
+    ),
   },
   build: {
     target: "es2022",
@@ -100,4 +82,4 @@ export default defineConfig(({ mode }) => ({
     modulePreload: { polyfill: false },
     chunkSizeWarningLimit: 700,
   },
-}));
+});

@@ -1,41 +1,54 @@
 /** Query definitions: one name per read of the API, with its cache key. */
 import { infiniteQueryOptions, queryOptions } from "@tanstack/react-query";
-import { get, Problem, type RequestOptions, seg } from "./client";
-import type * as T from "./types";
+import { type Address, type Call, get, Problem, type Reply } from "./client";
+import type { Page, User } from "./types";
 
-const project = (id: string) => `/projects/${seg(id)}`;
+type Path = Address<"get">;
+type CallOf<P extends Path> = Call<P, "get">;
+
+// The rest argument of `get` is a tuple that depends on the address; inside these helpers the address is a variable.
+const read = <P extends Path>(path: P, call: object): Promise<Reply<P, "get">> =>
+  (get as (path: P, call: object) => Promise<Reply<P, "get">>)(path, call);
 
 /** A cursor-paged list. */
-function pages<Item>(key: readonly unknown[], path: string, query: RequestOptions["query"] = {}) {
+function pages<P extends Path>(key: readonly unknown[], path: P, call: CallOf<P>) {
   return infiniteQueryOptions({
-    queryKey: [...key, query],
+    queryKey: [...key, call.query],
     queryFn: ({ pageParam, signal }) =>
-      get<T.Page<Item>>(path, { query: { ...query, after: pageParam }, signal }),
+      read(path, { ...call, query: { ...call.query, after: pageParam }, signal }),
     initialPageParam: "",
-    getNextPageParam: (page) => page.next || undefined,
+    getNextPageParam: (page) => (page as { next?: string | null }).next || undefined,
   });
 }
 
 /** 404 means "there is none" rather than an error. */
-async function optional<R>(read: Promise<R>): Promise<R | null> {
+async function optional<R>(answer: Promise<R>): Promise<R | null> {
   try {
-    return await read;
+    return await answer;
   } catch (error) {
     if (error instanceof Problem && error.status === 404) return null;
     throw error;
   }
 }
 
-const one = <R>(key: readonly unknown[], path: string, query?: RequestOptions["query"]) =>
-  queryOptions({ queryKey: [...key], queryFn: ({ signal }) => get<R>(path, { query, signal }) });
+const one = <P extends Path>(key: readonly unknown[], path: P, call: CallOf<P>) =>
+  queryOptions({ queryKey: [...key], queryFn: ({ signal }) => read(path, { ...call, signal }) });
+
+/** One that may not be there. */
+const maybe = <P extends Path>(key: readonly unknown[], path: P, call: CallOf<P>) =>
+  queryOptions({ queryKey: [...key], queryFn: ({ signal }) => optional(read(path, { ...call, signal })) });
+
+export type FunctionSort = NonNullable<NonNullable<CallOf<"/projects/{id}/functions">["query"]>["sort"]>;
+
+const whole = { limit: 100 };
 
 export const queries = {
   session: () =>
     queryOptions({
       queryKey: ["session"],
-      queryFn: async ({ signal }) => {
+      queryFn: async ({ signal }): Promise<User | null> => {
         try {
-          return (await get<{ user: T.User }>("/session", { signal })).user;
+          return (await get("/session", { signal })).user;
         } catch (error) {
           if (error instanceof Problem && error.status === 401) return null;
           throw error;
@@ -43,95 +56,72 @@ export const queries = {
       },
       staleTime: 60_000,
     }),
-  instance: () => ({ ...one<T.Instance>(["instance"], "/instance"), staleTime: 600_000 }),
-  permissions: () => one<T.Page<T.Permission>>(["permissions"], "/permissions"),
-  tokens: () => one<T.Page<T.Token>>(["tokens"], "/tokens", { limit: 100 }),
-  users: (q = "") => pages<T.User>(["users"], "/users", { q }),
-  runners: () => one<T.Page<T.Runner>>(["runners"], "/runners", { limit: 100 }),
-  namespaces: () => one<T.Page<T.Namespace>>(["namespaces"], "/namespaces", { limit: 100 }),
-  groups: () => pages<T.Group>(["groups"], "/groups", { limit: 100 }),
-  group: (id: string) =>
-    queryOptions({
-      queryKey: ["group", id],
-      queryFn: ({ signal }) => optional(get<T.Group>(`/groups/${seg(id)}`, { signal })),
-    }),
-  groupMembers: (id: string) =>
-    one<T.Page<T.Member>>(["group", id, "members"], `/groups/${seg(id)}/members`, { limit: 100 }),
-  user: (name: string) =>
-    queryOptions({
-      queryKey: ["user", name],
-      queryFn: ({ signal }) => optional(get<T.User>(`/users/${seg(name)}`, { signal })),
-    }),
-  templates: () => one<T.Page<T.Template>>(["templates"], "/templates"),
-  projects: (query: RequestOptions["query"]) => pages<T.Project>(["projects"], "/projects/list", query),
-  project: (id: string) =>
-    queryOptions({
-      queryKey: ["project", id],
-      queryFn: ({ signal }) => optional(get<T.Project>(project(id), { signal })),
-    }),
-  operation: (id: string) => one<T.Operation>(["operation", id], `/operations/${seg(id)}`),
-  members: (id: string) =>
-    one<T.Page<T.Member>>(["project", id, "members"], `${project(id)}/members`, { limit: 100 }),
-  activity: (id: string) => pages<T.Activity>(["project", id, "activity"], `${project(id)}/activity`),
+  instance: () => ({ ...one(["instance"], "/instance", {}), staleTime: 600_000 }),
+  permissions: () => one(["permissions"], "/permissions", {}),
+  tokens: () => one(["tokens"], "/tokens", {}),
+  users: (q = "") => pages(["users"], "/users", { query: { q } }),
+  runners: () => one(["runners"], "/runners", { query: whole }),
+  namespaces: () => one(["namespaces"], "/namespaces", {}),
+  groups: () => pages(["groups"], "/groups", { query: whole }),
+  group: (id: string) => maybe(["group", id], "/groups/{id}", { path: { id } }),
+  groupMembers: (id: string) => one(["group", id, "members"], "/groups/{id}/members", { path: { id } }),
+  user: (name: string) => maybe(["user", name], "/users/{id}", { path: { id: name } }),
+  templates: () => one(["templates"], "/templates", {}),
+  projects: (query: CallOf<"/projects/list">["query"]) => pages(["projects"], "/projects/list", { query }),
+  project: (id: string) => maybe(["project", id], "/projects/{id}", { path: { id } }),
+  operation: (id: string) => one(["operation", id], "/operations/{id}", { path: { id } }),
+  members: (id: string) => one(["project", id, "members"], "/projects/{id}/members", { path: { id } }),
+  activity: (id: string) => pages(["project", id, "activity"], "/projects/{id}/activity", { path: { id } }),
   dependencies: (id: string) =>
-    pages<T.Dependency>(["project", id, "dependencies"], `${project(id)}/dependencies`, { limit: 100 }),
+    pages(["project", id, "dependencies"], "/projects/{id}/dependencies", { path: { id }, query: whole }),
 
   refs: (id: string, prefix = "") =>
-    one<T.Refs>(["project", id, "refs", prefix], `${project(id)}/refs`, { prefix, limit: 100 }),
+    one(["project", id, "refs", prefix], "/projects/{id}/refs", {
+      path: { id },
+      query: { prefix, limit: 100 },
+    }),
   tree: (id: string, ref: string, path: string) =>
-    queryOptions({
-      queryKey: ["project", id, "tree", ref, path],
-      queryFn: ({ signal }) => optional(get<T.Tree>(`${project(id)}/tree`, { query: { ref, path }, signal })),
-    }),
+    maybe(["project", id, "tree", ref, path], "/projects/{id}/tree", { path: { id }, query: { ref, path } }),
   file: (id: string, ref: string, path: string) =>
-    one<T.FileView>(["project", id, "file", ref, path], `${project(id)}/files`, { ref, path }),
+    one(["project", id, "file", ref, path], "/projects/{id}/files", { path: { id }, query: { ref, path } }),
   readme: (id: string, ref: string) =>
-    queryOptions({
-      queryKey: ["project", id, "readme", ref],
-      queryFn: ({ signal }) => optional(get<T.Readme>(`${project(id)}/readme`, { query: { ref }, signal })),
-    }),
+    maybe(["project", id, "readme", ref], "/projects/{id}/readme", { path: { id }, query: { ref } }),
   commits: (id: string, ref: string, path = "", limit = 30) =>
-    pages<T.Commit>(["project", id, "commits"], `${project(id)}/commits`, { ref, path, limit }),
+    pages(["project", id, "commits"], "/projects/{id}/commits", {
+      path: { id },
+      query: { ref, path, limit },
+    }),
   commit: (id: string, oid: string) =>
-    one<T.CommitDetail>(["project", id, "commit", oid], `${project(id)}/commits/${seg(oid)}`),
+    one(["project", id, "commit", oid], "/projects/{id}/commits/{oid}", { path: { id, oid } }),
   commitStatuses: (id: string, oid: string) =>
-    one<T.Page<T.CommitStatus>>(
-      ["project", id, "commit", oid, "statuses"],
-      `${project(id)}/commits/${seg(oid)}/statuses`,
-    ),
+    one(["project", id, "commit", oid, "statuses"], "/projects/{id}/commits/{oid}/statuses", {
+      path: { id, oid },
+    }),
   languages: (id: string) =>
-    queryOptions({
-      queryKey: ["project", id, "languages"],
-      queryFn: ({ signal }) => optional(get<{ items: T.Language[] }>(`${project(id)}/languages`, { signal })),
-    }),
-  quality: (id: string) =>
-    queryOptions({
-      queryKey: ["project", id, "quality"],
-      queryFn: ({ signal }) => optional(get<T.Quality>(`${project(id)}/quality`, { signal })),
-    }),
-  functions: (id: string, sort: string, path: string) =>
-    pages<T.FunctionFacts>(["project", id, "functions"], `${project(id)}/functions`, {
-      sort,
-      path,
-      limit: 50,
+    maybe(["project", id, "languages"], "/projects/{id}/languages", { path: { id } }),
+  quality: (id: string) => maybe(["project", id, "quality"], "/projects/{id}/quality", { path: { id } }),
+  functions: (id: string, sort: FunctionSort, path: string) =>
+    pages(["project", id, "functions"], "/projects/{id}/functions", {
+      path: { id },
+      query: { sort, path, limit: 50 },
     }),
   search: (id: string, query: { q: string; regex: boolean; case: boolean }) =>
-    pages<T.SearchHit>(["project", id, "search"], `${project(id)}/search`, query),
-  searchAll: (q: string) => pages<T.GlobalSearchHit>(["search"], "/search", { q }),
+    pages(["project", id, "search"], "/projects/{id}/search", { path: { id }, query }),
+  searchAll: (q: string) => pages(["search"], "/search", { query: { q } }),
 
   workflows: (id: string, ref?: string) =>
-    one<T.Page<T.Workflow>>(["project", id, "workflows", ref], `${project(id)}/workflows`, { ref }),
-  runs: (id: string, query: RequestOptions["query"] = {}) =>
-    pages<T.Run>(["project", id, "runs"], `${project(id)}/runs`, query),
-  run: (id: string) => one<T.RunDetail>(["run", id], `/runs/${seg(id)}`),
-  artifacts: (run: string) =>
-    one<T.Page<T.Artifact>>(["run", run, "artifacts"], `/runs/${seg(run)}/artifacts`),
+    one(["project", id, "workflows", ref], "/projects/{id}/workflows", { path: { id }, query: { ref } }),
+  runs: (id: string, query: CallOf<"/projects/{id}/runs">["query"] = {}) =>
+    pages(["project", id, "runs"], "/projects/{id}/runs", { path: { id }, query }),
+  run: (id: string) => one(["run", id], "/runs/{run}", { path: { run: id } }),
+  artifacts: (run: string) => one(["run", run, "artifacts"], "/runs/{run}/artifacts", { path: { run } }),
   tests: (run: string, status: string) =>
     infiniteQueryOptions({
       queryKey: ["run", run, "tests", status],
       queryFn: ({ pageParam, signal }) =>
         optional(
-          get<T.TestReport>(`/runs/${seg(run)}/tests`, {
+          get("/runs/{run}/tests", {
+            path: { run },
             query: { status, after: pageParam, limit: 100 },
             signal,
           }),
@@ -139,41 +129,37 @@ export const queries = {
       initialPageParam: "",
       getNextPageParam: (page) => page?.next || undefined,
     }),
-  coverage: (run: string) =>
-    queryOptions({
-      queryKey: ["run", run, "coverage"],
-      queryFn: ({ signal }) => optional(get<T.Coverage>(`/runs/${seg(run)}/coverage`, { signal })),
-    }),
-  summary: (run: string) =>
-    queryOptions({
-      queryKey: ["run", run, "summary"],
-      queryFn: ({ signal }) => optional(get<T.RunSummary>(`/runs/${seg(run)}/summary`, { signal })),
-    }),
+  coverage: (run: string) => maybe(["run", run, "coverage"], "/runs/{run}/coverage", { path: { run } }),
+  summary: (run: string) => maybe(["run", run, "summary"], "/runs/{run}/summary", { path: { run } }),
   secrets: (id: string) =>
-    one<T.Page<T.Secret>>(["project", id, "secrets"], `${project(id)}/secrets`, { limit: 100 }),
+    one(["project", id, "secrets"], "/projects/{id}/secrets", { path: { id }, query: whole }),
   variables: (id: string) =>
-    one<T.Page<T.Variable>>(["project", id, "variables"], `${project(id)}/variables`, { limit: 100 }),
+    one(["project", id, "variables"], "/projects/{id}/variables", { path: { id }, query: whole }),
 
   images: (id: string) =>
-    one<T.Page<T.ImageRepository>>(["project", id, "images"], `${project(id)}/images`, { limit: 100 }),
+    one(["project", id, "images"], "/projects/{id}/images", { path: { id }, query: whole }),
   imageTags: (id: string, name: string) =>
-    pages<T.ImageTag>(["project", id, "images", name], `${project(id)}/images/tags`, { name, limit: 50 }),
+    pages(["project", id, "images", name], "/projects/{id}/images/tags", {
+      path: { id },
+      query: { name, limit: 50 },
+    }),
 
   environments: (id: string) =>
-    one<T.Page<T.Environment>>(["project", id, "environments"], `${project(id)}/environments`, {
-      limit: 100,
-    }),
+    one(["project", id, "environments"], "/projects/{id}/environments", { path: { id }, query: whole }),
   deployments: (id: string, environment?: string) =>
-    pages<T.Deployment>(["project", id, "deployments"], `${project(id)}/deployments`, { environment }),
-  deployment: (id: string) => one<T.Deployment>(["deployment", id], `/deployments/${seg(id)}`),
+    pages(["project", id, "deployments"], "/projects/{id}/deployments", {
+      path: { id },
+      query: { environment },
+    }),
+  deployment: (id: string) => one(["deployment", id], "/deployments/{dpl}", { path: { dpl: id } }),
   releases: (id: string, environment: string) =>
-    pages<T.Release>(["project", id, "releases"], `${project(id)}/releases`, { environment }),
+    pages(["project", id, "releases"], "/projects/{id}/releases", { path: { id }, query: { environment } }),
   watch: (env: string) => ({
-    ...one<T.Watch>(["environment", env, "watch"], `/environments/${seg(env)}/watch`),
+    ...one(["environment", env, "watch"], "/environments/{env}/watch", { path: { env } }),
     refetchInterval: 5_000,
   }),
 };
 
 /** All loaded items of a paged list. */
-export const flat = <Item>(data: { pages: (T.Page<Item> | null)[] } | undefined): Item[] =>
+export const flat = <Item>(data: { pages: (Page<Item> | null)[] } | undefined): Item[] =>
   data ? data.pages.flatMap((page) => page?.items ?? []) : [];

@@ -20,7 +20,7 @@ import {
   useState,
   useSyncExternalStore,
 } from "react";
-import { seg, send } from "@/api/client";
+import { address, fetchRaw, url } from "@/api/client";
 import { openStream } from "@/api/events";
 import type { Job } from "@/api/types";
 import { useActions } from "@/app/actions";
@@ -39,8 +39,9 @@ const MAX_HEIGHT = 8_000_000;
 
 function makeStore(job: string): LogStore {
   return new LogStore(async (offset, limit, signal) => {
-    const response = await send("GET", `/jobs/${seg(job)}/log`, {
-      query: { offset: String(offset), limit },
+    const response = await fetchRaw("/jobs/{job}/log", {
+      path: { job },
+      query: { offset, limit },
       signal,
     });
     const body = new Uint8Array(await response.arrayBuffer());
@@ -187,17 +188,20 @@ export default function LogView({ job, height }: { job: Job; height?: string }) 
           void store.ensure(from / CHUNK).catch(() => undefined);
           return;
         }
-        close = openStream(() => `/jobs/${seg(job.id)}/log/stream?offset=${store.contiguous(from)}`, {
-          log: (data, id) => {
-            const piece = data as { offset: number; text: string };
-            store.append(
-              piece.offset,
-              piece.text,
-              Number(id) || piece.offset + new TextEncoder().encode(piece.text).length,
-            );
+        close = openStream(
+          () => url(address("/jobs/{job}/log/stream", { job: job.id }), { offset: store.contiguous(from) }),
+          {
+            log: (data, id) => {
+              const piece = data as { offset: number; text: string };
+              store.append(
+                piece.offset,
+                piece.text,
+                Number(id) || piece.offset + new TextEncoder().encode(piece.text).length,
+              );
+            },
+            end: () => store.finish(),
           },
-          end: () => store.finish(),
-        });
+        );
       });
     return () => {
       closed = true;
@@ -547,7 +551,7 @@ export default function LogView({ job, height }: { job: Job; height?: string }) 
         <Tooltip label={`Download (${bytes(store.length)})`}>
           <ActionIcon
             component="a"
-            href={`/jobs/${seg(job.id)}/log`}
+            href={address("/jobs/{job}/log", { job: job.id })}
             download={`${job.key}.log`}
             aria-label="Download the log"
           >

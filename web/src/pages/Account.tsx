@@ -18,7 +18,7 @@ function Profile({ user }: { user: User }) {
   const [email, setEmail] = useState(user.email ?? "");
   const save = useMutation({
     mutationFn: () =>
-      patch<User>("/users/me", { display_name: name, email: email || null }, { version: user.version }),
+      patch("/users/me", { display_name: name, email: email || null }, { version: user.version }),
     onSuccess: (data) => {
       client.setQueryData(queries.session().queryKey, data);
       toast("ok", "Profile saved");

@@ -3,9 +3,9 @@ import { Button, Modal, PasswordInput, Stack, Switch, Tabs, Text, TextInput } fr
 import { IconPlus, IconServer, IconTrash } from "@tabler/icons-react";
 import { useInfiniteQuery, useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import { useState } from "react";
-import { del, fieldErrors, get, Problem, patch, post, seg } from "@/api/client";
+import { del, fieldErrors, get, Problem, patch, post } from "@/api/client";
 import { flat, queries } from "@/api/queries";
-import type { Page, Runner, User } from "@/api/types";
+import type { Page, Readiness, Runner, User } from "@/api/types";
 import { useParam } from "@/app/location";
 import { useOptimistic } from "@/app/optimistic";
 import { Main, NotFound } from "@/app/Shell";
@@ -26,7 +26,7 @@ function NewUser({ onClose }: { onClose: () => void }) {
   const [admin, setAdmin] = useState(false);
   const create = useMutation({
     mutationFn: () =>
-      post<User>("/users", {
+      post("/users", {
         name,
         display_name: display || undefined,
         email: email || undefined,
@@ -98,8 +98,8 @@ function Users() {
   const [creating, setCreating] = useState(false);
   const query = useInfiniteQuery(queries.users(text));
   const change = useMutation({
-    mutationFn: ({ user, body }: { user: User; body: Partial<User> }) =>
-      patch(`/users/${seg(user.id)}`, body, { version: user.version }),
+    mutationFn: ({ user, body }: { user: User; body: Partial<Pick<User, "admin" | "state">> }) =>
+      patch("/users/{id}", body, { path: { id: user.id }, version: user.version }),
     onError: (error) => toastError("The user was not changed", error),
     onSettled: () => client.invalidateQueries({ queryKey: ["users"] }),
   });
@@ -177,12 +177,12 @@ function Users() {
 function Runners() {
   const query = useQuery({ ...queries.runners(), refetchInterval: 10_000 });
   const instance = useQuery(queries.instance()).data;
-  const token = useMutation({ mutationFn: () => post<{ token: string }>("/runners/tokens") });
+  const token = useMutation({ mutationFn: () => post("/runners/tokens", undefined) });
   const remove = useOptimistic<Page<Runner>, Runner>({
     key: queries.runners().queryKey,
     failed: "The runner was not removed",
     done: "Runner removed",
-    run: (runner) => del(`/runners/${seg(runner.id)}`),
+    run: (runner) => del("/runners/{id}", { path: { id: runner.id } }),
     apply: (old, runner) => ({ ...old, items: old.items.filter((r) => r.id !== runner.id) }),
   });
   return (
@@ -271,21 +271,15 @@ function Runners() {
   );
 }
 
-interface Ready {
-  status: string;
-  version: string;
-  components: { name: string; status: string; latency_ms: number | null; detail: string | null }[];
-}
-
 function Health() {
   const query = useQuery({
     queryKey: ["ready"],
     queryFn: async () => {
       try {
-        return await get<Ready>("/health/ready");
+        return await get("/health/ready");
       } catch (error) {
         if (error instanceof Problem && error.status === 503)
-          return (await (await fetch("/health/ready")).json()) as Ready;
+          return (await (await fetch("/health/ready")).json()) as Readiness;
         throw error;
       }
     },

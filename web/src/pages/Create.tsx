@@ -14,7 +14,7 @@ import {
 import { IconCheck, IconFile, IconGitBranch, IconToolsOff } from "@tabler/icons-react";
 import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import { useEffect, useMemo, useRef, useState } from "react";
-import { fieldErrors, post } from "@/api/client";
+import { address, fieldErrors, post } from "@/api/client";
 import { useStream } from "@/api/events";
 import { queries } from "@/api/queries";
 import type { Operation, ProjectCreate, Template, TemplateParameter, Visibility } from "@/api/types";
@@ -59,7 +59,7 @@ export function checkParameter(p: TemplateParameter, value: Value | undefined): 
 export function defaultsOf(template: Template | undefined): Values {
   return Object.fromEntries(
     (template?.parameters ?? []).flatMap((p) =>
-      p.default === null || p.default === undefined ? [] : [[p.name, p.default]],
+      p.default === null || p.default === undefined ? [] : [[p.name, p.default as Value]],
     ),
   );
 }
@@ -170,13 +170,10 @@ function Progress({ id, onAgain }: { id: string; onAgain: (operation: Operation)
     refetchInterval: (q) => (q.state.data?.state === "running" ? 3000 : false),
   });
   const operation = query.data;
-  useStream(
-    operation && operation.state !== "running" ? null : `/operations/${encodeURIComponent(id)}/events`,
-    {
-      operation: (data) => client.setQueryData(key, data as Operation),
-      end: () => void client.invalidateQueries({ queryKey: key }),
-    },
-  );
+  useStream(operation && operation.state !== "running" ? null : address("/operations/{id}/events", { id }), {
+    operation: (data) => client.setQueryData(key, data as Operation),
+    end: () => void client.invalidateQueries({ queryKey: key }),
+  });
   const done = operation?.state === "succeeded" && operation.project_path;
   const path = operation?.project_path;
   useEffect(() => {
@@ -248,13 +245,11 @@ export default function Create() {
   const space = namespace ?? namespaces.data?.items[0]?.path ?? user?.name ?? "";
 
   const create = useMutation({
-    mutationFn: (body: ProjectCreate) =>
-      post<Operation>("/projects/create", body, { prefer: "respond-async" }),
-    onSuccess: (op) => {
+    mutationFn: (body: ProjectCreate) => post("/projects/create", body, { prefer: "respond-async" }),
+    onSuccess: (made) => {
       // A server that was fast enough may answer with the project itself.
-      const path = (op as unknown as { path?: string }).path;
-      if (path) go(paths.project(path));
-      else go(`${place.path}?operation=${encodeURIComponent(op.id)}`);
+      if ("path" in made) go(paths.project(made.path));
+      else go(`${place.path}?operation=${encodeURIComponent(made.id)}`);
     },
   });
 

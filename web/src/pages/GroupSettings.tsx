@@ -1,7 +1,7 @@
 import { Button, Group as Row, Select, Stack, Textarea, TextInput } from "@mantine/core";
 import { useMutation, useQueryClient } from "@tanstack/react-query";
 import { useState } from "react";
-import { del, fieldErrors, patch, seg } from "@/api/client";
+import { del, fieldErrors, patch } from "@/api/client";
 import { queries } from "@/api/queries";
 import type { Group, Visibility } from "@/api/types";
 import { useGo } from "@/app/location";
@@ -19,10 +19,10 @@ export function GroupSettings({ group }: { group: Group }) {
   const [asking, setAsking] = useState(false);
   const save = useMutation({
     mutationFn: () =>
-      patch<Group>(
-        `/groups/${seg(group.id)}`,
+      patch(
+        "/groups/{id}",
         { display_name: name, description, visibility },
-        { version: group.version },
+        { path: { id: group.id }, version: group.version },
       ),
     onSuccess: (data) => {
       client.setQueryData(queries.group(group.path).queryKey, data);
@@ -30,7 +30,7 @@ export function GroupSettings({ group }: { group: Group }) {
     },
   });
   const remove = useMutation({
-    mutationFn: () => del(`/groups/${seg(group.id)}`),
+    mutationFn: () => del("/groups/{id}", { path: { id: group.id } }),
     onSuccess: () => {
       void client.invalidateQueries({ queryKey: ["groups"] });
       go(paths.groups());

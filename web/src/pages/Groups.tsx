@@ -5,7 +5,7 @@ import { useInfiniteQuery, useMutation, useQueryClient } from "@tanstack/react-q
 import { useState } from "react";
 import { fieldErrors, post } from "@/api/client";
 import { flat, queries } from "@/api/queries";
-import type { Group } from "@/api/types";
+import type { Visibility } from "@/api/types";
 import { useActions } from "@/app/actions";
 import { Link, useGo, usePlace } from "@/app/location";
 import { paths } from "@/app/paths";
@@ -20,10 +20,10 @@ function NewGroup({ parent, onClose }: { parent: string; onClose: () => void }) 
   const [path, setPath] = useState(parent ? `${parent}/` : "");
   const [name, setName] = useState("");
   const [description, setDescription] = useState("");
-  const [visibility, setVisibility] = useState("private");
+  const [visibility, setVisibility] = useState<Visibility>("private");
   const create = useMutation({
     mutationFn: () =>
-      post<Group>("/groups", {
+      post("/groups", {
         path,
         display_name: name || undefined,
         description: description || undefined,

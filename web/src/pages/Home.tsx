@@ -4,7 +4,7 @@ import { useDebouncedValue } from "@mantine/hooks";
 import { IconFolders, IconPlus, IconSearch, IconX } from "@tabler/icons-react";
 import { keepPreviousData, useInfiniteQuery, useMutation, useQueryClient } from "@tanstack/react-query";
 import { useEffect, useState } from "react";
-import { post, seg } from "@/api/client";
+import { post } from "@/api/client";
 import { queries } from "@/api/queries";
 import type { Project } from "@/api/types";
 import { Link, useParam } from "@/app/location";
@@ -53,7 +53,7 @@ export default function Home() {
   });
   const client = useQueryClient();
   const restore = useMutation({
-    mutationFn: (p: Project) => post(`/projects/${seg(p.id)}/restore`),
+    mutationFn: (p: Project) => post("/projects/{id}/restore", undefined, { path: { id: p.id } }),
     onSuccess: (_, p) => toast("ok", `${p.path} is back`),
     onError: (error) => toastError("The project was not restored", error),
     onSettled: () => client.invalidateQueries({ queryKey: ["projects"] }),

@@ -86,11 +86,7 @@ export default function Namespace({ path }: { path: string }) {
           </Tabs.List>
           <Tabs.Panel value="projects">{list}</Tabs.Panel>
           <Tabs.Panel value="members">
-            <MemberList
-              base={`/groups/${encodeURIComponent(path)}`}
-              query={queries.groupMembers(path)}
-              mayEdit={!!me}
-            />
+            <MemberList of={{ kind: "group", id: path }} query={queries.groupMembers(path)} mayEdit={!!me} />
           </Tabs.Panel>
           <Tabs.Panel value="settings">
             <GroupSettings group={group.data} />

@@ -48,9 +48,9 @@ export default function SearchAll() {
               <div className="dm-gap">
                 {hits.map((hit) => (
                   <Hit
-                    key={hit.project.id + hit.path}
+                    key={(hit.project?.id ?? "") + hit.path}
                     hit={hit}
-                    project={hit.project.path}
+                    project={hit.project?.path ?? ""}
                     gitRef="HEAD"
                     withProject
                   />

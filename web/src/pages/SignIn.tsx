@@ -4,7 +4,6 @@ import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import { useEffect, useRef, useState } from "react";
 import { fieldErrors, messageOf, post } from "@/api/client";
 import { queries } from "@/api/queries";
-import type { User } from "@/api/types";
 import { useGo, usePlace } from "@/app/location";
 import { toast } from "@/app/toast";
 import { FormError, useTitle } from "@/ui/bits";
@@ -28,7 +27,7 @@ export default function SignIn() {
   const signIn = useMutation({
     mutationFn: async (body: { name: string; password: string } | { link: string }) => {
       if (creating && "name" in body) await post("/users", body);
-      return (await post<{ user: User }>("/session", body)).user;
+      return (await post("/session", body)).user;
     },
     onSuccess: (user, body) => {
       if ("link" in body)

@@ -3,7 +3,7 @@ import { Button, Checkbox, Modal, MultiSelect, Select, Stack, Switch, Text, Text
 import { IconKey, IconPlus } from "@tabler/icons-react";
 import { useInfiniteQuery, useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import { useState } from "react";
-import { del, fieldErrors, post, seg } from "@/api/client";
+import { del, fieldErrors, post } from "@/api/client";
 import { flat, queries } from "@/api/queries";
 import type { Page, Permission, Token } from "@/api/types";
 import { useActions } from "@/app/actions";
@@ -47,10 +47,10 @@ function NewToken({ onClose }: { onClose: () => void }) {
   const [days, setDays] = useState("30");
   const create = useMutation({
     mutationFn: () =>
-      post<{ token: Token; secret: string }>("/tokens", {
+      post("/tokens", {
         name,
         permissions: chosen,
-        projects: limited ? where : null,
+        projects: limited ? where : undefined,
         expires_at: days ? new Date(Date.now() + Number(days) * 86_400_000).toISOString() : null,
       }),
     onSuccess: () => client.invalidateQueries({ queryKey: queries.tokens().queryKey }),
@@ -199,7 +199,7 @@ export function Tokens() {
     key: queries.tokens().queryKey,
     failed: "The token was not revoked",
     done: "Token revoked",
-    run: (token) => del(`/tokens/${seg(token.id)}`),
+    run: (token) => del("/tokens/{id}", { path: { id: token.id } }),
     apply: (old, token) => ({ ...old, items: old.items.filter((t) => t.id !== token.id) }),
   });
   return (

@@ -8,10 +8,10 @@ import { visible } from "./bidi";
 import { plural } from "./format";
 
 /** Cuts a line into marked and unmarked pieces. Offsets are characters of the line. */
-export function marked(text: string, ranges: [number, number][]): ReactNode[] {
+export function marked(text: string, ranges: number[][]): ReactNode[] {
   const out: ReactNode[] = [];
   let at = 0;
-  for (const [from, to] of [...ranges].sort((a, b) => a[0] - b[0])) {
+  for (const [from = 0, to = 0] of [...ranges].sort(([a = 0], [b = 0]) => a - b)) {
     if (from < at || to <= from) continue;
     out.push(visible(text.slice(at, from)), <mark key={from}>{visible(text.slice(from, to))}</mark>);
     at = to;

@@ -4,7 +4,7 @@ import { useDebouncedValue } from "@mantine/hooks";
 import { IconTrash, IconUserPlus, IconUsers } from "@tabler/icons-react";
 import { type UseQueryOptions, useInfiniteQuery, useQuery } from "@tanstack/react-query";
 import { useState } from "react";
-import { del, put, seg } from "@/api/client";
+import { del, put } from "@/api/client";
 import { flat, queries } from "@/api/queries";
 import { type Member, type Page, ROLES, type Role } from "@/api/types";
 import { Link } from "@/app/location";
@@ -27,8 +27,15 @@ const roles = ROLES.map((role) => ({ value: role, label: words(role) }));
 
 type MembersQuery = UseQueryOptions<Page<Member>, Error, Page<Member>, string[]>;
 
-export function MemberList({ base, query, mayEdit }: { base: string; query: unknown; mayEdit: boolean }) {
+/** Whose members: a project or a group. */
+export interface Owner {
+  kind: "project" | "group";
+  id: string;
+}
+
+export function MemberList({ of, query, mayEdit }: { of: Owner; query: unknown; mayEdit: boolean }) {
   const options = query as MembersQuery;
+  const address = of.kind === "project" ? "/projects/{id}/members/{user}" : "/groups/{id}/members/{user}";
   const members = useQuery(options);
   const me = useUser();
   const [adding, setAdding] = useState<string | null>(null);
@@ -41,7 +48,7 @@ export function MemberList({ base, query, mayEdit }: { base: string; query: unkn
   const set = useOptimistic<Page<Member>, { user: string; role: Role }>({
     key: options.queryKey,
     failed: "The role was not changed",
-    run: ({ user, role: value }) => put(`${base}/members/${seg(user)}`, { role: value }),
+    run: ({ user, role: value }) => put(address, { role: value }, { path: { id: of.id, user } }),
     apply: (old, vars) => ({
       ...old,
       items: old.items.map((m) =>
@@ -53,7 +60,7 @@ export function MemberList({ base, query, mayEdit }: { base: string; query: unkn
     key: options.queryKey,
     failed: "The member was not removed",
     done: "Member removed",
-    run: (m) => del(`${base}/members/${seg(m.user.id)}`),
+    run: (m) => del(address, { path: { id: of.id, user: m.user.id } }),
     apply: (old, m) => ({ ...old, items: old.items.filter((it) => it !== m && it.user.id !== m.user.id) }),
   });
 

@@ -97,13 +97,16 @@ describe("forms", () => {
   it("checks template parameters as the server does", () => {
     const p = {
       name: "port",
-      title: null,
-      description: null,
+      title: "",
+      description: "",
       type: "integer" as const,
       default: null,
       required: true,
       min: 1,
       max: 10,
+      max_length: null,
+      pattern: null,
+      choices: [],
     };
     expect(checkParameter(p, undefined)).toBe("This is needed.");
     expect(checkParameter(p, 11)).toBe("At most 10.");

@@ -17,6 +17,7 @@ pub mod runners;
 pub mod runs;
 pub mod schedule;
 pub mod vars;
+pub mod words;
 pub mod workflows;
 
 #[cfg(test)]

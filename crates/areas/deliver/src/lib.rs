@@ -7,6 +7,7 @@ pub mod deployment;
 pub mod environment;
 pub mod image;
 pub mod manager;
+pub mod words;
 
 use std::time::Duration;
 

@@ -10,6 +10,7 @@ pub mod group;
 pub mod project;
 pub mod repository;
 pub mod template;
+pub mod words;
 
 use std::time::Duration;
 

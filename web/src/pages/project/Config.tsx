@@ -3,7 +3,7 @@ import { ActionIcon, Button, PasswordInput, TextInput, Tooltip } from "@mantine/
 import { IconKey, IconPencil, IconTrash, IconVariable } from "@tabler/icons-react";
 import { useQuery } from "@tanstack/react-query";
 import { useRef, useState } from "react";
-import { del, fieldErrors, put, seg } from "@/api/client";
+import { del, fieldErrors, put } from "@/api/client";
 import { queries } from "@/api/queries";
 import type { Page, Secret, Variable } from "@/api/types";
 import { useOptimistic } from "@/app/optimistic";
@@ -26,7 +26,7 @@ function Entries({ kind }: { kind: "secrets" | "variables" }) {
   const one = kind === "secrets" ? "secret" : "variable";
   const options = kind === "secrets" ? queries.secrets(project.id) : queries.variables(project.id);
   const query = useQuery<Page<Entry>>(options as never);
-  const base = `/projects/${seg(project.id)}/${kind}`;
+  const address = kind === "secrets" ? "/projects/{id}/secrets/{name}" : "/projects/{id}/variables/{name}";
   const [name, setName] = useState("");
   const [value, setValue] = useState("");
   const [gone, setGone] = useState<Entry | null>(null);
@@ -35,7 +35,7 @@ function Entries({ kind }: { kind: "secrets" | "variables" }) {
     key: options.queryKey,
     failed: `The ${one} was not saved`,
     quiet: true,
-    run: (vars) => put(`${base}/${seg(vars.name)}`, { value: vars.value }),
+    run: (vars) => put(address, { value: vars.value }, { path: { id: project.id, name: vars.name } }),
     apply: (old, vars) => {
       const entry: Entry = {
         name: vars.name,
@@ -57,7 +57,7 @@ function Entries({ kind }: { kind: "secrets" | "variables" }) {
   const remove = useOptimistic<Page<Entry>, string>({
     key: options.queryKey,
     failed: `The ${one} was not removed`,
-    run: (which) => del(`${base}/${seg(which)}`),
+    run: (which) => del(address, { path: { id: project.id, name: which } }),
     apply: (old, which) => ({ ...old, items: old.items.filter((e) => e.name !== which) }),
   });
   const fields = fieldErrors(save.error);

@@ -3,7 +3,7 @@ import { Button, Modal, SegmentedControl, Select, Stack, Text, Textarea, TextInp
 import { IconRocket } from "@tabler/icons-react";
 import { useInfiniteQuery, useMutation, useQuery } from "@tanstack/react-query";
 import { useState } from "react";
-import { fieldErrors, post, seg } from "@/api/client";
+import { fieldErrors, post } from "@/api/client";
 import { flat, queries } from "@/api/queries";
 import type { Deployment, Environment, Release } from "@/api/types";
 import { useProject } from "@/app/project";
@@ -54,12 +54,16 @@ export function DeployDialog(props: {
   const reference = name === project.path ? (tag ?? "") : `${name}:${tag ?? ""}`;
   const deploy = useMutation({
     mutationFn: () =>
-      post<Deployment>(`/projects/${seg(project.id)}/deploy`, {
-        environment: env.name,
-        image: how === "release" ? undefined : free || reference,
-        release: how === "release" ? release : undefined,
-        config: changed ? parsed.config : undefined,
-      }),
+      post(
+        "/projects/{id}/deploy",
+        {
+          environment: env.name,
+          image: how === "release" ? undefined : free || reference,
+          release: how === "release" ? release : undefined,
+          config: changed ? parsed.config : undefined,
+        },
+        { path: { id: project.id } },
+      ),
     onSuccess: props.onStarted,
   });
   const fields = fieldErrors(deploy.error);

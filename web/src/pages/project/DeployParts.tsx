@@ -3,7 +3,7 @@ import { ActionIcon, Button, NumberInput, Select, Stack, Textarea, TextInput } f
 import { IconArrowBackUp, IconFileText, IconHeartbeat, IconHistory, IconX } from "@tabler/icons-react";
 import { type UseInfiniteQueryResult, useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import { useEffect, useRef, useState } from "react";
-import { fieldErrors, Problem, patch, seg, send } from "@/api/client";
+import { address, fetchRaw, fieldErrors, Problem, patch } from "@/api/client";
 import { useStream } from "@/api/events";
 import { flat, queries } from "@/api/queries";
 import type { Deployment, Environment, Page, Release } from "@/api/types";
@@ -39,7 +39,7 @@ export function LiveDeployment({ id, onClose }: { id: string; onClose: () => voi
   });
   const deployment = query.data;
   const over = deployment?.state === "completed";
-  useStream(over ? null : `/deployments/${seg(id)}/events`, {
+  useStream(over ? null : address("/deployments/{dpl}/events", { dpl: id }), {
     deployment: (data) => client.setQueryData(options.queryKey, data as Deployment),
     end: () => void client.invalidateQueries({ queryKey: options.queryKey }),
   });
@@ -168,7 +168,11 @@ export function AppLog({ env }: { env: Environment }) {
     queryFn: async ({ signal }) => {
       try {
         return await (
-          await send("GET", `/environments/${seg(env.id)}/log`, { query: { tail }, signal })
+          await fetchRaw("/environments/{env}/log", {
+            path: { env: env.id },
+            query: { tail: Number(tail) },
+            signal,
+          })
         ).text();
       } catch (error) {
         if (error instanceof Problem && error.status === 404) return "";
@@ -367,10 +371,10 @@ export function EnvConfig({ env, mayEdit }: { env: Environment; mayEdit: boolean
   const parsed = parseConfig(config);
   const save = useMutation({
     mutationFn: () =>
-      patch<Environment>(
-        `/environments/${seg(env.id)}`,
+      patch(
+        "/environments/{env}",
         { config: parsed.config, health: { ...env.health, path, deadline_seconds: Number(deadline) } },
-        { version: env.version },
+        { path: { env: env.id }, version: env.version },
       ),
     onSuccess: () => {
       toast("ok", "Environment saved", "The next deployment uses it.");

@@ -3,7 +3,7 @@ import { Button, Modal, NumberInput, SegmentedControl, Select, Stack, Tabs, Text
 import { IconArrowBackUp, IconExternalLink, IconPlus, IconRocket } from "@tabler/icons-react";
 import { useInfiniteQuery, useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import { useState } from "react";
-import { fieldErrors, post, seg } from "@/api/client";
+import { fieldErrors, post } from "@/api/client";
 import { flat, queries } from "@/api/queries";
 import type { Deployment, Environment, Release } from "@/api/types";
 import { useActions } from "@/app/actions";
@@ -23,18 +23,22 @@ function NewEnvironment({ onClose, onMade }: { onClose: () => void; onMade: (env
   const client = useQueryClient();
   const instance = useQuery(queries.instance()).data;
   const [name, setName] = useState("production");
-  const [target, setTarget] = useState<string | null>(null);
+  const [target, setTarget] = useState<Environment["target"] | null>(null);
   const [path, setPath] = useState("/");
   const [port, setPort] = useState<number | string>("");
   const chosen = target ?? (instance?.docker ? "docker" : "process");
   const create = useMutation({
     mutationFn: () =>
-      post<Environment>(`/projects/${seg(project.id)}/environments`, {
-        name,
-        target: chosen,
-        health: { path },
-        container_port: port === "" ? undefined : Number(port),
-      }),
+      post(
+        "/projects/{id}/environments",
+        {
+          name,
+          target: chosen,
+          health: { path },
+          container_port: port === "" ? undefined : Number(port),
+        },
+        { path: { id: project.id } },
+      ),
     onSuccess: (env) => {
       void client.invalidateQueries({ queryKey: ["project", project.id, "environments"] });
       onMade(env);
@@ -109,7 +113,7 @@ function useRollback(env: Environment, onStarted: (deployment: Deployment) => vo
   const client = useQueryClient();
   return useMutation({
     mutationFn: (release?: Release) =>
-      post<Deployment>(`/environments/${seg(env.id)}/rollback`, { release: release?.id }),
+      post("/environments/{env}/rollback", { release: release?.id }, { path: { env: env.id } }),
     onSuccess: (deployment) => {
       void client.invalidateQueries({ queryKey: ["project", project.id] });
       onStarted(deployment);

@@ -1,4 +1,3 @@
-import { seg } from "@/api/client";
 import { queries } from "@/api/queries";
 import { can, useProject } from "@/app/project";
 import { PageHead, useTitle } from "@/ui/bits";
@@ -11,7 +10,11 @@ export default function Members() {
   return (
     <>
       <PageHead title="Members" about="Who may do what in this project, directly or through a group." />
-      <MemberList base={`/projects/${seg(project.id)}`} query={queries.members(project.id)} mayEdit={may} />
+      <MemberList
+        of={{ kind: "project", id: project.id }}
+        query={queries.members(project.id)}
+        mayEdit={may}
+      />
     </>
   );
 }

@@ -4,7 +4,7 @@ import { useDebouncedValue } from "@mantine/hooks";
 import { IconChartDots3, IconSearch } from "@tabler/icons-react";
 import { keepPreviousData, useInfiniteQuery, useQuery } from "@tanstack/react-query";
 import { useState } from "react";
-import { flat, queries } from "@/api/queries";
+import { type FunctionSort, flat, queries } from "@/api/queries";
 import { Link } from "@/app/location";
 import { paths } from "@/app/paths";
 import { useProject } from "@/app/project";
@@ -18,7 +18,7 @@ const tone = (value: number, fine: number, bad: number) =>
 
 function Functions() {
   const project = useProject();
-  const [sort, setSort] = useState("cyclomatic");
+  const [sort, setSort] = useState<FunctionSort>("cyclomatic");
   const [text, setText] = useState("");
   const [path] = useDebouncedValue(text.trim(), 250);
   const query = useInfiniteQuery({
@@ -43,7 +43,7 @@ function Functions() {
             size="xs"
             aria-label="Order"
             value={sort}
-            onChange={setSort}
+            onChange={(value) => setSort(value as FunctionSort)}
             data={[
               { value: "cyclomatic", label: "Paths" },
               { value: "cognitive", label: "Cognitive" },

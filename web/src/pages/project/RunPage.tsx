@@ -14,10 +14,10 @@ import {
 } from "@tabler/icons-react";
 import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import { lazy, Suspense, useMemo } from "react";
-import { get, Problem, post, seg } from "@/api/client";
+import { address, get, Problem, post } from "@/api/client";
 import { useStream } from "@/api/events";
 import { queries } from "@/api/queries";
-import type { Job, Page, Run, RunDetail } from "@/api/types";
+import type { Job, RunDetail } from "@/api/types";
 import { type Action, useActions } from "@/app/actions";
 import { Link, useGo, useParam, usePlace } from "@/app/location";
 import { paths } from "@/app/paths";
@@ -43,8 +43,9 @@ function useRunId(rest: string): { id: string | null; error: unknown } {
     enabled: !isId,
     staleTime: Number.POSITIVE_INFINITY,
     queryFn: async ({ signal }) => {
-      const page = await get<Page<Run>>(`/projects/${seg(project.id)}/runs`, {
-        query: { number: rest },
+      const page = await get("/projects/{id}/runs", {
+        path: { id: project.id },
+        query: { number: Number(rest) },
         signal,
       });
       const hit = page.items.find((r) => String(r.number) === rest);
@@ -212,7 +213,7 @@ export default function RunPage({ rest }: { rest: string }) {
   const [tab, setTab] = useParam("tab", "jobs");
   useTitle(run && `#${run.number} ${run.title || run.name}`, project.path);
 
-  useStream(id && run && !over ? `/runs/${seg(id)}/events` : null, {
+  useStream(id && run && !over ? address("/runs/{run}/events", { run: id }) : null, {
     run: (data) => client.setQueryData(queries.run(id ?? "").queryKey, data as RunDetail),
     end: () => {
       void client.invalidateQueries({ queryKey: ["run", id] });
@@ -221,13 +222,13 @@ export default function RunPage({ rest }: { rest: string }) {
   });
 
   const cancel = useMutation({
-    mutationFn: () => post(`/runs/${seg(id ?? "")}/cancel`),
+    mutationFn: () => post("/runs/{run}/cancel", undefined, { path: { run: id ?? "" } }),
     onError: (error) => toastError("The run was not cancelled", error),
     onSettled: () => client.invalidateQueries({ queryKey: ["run", id] }),
   });
   const retry = useMutation({
     mutationFn: (body: { failed_only?: boolean; job?: string }) =>
-      post<Run | undefined>(`/runs/${seg(id ?? "")}/retry`, body),
+      post("/runs/{run}/retry", body, { path: { run: id ?? "" } }),
     onError: (error) => toastError("The run was not started again", error),
     onSuccess: (again) => {
       if (again?.id && again.id !== id && again.number) go(paths.run(project.path, again.number));
@@ -283,12 +284,8 @@ export default function RunPage({ rest }: { rest: string }) {
     refetchInterval: over ? false : 10_000,
     queryFn: async ({ signal }) => {
       try {
-        return (
-          await get<{ totals: { tests: number; failed: number; errors: number } }>(
-            `/runs/${seg(id ?? "")}/tests`,
-            { query: { limit: 1 }, signal },
-          )
-        ).totals;
+        return (await get("/runs/{run}/tests", { path: { run: id ?? "" }, query: { limit: 1 }, signal }))
+          .totals;
       } catch {
         return null;
       }

@@ -12,7 +12,7 @@ import {
 } from "@tabler/icons-react";
 import { useInfiniteQuery, useQuery } from "@tanstack/react-query";
 import { useState } from "react";
-import { seg } from "@/api/client";
+import { address } from "@/api/client";
 import { queries } from "@/api/queries";
 import type { Annotation, RunDetail, TestCase } from "@/api/types";
 import { Link } from "@/app/location";
@@ -264,7 +264,7 @@ export function Artifacts({ run }: { run: RunDetail }) {
                   </div>
                   <Button
                     component="a"
-                    href={`/artifacts/${seg(a.id)}/download`}
+                    href={address("/artifacts/{artifact}/download", { artifact: a.id })}
                     download
                     variant="default"
                     size="xs"

@@ -3,9 +3,9 @@ import { Button, Modal, Select, Stack, Text, TextInput } from "@mantine/core";
 import { IconPlayerPlay, IconPlayerPlayFilled } from "@tabler/icons-react";
 import { useInfiniteQuery, useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import { useEffect, useState } from "react";
-import { fieldErrors, post, seg } from "@/api/client";
+import { fieldErrors, post } from "@/api/client";
 import { flat, queries } from "@/api/queries";
-import type { Diagnostic, Run, Workflow, WorkflowInput } from "@/api/types";
+import type { Workflow } from "@/api/types";
 import { useActions } from "@/app/actions";
 import { useGo, useParam } from "@/app/location";
 import { paths } from "@/app/paths";
@@ -15,11 +15,8 @@ import { Diagnostics } from "@/ui/Diagnostics";
 import { RefSelect } from "@/ui/RefSelect";
 import { RunRow } from "@/ui/RunRow";
 
-export function inputsOf(workflow: Workflow | undefined): WorkflowInput[] {
-  const inputs = workflow?.inputs;
-  if (!inputs) return [];
-  return Array.isArray(inputs) ? inputs : Object.entries(inputs).map(([name, input]) => ({ name, ...input }));
-}
+const inputsOf = (workflow: Workflow | undefined) =>
+  Object.entries(workflow?.inputs ?? {}).map(([name, input]) => ({ name, ...input }));
 
 function StartRun({ onClose }: { onClose: () => void }) {
   const project = useProject();
@@ -32,11 +29,15 @@ function StartRun({ onClose }: { onClose: () => void }) {
   const workflow = workflows.data?.items.find((w) => w.path === path);
   const start = useMutation({
     mutationFn: () =>
-      post<{ runs: Run[]; diagnostics: Diagnostic[] }>(`/projects/${seg(project.id)}/build`, {
-        ref,
-        workflow: path ?? undefined,
-        inputs: Object.keys(inputs).length > 0 ? inputs : undefined,
-      }),
+      post(
+        "/projects/{id}/build",
+        {
+          ref,
+          workflow: path ?? undefined,
+          inputs: Object.keys(inputs).length > 0 ? inputs : undefined,
+        },
+        { path: { id: project.id } },
+      ),
     onSuccess: (result) => {
       void client.invalidateQueries({ queryKey: ["project", project.id, "runs"] });
       const [run] = result.runs;

@@ -2,7 +2,7 @@
 import { Button, Select, Stack, Tabs, TagsInput, Textarea, TextInput } from "@mantine/core";
 import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import { useState } from "react";
-import { del, fieldErrors, Problem, patch, post, seg } from "@/api/client";
+import { del, fieldErrors, Problem, patch, post } from "@/api/client";
 import { queries } from "@/api/queries";
 import type { Project, Visibility } from "@/api/types";
 import { useGo, useParam } from "@/app/location";
@@ -35,15 +35,15 @@ function General() {
   const branches = useQuery(queries.refs(project.id)).data?.branches.map((b) => b.name) ?? [];
   const save = useMutation({
     mutationFn: () =>
-      patch<Project>(
-        `/projects/${seg(project.id)}/update`,
+      patch(
+        "/projects/{id}/update",
         {
           description,
           visibility,
           topics,
           default_branch: branch === project.default_branch ? undefined : branch,
         },
-        { version: project.version },
+        { path: { id: project.id }, version: project.version },
       ),
     onSuccess: (next) => {
       changed(next);
@@ -126,7 +126,7 @@ function Move() {
   const [namespace, setNamespace] = useState(project.namespace);
   const [name, setName] = useState(project.name);
   const move = useMutation({
-    mutationFn: () => post<Project>(`/projects/${seg(project.id)}/move`, { namespace, name }),
+    mutationFn: () => post("/projects/{id}/move", { namespace, name }, { path: { id: project.id } }),
     onSuccess: (next) => {
       client.setQueryData(queries.project(next.path).queryKey, next);
       void client.invalidateQueries({ queryKey: ["projects"] });
@@ -186,7 +186,9 @@ function Danger() {
   const [asking, setAsking] = useState(false);
   const archive = useMutation({
     mutationFn: () =>
-      post<Project | undefined>(`/projects/${seg(project.id)}/${project.archived ? "unarchive" : "archive"}`),
+      post(project.archived ? "/projects/{id}/unarchive" : "/projects/{id}/archive", undefined, {
+        path: { id: project.id },
+      }),
     onSuccess: (next) => {
       changed(next);
       toast("ok", project.archived ? "Project is active again" : "Project archived");
@@ -194,7 +196,7 @@ function Danger() {
     onError: (error) => toastError("The project was not changed", error),
   });
   const remove = useMutation({
-    mutationFn: () => del(`/projects/${seg(project.id)}`, { version: project.version }),
+    mutationFn: () => del("/projects/{id}", { path: { id: project.id }, version: project.version }),
     onSuccess: () => {
       void client.invalidateQueries({ queryKey: ["projects"] });
       toast("ok", `${project.path} is deleted`, "It can be restored within 30 days.");

@@ -43,6 +43,7 @@ struct TestCase {
     /// Name.
     name: String,
     /// `passed`, `failed`, `skipped`, `error`.
+    #[schema(value_type = crate::words::TestStatus)]
     status: String,
     /// How long it took.
     duration_ms: i64,

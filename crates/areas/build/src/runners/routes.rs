@@ -38,6 +38,7 @@ struct Runner {
     /// Operating system and processor.
     platform: String,
     /// `online` or `offline`.
+    #[schema(value_type = crate::words::RunnerState)]
     state: &'static str,
     /// When it last spoke.
     #[schema(value_type = String)]
@@ -45,7 +46,7 @@ struct Runner {
     /// Lives in a server process.
     in_process: bool,
     /// What its machine can do.
-    #[schema(value_type = Object)]
+    #[schema(value_type = std::collections::HashMap<String, Value>)]
     capabilities: Value,
 }
 

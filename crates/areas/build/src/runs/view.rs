@@ -46,8 +46,10 @@ pub struct Run {
     /// Commit.
     pub commit: String,
     /// `queued`, `running`, `completed`.
+    #[schema(value_type = crate::words::RunState)]
     pub state: String,
     /// `success`, `failure`, `cancelled`, `skipped`.
+    #[schema(value_type = Option<crate::words::Conclusion>)]
     pub conclusion: Option<String>,
     /// 1 for the first try.
     pub attempt: i64,
@@ -58,7 +60,7 @@ pub struct Run {
     /// Who set it off.
     pub actor: Option<Who>,
     /// What was said about the workflow file.
-    #[schema(value_type = Vec<Object>)]
+    #[schema(value_type = Vec<crate::words::Diagnostic>)]
     pub diagnostics: Value,
     /// Jobs so far.
     pub jobs_total: i64,
@@ -113,10 +115,12 @@ pub struct Job {
     /// Keys of the jobs it waits for.
     pub needs: Vec<String>,
     /// `waiting`, `queued`, `unschedulable`, `running`, `completed`.
+    #[schema(value_type = crate::words::JobState)]
     pub state: String,
     /// Why it waits, was skipped or failed.
     pub reason: Option<String>,
     /// `success`, `failure`, `cancelled`, `skipped`.
+    #[schema(value_type = Option<crate::words::Conclusion>)]
     pub conclusion: Option<String>,
     /// The machine failed, not the job.
     pub infra_failure: Option<String>,
@@ -140,17 +144,17 @@ pub struct Job {
     #[schema(value_type = Option<String>)]
     pub queued_at: Option<Timestamp>,
     /// Outputs by name.
-    #[schema(value_type = Object)]
+    #[schema(value_type = HashMap<String, String>)]
     pub outputs: Value,
     /// The combination of its matrix.
-    #[schema(value_type = Option<Object>)]
+    #[schema(value_type = Option<HashMap<String, Value>>)]
     pub matrix: Option<Value>,
     /// Bytes of log so far.
     pub log_length: i64,
     /// Its steps.
     pub steps: Vec<Step>,
     /// Remarks of its steps.
-    #[schema(value_type = Vec<Object>)]
+    #[schema(value_type = Vec<crate::words::Annotation>)]
     pub annotations: Value,
 }
 
@@ -162,10 +166,13 @@ pub struct Step {
     /// Shown name.
     pub name: String,
     /// `pending`, `running`, `completed`.
+    #[schema(value_type = crate::words::StepState)]
     pub state: String,
     /// Result after `continue-on-error`.
+    #[schema(value_type = Option<crate::words::Conclusion>)]
     pub conclusion: Option<String>,
     /// Result before it.
+    #[schema(value_type = Option<crate::words::Conclusion>)]
     pub outcome: Option<String>,
     /// When it began.
     #[schema(value_type = Option<String>)]

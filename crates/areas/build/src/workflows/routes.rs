@@ -33,7 +33,7 @@ struct BuildBody {
     workflow: Option<String>,
     /// Inputs by name.
     #[serde(default)]
-    #[schema(value_type = Object)]
+    #[schema(value_type = std::collections::HashMap<String, Value>)]
     inputs: Map<String, Value>,
 }
 
@@ -43,7 +43,7 @@ struct BuildAnswer {
     /// The runs that were made.
     runs: Vec<Run>,
     /// What was said about the workflow files.
-    #[schema(value_type = Vec<Object>)]
+    #[schema(value_type = Vec<crate::words::Diagnostic>)]
     diagnostics: Value,
 }
 
@@ -100,12 +100,12 @@ struct WorkflowItem {
     /// Events that start it.
     events: Vec<String>,
     /// Inputs of a manual start.
-    #[schema(value_type = Object)]
+    #[schema(value_type = std::collections::BTreeMap<String, crate::words::WorkflowInput>)]
     inputs: Value,
     /// Keys of its jobs.
     jobs: Vec<String>,
     /// What was said about the file.
-    #[schema(value_type = Vec<Object>)]
+    #[schema(value_type = Vec<crate::words::Diagnostic>)]
     diagnostics: Value,
     /// Why a detected build looks as it does.
     #[serde(skip_serializing_if = "Vec::is_empty")]

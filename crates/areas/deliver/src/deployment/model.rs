@@ -85,6 +85,7 @@ pub struct ActorView {
 /// How a step stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
+#[schema(as = DeploymentStepState)]
 pub enum StepState {
     /// Not begun.
     Pending,
@@ -100,6 +101,7 @@ pub enum StepState {
 
 /// A step of a deployment.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[schema(as = DeploymentStep)]
 pub struct Step {
     /// `prepare`, `start`, `health_check`, `switch` or `retire`.
     pub name: String,
@@ -150,10 +152,13 @@ pub struct Deployment {
     /// What.
     pub release: Release,
     /// `deploy`, `rollback` or `automatic_rollback`.
+    #[schema(value_type = crate::words::DeploymentKind)]
     pub kind: String,
     /// `queued`, `running` or `completed`.
+    #[schema(value_type = crate::words::DeploymentState)]
     pub state: String,
     /// `success`, `failure`, `rolled_back` or `superseded`.
+    #[schema(value_type = Option<crate::words::DeploymentConclusion>)]
     pub conclusion: Option<String>,
     /// The steps.
     pub steps: Vec<Step>,

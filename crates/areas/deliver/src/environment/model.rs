@@ -40,6 +40,7 @@ impl Target {
 /// How health is checked, over HTTP.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
+#[schema(as = HealthCheck)]
 pub struct Health {
     /// Asked for with GET; any status from 200 to 399 is well.
     pub path: String,
@@ -186,6 +187,7 @@ pub struct Environment {
     /// The port there, the same for every release.
     pub port: u16,
     /// `empty`, `deploying`, `healthy`, `unhealthy` or `stopped`.
+    #[schema(value_type = crate::words::EnvironmentState)]
     pub state: String,
     /// Why it is in that state.
     pub detail: String,

@@ -50,6 +50,7 @@ pub struct RequestFigures {
 #[derive(Clone, Debug, Default, Serialize, ToSchema)]
 pub struct Watch {
     /// State of the environment.
+    #[schema(value_type = crate::words::EnvironmentState)]
     pub state: String,
     /// Seconds since the application was started.
     pub uptime_seconds: u64,

@@ -21,6 +21,7 @@ pub struct User {
     /// May administer the instance.
     pub admin: bool,
     /// `active` or `blocked`.
+    #[schema(value_type = crate::words::UserState)]
     pub state: String,
     #[schema(value_type = String)]
     /// When it was made.
@@ -104,6 +105,7 @@ pub struct UserChange {
     /// Administrators only.
     pub admin: Option<bool>,
     /// `active` or `blocked`; administrators only.
+    #[schema(value_type = Option<crate::words::UserState>)]
     pub state: Option<String>,
     /// A new password; administrators only, people use `/users/me/password`.
     pub password: Option<String>,
@@ -189,6 +191,7 @@ pub struct PermissionView {
     /// `resource:verb`.
     pub name: &'static str,
     /// The role.
+    #[schema(value_type = crate::words::Role)]
     pub least_role: &'static str,
 }
 

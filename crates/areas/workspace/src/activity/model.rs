@@ -49,6 +49,7 @@ pub struct WorkView {
     /// For people.
     pub title: &'static str,
     /// `queued`, `running`, `done`, `failed` (will be tried again) or `dead`.
+    #[schema(value_type = crate::words::WorkState)]
     pub state: &'static str,
     /// How often it was tried.
     pub attempts: i64,

@@ -17,7 +17,7 @@ pub struct ProjectNew {
     pub namespace: Option<String>,
     /// What it is.
     pub description: Option<String>,
-    #[schema(value_type = Option<String>)]
+    #[schema(value_type = Option<crate::words::Visibility>)]
     /// `private` when not given.
     pub visibility: Option<Visibility>,
     /// Main language; the template's when not given.
@@ -29,7 +29,7 @@ pub struct ProjectNew {
     /// Which branch, tag or commit of a template repository.
     pub template_ref: Option<String>,
     /// The template's parameters.
-    #[schema(value_type = Option<Object>)]
+    #[schema(value_type = Option<std::collections::HashMap<String, Value>>)]
     pub parameters: Option<IndexMap<String, Value>>,
     /// `main` when not given.
     pub default_branch: Option<String>,
@@ -44,6 +44,7 @@ pub struct Step {
     /// For people.
     pub title: String,
     /// `pending`, `running`, `done`, `failed`, `skipped` or `undone`.
+    #[schema(value_type = crate::words::OperationStepState)]
     pub state: String,
     /// What it found or did.
     pub detail: Option<String>,
@@ -90,6 +91,7 @@ pub struct Operation {
     /// Which flow.
     pub kind: String,
     /// `running`, `succeeded` or `failed`.
+    #[schema(value_type = crate::words::OperationState)]
     pub state: String,
     /// Its steps.
     pub steps: Vec<Step>,
@@ -99,7 +101,7 @@ pub struct Operation {
     /// The path it gets.
     pub project_path: String,
     /// The problem it failed with.
-    #[schema(value_type = Option<Object>)]
+    #[schema(value_type = Option<web_kit::ProblemBody>)]
     pub error: Option<Value>,
     #[schema(value_type = String)]
     /// When it began.

@@ -19,7 +19,7 @@ pub struct Group {
     pub display_name: String,
     /// What it is for.
     pub description: String,
-    #[schema(value_type = String)]
+    #[schema(value_type = crate::words::Visibility)]
     /// `private`, `internal` or `public`.
     pub visibility: Visibility,
     /// The path of the group above.
@@ -59,7 +59,7 @@ pub struct GroupNew {
     pub display_name: Option<String>,
     /// What it is for.
     pub description: Option<String>,
-    #[schema(value_type = Option<String>)]
+    #[schema(value_type = Option<crate::words::Visibility>)]
     /// `private` when not given.
     pub visibility: Option<Visibility>,
 }
@@ -72,7 +72,7 @@ pub struct GroupChange {
     pub display_name: Option<String>,
     /// What it is for.
     pub description: Option<String>,
-    #[schema(value_type = Option<String>)]
+    #[schema(value_type = Option<crate::words::Visibility>)]
     /// Who may know of it.
     pub visibility: Option<Visibility>,
 }
@@ -83,6 +83,7 @@ pub struct Namespace {
     /// Its path.
     pub path: String,
     /// `user` or `group`.
+    #[schema(value_type = crate::words::NamespaceKind)]
     pub kind: &'static str,
 }
 
@@ -91,7 +92,7 @@ pub struct Namespace {
 pub struct Member {
     /// Who.
     pub user: MemberUser,
-    #[schema(value_type = String)]
+    #[schema(value_type = crate::words::Role)]
     /// As what.
     pub role: Role,
     /// `direct`, or `group:<path>`.
@@ -129,7 +130,7 @@ impl Member {
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RoleSet {
-    #[schema(value_type = String)]
+    #[schema(value_type = crate::words::Role)]
     /// `guest`, `reporter`, `developer`, `maintainer` or `owner`.
     pub role: Role,
 }

@@ -22,7 +22,7 @@ pub struct ProjectView {
     pub name: String,
     /// What it is.
     pub description: String,
-    #[schema(value_type = String)]
+    #[schema(value_type = crate::words::Visibility)]
     /// `private`, `internal` or `public`.
     pub visibility: Visibility,
     /// Main language.
@@ -55,7 +55,7 @@ pub struct ProjectView {
     pub web_url: String,
     /// The image repository.
     pub registry: String,
-    #[schema(value_type = Option<String>)]
+    #[schema(value_type = Option<crate::words::Role>)]
     /// What the caller is here.
     pub role: Option<Role>,
     /// What the caller may do here.
@@ -100,7 +100,7 @@ impl ProjectView {
 pub struct ProjectUpdate {
     /// What it is.
     pub description: Option<String>,
-    #[schema(value_type = Option<String>)]
+    #[schema(value_type = Option<crate::words::Visibility>)]
     /// Who sees it.
     pub visibility: Option<Visibility>,
     /// Main language; null: as analysis finds.

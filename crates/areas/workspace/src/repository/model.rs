@@ -51,6 +51,7 @@ pub struct TreeEntryView {
     pub path: String,
     /// `tree`, `blob`, `symlink` or `submodule`.
     #[serde(rename = "type")]
+    #[schema(value_type = crate::words::EntryType)]
     pub kind: &'static str,
     /// Mode in git's octal digits.
     pub mode: String,
@@ -145,6 +146,7 @@ pub struct CommitView {
     /// The whole message.
     pub message: String,
     /// What checks say: `success`, `failure`, `pending`, or null when none has looked.
+    #[schema(value_type = Option<crate::words::CheckState>)]
     pub status: Option<&'static str>,
 }
 
@@ -181,6 +183,7 @@ pub struct FileDiffView {
     /// Where it was before it was renamed.
     pub old_path: Option<String>,
     /// `added`, `modified`, `deleted` or `renamed`.
+    #[schema(value_type = crate::words::FileStatus)]
     pub status: &'static str,
     /// Added lines.
     pub additions: u64,
@@ -224,6 +227,7 @@ pub struct CommitStatusView {
     /// Which check.
     pub context: String,
     /// `pending`, `success`, `failure` or `error`.
+    #[schema(value_type = crate::words::CheckState)]
     pub state: String,
     /// In words.
     pub description: String,

@@ -91,7 +91,7 @@ pub struct Parameter {
     #[serde(rename = "type")]
     pub kind: Kind,
     /// The value when none is given.
-    #[schema(value_type = Option<Object>)]
+    #[schema(value_type = Option<Value>)]
     pub default: Option<Value>,
     /// Must a value be given?
     #[serde(default)]

@@ -1,0 +1,164 @@
+//! The closed sets of words in this area's answers, as types, so that the API's description lists them. The values
+//! themselves are text: they come from the database as they are shown.
+
+use serde_json::Value;
+use utoipa::ToSchema;
+
+/// Where a run is.
+#[derive(ToSchema)]
+#[schema(rename_all = "snake_case")]
+pub enum RunState {
+    /// Nothing of it has begun.
+    Queued,
+    /// Some job has begun.
+    Running,
+    /// It has a conclusion.
+    Completed,
+}
+
+/// Where a job is.
+#[derive(ToSchema)]
+#[schema(rename_all = "snake_case")]
+pub enum JobState {
+    /// For the jobs that it needs.
+    Waiting,
+    /// For a runner.
+    Queued,
+    /// No runner could take it; the reason says why.
+    Unschedulable,
+    /// A runner has it.
+    Running,
+    /// It has a conclusion.
+    Completed,
+}
+
+/// Where a step is.
+#[derive(ToSchema)]
+#[schema(rename_all = "snake_case")]
+pub enum StepState {
+    /// Its turn has not come.
+    Pending,
+    /// It runs.
+    Running,
+    /// It has a conclusion.
+    Completed,
+}
+
+/// How a run, a job or a step ended.
+#[derive(ToSchema)]
+#[schema(rename_all = "snake_case")]
+pub enum Conclusion {
+    /// It passed.
+    Success,
+    /// It failed.
+    Failure,
+    /// Somebody, or a later run, stopped it.
+    Cancelled,
+    /// Its condition did not hold.
+    Skipped,
+}
+
+/// How a test case ended.
+#[derive(ToSchema)]
+#[schema(rename_all = "snake_case")]
+pub enum TestStatus {
+    /// As it should.
+    Passed,
+    /// An assertion did not hold.
+    Failed,
+    /// It did not run.
+    Skipped,
+    /// It broke.
+    Error,
+}
+
+/// Is a runner there?
+#[derive(ToSchema)]
+#[schema(rename_all = "snake_case")]
+pub enum RunnerState {
+    /// It was seen lately.
+    Online,
+    /// It was not.
+    Offline,
+}
+
+/// How bad something is.
+#[derive(ToSchema)]
+#[schema(rename_all = "snake_case")]
+pub enum Severity {
+    /// It stops the run.
+    Error,
+    /// It may surprise.
+    Warning,
+    /// Good to know.
+    Notice,
+}
+
+/// A message about a place in a workflow file; line 0 is the file as a whole.
+#[derive(ToSchema)]
+pub struct Diagnostic {
+    /// Path in the repository.
+    pub file: String,
+    /// Line, from 1.
+    pub line: u32,
+    /// Column, from 1.
+    pub column: u32,
+    /// Does it stop the run?
+    pub severity: Severity,
+    /// Stable code to match on.
+    pub code: String,
+    /// What is wrong, and what happens instead.
+    pub message: String,
+}
+
+/// A remark of a step, possibly about a place in a file.
+#[derive(ToSchema)]
+pub struct Annotation {
+    /// How grave.
+    pub severity: Severity,
+    /// The text.
+    pub message: String,
+    /// A short title.
+    pub title: Option<String>,
+    /// Path in the repository.
+    pub file: Option<String>,
+    /// First line, from 1.
+    pub line: Option<u32>,
+    /// Last line.
+    pub end_line: Option<u32>,
+    /// Column, from 1.
+    pub column: Option<u32>,
+    /// Index of the step.
+    pub step: Option<u32>,
+}
+
+/// An input of a manual start.
+#[derive(ToSchema)]
+pub struct WorkflowInput {
+    /// For people.
+    pub description: String,
+    /// Must be given unless there is a default.
+    pub required: bool,
+    /// Used when not given.
+    pub default: Option<Value>,
+    /// Its type.
+    pub r#type: InputType,
+    /// What a choice allows.
+    pub options: Option<Vec<String>>,
+}
+
+/// Type of an input.
+#[derive(ToSchema)]
+#[schema(rename_all = "snake_case")]
+pub enum InputType {
+    /// Any text.
+    String,
+    /// `true` or `false`.
+    Boolean,
+    /// A number.
+    Number,
+    /// One of the options.
+    Choice,
+    /// Name of an environment.
+    Environment,
+}
