@@ -219,3 +219,23 @@ fn migrations_come_in_pairs() {
     };
     assert_eq!(list("sqlite"), list("postgres"));
 }
+
+/// Two types of one name become one schema, whichever comes last, and the API's description is wrong about the other.
+#[test]
+fn a_schema_has_one_meaning() {
+    let shape = Regex::new(
+        r"derive\([^)]*\bToSchema\b[^)]*\)\]((?:\s*#\[[^\n]*\])*)\s*(?:pub(?:\([a-z]+\))? )?(?:struct|enum) (\w+)",
+    )
+    .unwrap();
+    let renamed = Regex::new(r"schema\([^\n]*\bas = (\w+)").unwrap();
+    let mut seen: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for (path, text) in sources("crates") {
+        for found in shape.captures_iter(&text) {
+            let name = renamed.captures(&found[1]).map_or_else(|| found[2].to_owned(), |c| c[1].to_owned());
+            seen.entry(name).or_default().push(path.clone());
+        }
+    }
+    assert!(seen.contains_key("Project") && seen.contains_key("Run"), "the pattern no longer finds schemas");
+    let twice: Vec<_> = seen.into_iter().filter(|(_, paths)| paths.len() > 1).collect();
+    assert!(twice.is_empty(), "{twice:#?}");
+}
