@@ -5194,7 +5194,10 @@ export interface operations {
     };
     project_delete: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description Remove a deleted project for good, with its repository, runs and images. Nothing brings it back. */
+                permanent?: boolean;
+            };
             header?: never;
             path: {
                 id: string;
