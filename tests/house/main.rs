@@ -223,10 +223,8 @@ fn migrations_come_in_pairs() {
 /// Two types of one name become one schema, whichever comes last, and the API's description is wrong about the other.
 #[test]
 fn a_schema_has_one_meaning() {
-    let shape = Regex::new(
-        r"derive\([^)]*\bToSchema\b[^)]*\)\]((?:\s*#\[[^\n]*\])*)\s*(?:pub(?:\([a-z]+\))? )?(?:struct|enum) (\w+)",
-    )
-    .unwrap();
+    let shape =
+        Regex::new(r"derive\([^)]*\bToSchema\b[^)]*\)\]((?:\s*#\[[^\n]*\])*)\s*(?:pub(?:\([a-z]+\))? )?(?:struct|enum) (\w+)").unwrap();
     let renamed = Regex::new(r"schema\([^\n]*\bas = (\w+)").unwrap();
     let mut seen: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for (path, text) in sources("crates") {
