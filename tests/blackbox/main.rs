@@ -11,3 +11,4 @@ mod http_rules;
 mod pipelines;
 mod projects;
 mod removal;
+mod telemetry;

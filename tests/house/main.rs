@@ -237,3 +237,18 @@ fn a_schema_has_one_meaning() {
     let twice: Vec<_> = seen.into_iter().filter(|(_, paths)| paths.len() > 1).collect();
     assert!(twice.is_empty(), "{twice:#?}");
 }
+
+#[test]
+fn settings_are_documented() {
+    let table = std::fs::read_to_string(root().join("crates/web-kit/src/config.rs")).expect("the settings");
+    let page = std::fs::read_to_string(root().join("docs/configuration.md")).expect("their page");
+    let settings = table.split_once("\nsettings! {").and_then(|(_, t)| t.split_once("\n}")).expect("the table").0;
+    let row = Regex::new(r#"(?m)^    (\w+): [^=]+ = "(.*)";$"#).expect("a pattern");
+    let mut seen = 0;
+    for found in row.captures_iter(settings) {
+        let default = if found[2].is_empty() { String::new() } else { format!("`{}`", &found[2]) };
+        assert!(page.contains(&format!("| `{}` | {default} |", &found[1])), "{} is not in docs/configuration.md with its default", &found[1]);
+        seen += 1;
+    }
+    assert!(seen > 30, "{seen}");
+}
