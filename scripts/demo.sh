@@ -32,14 +32,9 @@ step "2. Sign in"
 if ! devmentor whoami >/dev/null 2>&1; then
   link=$(grep -o 'http[^ ]*/sign-in?link=[^ ]*' "$data/server.log" | tail -n 1) ||
     fail "no sign-in link in $data/server.log; remove $data to begin anew"
-  show devmentor login --link "$link"
-  # the link is used up; with a password the pages can be opened too
-  password=$(head -c 12 /dev/urandom | od -An -tx1 | tr -d ' \n')
-  token=$(devmentor token create demo-setup --permission all --quiet)
-  curl -fsS -X POST "$server/users/me/password" -H "Authorization: Bearer $token" -H 'Content-Type: application/json' \
-    -d "{\"new\":\"$password\"}" >/dev/null
-  (umask 077 && printf '%s\n' "$password" >"$data/password")
-  devmentor token revoke demo-setup --quiet >/dev/null
+  # the link is good for once; with a password the pages can be opened, too
+  (umask 077 && head -c 12 /dev/urandom | od -An -tx1 | tr -d ' \n' >"$data/password")
+  show devmentor login --link "$link" --new-password-stdin <"$data/password"
 fi
 devmentor whoami
 user=$(devmentor whoami --json | sed -n 's/^  "name": "\(.*\)",*$/\1/p')

@@ -110,6 +110,9 @@ pub(crate) struct Login {
     /// The one-time sign-in link that the server printed, or its code.
     #[arg(long)]
     pub(crate) link: Option<String>,
+    /// Give the link's account a password, read from standard input: with it the web pages can be opened, too.
+    #[arg(long, requires = "link")]
+    pub(crate) new_password_stdin: bool,
 }
 
 /// Which project a command is about.

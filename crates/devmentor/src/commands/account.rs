@@ -27,14 +27,17 @@ pub(super) async fn login(args: Login, global: &Global) -> Result {
             let user: Value = api.with_token(token.clone()).get("/users/me").await?;
             Account { user: text(&user, "name"), token: token.clone(), token_id: None }
         }
-        (_, Some(link)) => session_login(&api, &json!({ "link": link_code(link) })).await?,
+        (_, Some(link)) => {
+            let new_password = if args.new_password_stdin { Some(first_line()?) } else { None };
+            session_login(&api, &json!({ "link": link_code(link) }), new_password).await?
+        }
         _ => {
             let name = match args.name {
                 Some(name) => name,
                 None => ask("Name: ", false)?,
             };
             let password = if args.password_stdin { first_line()? } else { ask("Password: ", true)? };
-            session_login(&api, &json!({ "name": name, "password": password })).await?
+            session_login(&api, &json!({ "name": name, "password": password }), None).await?
         }
     };
     let user = account.user.clone();
@@ -48,8 +51,27 @@ pub(super) async fn login(args: Login, global: &Global) -> Result {
     line(&format!("Signed in to {server} as {user}."))
 }
 
-/// Opens a session, makes a token with it, and closes it again.
-async fn session_login(api: &Api, credentials: &Value) -> Result<Account> {
+/// Opens a session, gives the account a new password if there is one, makes a token, and closes the session again.
+async fn session_login(api: &Api, credentials: &Value, new_password: Option<String>) -> Result<Account> {
+    let (mut user, mut session) = session_open(api, credentials).await?;
+    if let Some(password) = new_password {
+        session.send(Method::POST, "/users/me/password", Some(&json!({ "new": password })), &[]).await?;
+        // a new password ends all sessions, this one, too
+        (user, session) = session_open(api, &json!({ "name": text(&user, "user.name"), "password": password })).await?;
+    }
+    let api = session;
+
+    let permissions: Value = api.get("/permissions").await?;
+    let names: Vec<String> = permissions["items"].as_array().into_iter().flatten().map(|p| text(p, "name")).collect();
+    let made: Value =
+        api.post("/tokens", &json!({ "name": token_name(), "permissions": names, "projects": null, "expires_at": null })).await?;
+    // the token is what stays; a session that cannot be closed ends by itself
+    let _ = api.delete("/session").await;
+    Ok(Account { user: text(&user, "user.name"), token: text(&made, "secret"), token_id: Some(text(&made, "token.id")) })
+}
+
+/// Opens a session: its user, and an API that carries its cookie.
+async fn session_open(api: &Api, credentials: &Value) -> Result<(Value, Api)> {
     let answer = api.send(Method::POST, "/session", Some(credentials), &[]).await?;
     let cookie = answer
         .headers()
@@ -60,16 +82,7 @@ async fn session_login(api: &Api, credentials: &Value) -> Result<Account> {
         .find(|v| v.starts_with("dm_session="))
         .map(str::to_owned)
         .ok_or_else(|| Failure::Failed("the server opened no session".to_owned()))?;
-    let user: Value = answer.json().await?;
-    let api = api.with_cookie(cookie);
-
-    let permissions: Value = api.get("/permissions").await?;
-    let names: Vec<String> = permissions["items"].as_array().into_iter().flatten().map(|p| text(p, "name")).collect();
-    let made: Value =
-        api.post("/tokens", &json!({ "name": token_name(), "permissions": names, "projects": null, "expires_at": null })).await?;
-    // the token is what stays; a session that cannot be closed ends by itself
-    let _ = api.delete("/session").await;
-    Ok(Account { user: text(&user, "user.name"), token: text(&made, "secret"), token_id: Some(text(&made, "token.id")) })
+    Ok((answer.json().await?, api.with_cookie(cookie)))
 }
 
 /// Tells the user later which machine the token is on.

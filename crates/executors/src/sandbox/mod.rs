@@ -131,6 +131,10 @@ impl Machine {
         hidden.extend(std::env::var_os("HOME").map(PathBuf::from));
         hidden.push(root.clone());
         hidden.extend(config.hidden.iter().cloned());
+        if isolation == Isolation::NamespacesAndUser {
+            // closed to the job's user, who must get to the root: replaced by an empty one that is open
+            hidden.extend(root.ancestors().filter(|a| !world_may_enter(a)).map(Path::to_owned));
+        }
         let mut hidden: Vec<PathBuf> =
             hidden.iter().filter_map(|h| h.canonicalize().ok()).filter(|h| h.as_path() != Path::new("/")).collect();
         hidden.sort();

@@ -54,6 +54,24 @@ async fn a_job_sees_its_own_and_nothing_of_ours() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_directory_closed_to_others_may_hold_the_runner() {
+    use std::os::unix::fs::PermissionsExt as _;
+    // not below /tmp, which is hidden anyway
+    let base = tempfile::tempdir_in(std::env::current_exe().unwrap().parent().unwrap()).unwrap();
+    fs::set_permissions(base.path(), fs::Permissions::from_mode(0o700)).unwrap();
+    fs::write(base.path().join("key"), "top").unwrap();
+    let machine = machine(&base.path().join("data/runner"), vec![base.path().join("data")], Limits::default()).await;
+    if machine.isolation() == Isolation::User {
+        return; // nothing can be done about it, and a note says so
+    }
+    let place = machine.place("job_1", "web").await.unwrap();
+    let (exit, out) = sh(&place, &format!("echo hi > file && cat file; cat {}/key 2>&1", base.path().display()), &[]).await;
+    assert!(out.starts_with("hi\n"), "{exit:?} {out}");
+    assert!(machine.isolation() != Isolation::NamespacesAndUser || !out.contains("top"), "{out}");
+    place.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_a_step_leaves_running_lives_until_the_end_of_the_job() {
     let base = tempfile::tempdir().unwrap();
     let machine = machine(base.path(), Vec::new(), Limits::default()).await;
