@@ -50,11 +50,12 @@ impl Steps {
         }
     }
 
-    /// Without a terminal only changes of state are worth a line, and waiting is not.
+    /// Without a terminal, waiting is not worth a line.
     fn print(&self, row: &Row) {
-        let before = self.shown.get(&row.key).map(|r| r.state.as_str());
-        if before != Some(row.state.as_str()) && mark(&row.state) != Mark::Waiting {
-            eprintln!("{}", label(row));
+        let mark = mark(&row.state);
+        let same = |before: &Row| before.state == row.state && (mark != Mark::Running || before.detail == row.detail);
+        if mark != Mark::Waiting && !self.shown.get(&row.key).is_some_and(same) {
+            eprintln!("{} {}", mark.sign(), label(row));
         }
     }
 }
@@ -76,11 +77,7 @@ fn draw(screen: &MultiProgress, bars: &mut HashMap<String, ProgressBar>, row: &R
         Mark::Running => bar.enable_steady_tick(Duration::from_millis(100)),
         Mark::Waiting => bar.tick(),
         done => {
-            bar.set_prefix(match done {
-                Mark::Good => "✓",
-                Mark::Bad => "✗",
-                _ => "-",
-            });
+            bar.set_prefix(done.sign());
             bar.abandon();
         }
     }
@@ -102,6 +99,17 @@ enum Mark {
     Good,
     Bad,
     Passed,
+}
+
+impl Mark {
+    fn sign(self) -> &'static str {
+        match self {
+            Mark::Waiting | Mark::Running => "…",
+            Mark::Good => "✓",
+            Mark::Bad => "✗",
+            Mark::Passed => "-",
+        }
+    }
 }
 
 fn mark(state: &str) -> Mark {
