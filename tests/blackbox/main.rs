@@ -8,6 +8,7 @@ mod code;
 mod creation;
 mod git;
 mod http_rules;
+mod journey;
 mod pipelines;
 mod projects;
 mod removal;

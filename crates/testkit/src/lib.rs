@@ -3,12 +3,14 @@
 //!
 //! Tests only; panics with what went wrong instead of returning errors.
 
+mod cli;
 mod database;
 mod git;
 mod http;
 mod server;
 mod wait;
 
+pub use cli::Cli;
 pub use database::{Database, databases, postgres_url};
 pub use git::{Clone, git, git_fails, run, try_run};
 pub use http::{Answer, Api};

@@ -211,6 +211,32 @@ impl Server {
         self.child.wait().expect("wait")
     }
 
+    /// Deletes every environment and waits until what ran there is gone: applications outlive the service.
+    fn end_applications(&self) {
+        let admin = self.admin();
+        let list = |path: &str| -> Vec<serde_json::Value> {
+            let answer = admin.try_send("GET", path, None);
+            answer.ok().and_then(|a| a.json["items"].as_array().cloned()).unwrap_or_default()
+        };
+        let mut deleted = Vec::new();
+        for project in list("/projects/list?limit=100") {
+            for environment in list(&format!("/projects/{}/environments?limit=100", project["id"].as_str().unwrap_or_default())) {
+                let id = environment["id"].as_str().unwrap_or_default().to_owned();
+                let _ = admin.try_send("DELETE", &format!("/environments/{id}"), None);
+                deleted.push((id, environment["target"] == "docker"));
+            }
+        }
+        let container = |id: &str| {
+            let filter = format!("label=devmentor.environment={id}");
+            command("docker").args(["ps", "-aq", "--filter", &filter]).output().is_ok_and(|o| !o.stdout.is_empty())
+        };
+        let directories = || std::fs::read_dir(self.data().join("apps")).into_iter().flatten().count();
+        let end = Instant::now() + Duration::from_secs(20);
+        while deleted.iter().any(|(id, docker)| if *docker { container(id) } else { directories() > 0 }) && Instant::now() < end {
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+
     /// Starts it again on the same data.
     pub fn restart(&mut self) {
         self.child = Self::spawn(&self.variables, self.directory.path());
@@ -238,7 +264,10 @@ impl Drop for Server {
                 eprintln!("{line}");
             }
         }
-        // asked first, so that jobs and deployed processes end with it
+        if matches!(self.child.try_wait(), Ok(None)) {
+            self.end_applications();
+        }
+        // asked first, so that jobs end with it
         let pid = nix::unistd::Pid::from_raw(i32::try_from(self.child.id()).unwrap_or(0));
         if pid.as_raw() > 0 && matches!(self.child.try_wait(), Ok(None)) {
             let _ = nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM);
