@@ -97,7 +97,13 @@ async fn work(args: RunnerArgs) -> Result<()> {
         pids: args.processes.unwrap_or(usual.pids),
         files: usual.files,
     };
-    let machine = MachineConfig { root: args.work_dir.clone(), hidden: args.hidden.clone(), limits, pass_env: args.pass_env.clone() };
+    let machine = MachineConfig {
+        root: args.work_dir.clone(),
+        hidden: args.hidden.clone(),
+        limits,
+        pass_env: args.pass_env.clone(),
+        docker_host: None,
+    };
     let name = args.name.clone().unwrap_or_else(host_name);
     let config = RunnerConfig {
         name,

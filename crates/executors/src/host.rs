@@ -80,8 +80,14 @@ pub trait JobHost: Send + Sync {
     /// Pushes a manifest under a tag or digest; returns its digest as the registry sees it.
     async fn manifest_put(&self, repository: &str, reference: &str, media_type: &str, body: Bytes) -> HostResult<String>;
 
-    /// Asks for a deployment of an image of the project.
-    async fn deploy(&self, environment: &str, image: Option<&str>, config: Option<serde_json::Value>) -> HostResult<DeployState>;
+    /// Asks for a deployment of an image of the project. The same key again within the run asks for the same one.
+    async fn deploy(
+        &self,
+        key: &str,
+        environment: &str,
+        image: Option<&str>,
+        config: Option<serde_json::Value>,
+    ) -> HostResult<DeployState>;
     /// How a deployment stands.
     async fn deploy_state(&self, id: &str) -> HostResult<DeployState>;
 }

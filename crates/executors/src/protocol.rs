@@ -74,6 +74,9 @@ pub struct RegisterAnswer {
 pub struct ClaimRequest {
     /// Free slots: at most this many jobs are wanted.
     pub free: u32,
+    /// The runner has just started: what is leased to it belongs to an earlier life and is lost.
+    #[serde(default)]
+    pub fresh: bool,
 }
 
 /// Answer to a claim; empty on time-out.

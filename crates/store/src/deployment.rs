@@ -31,6 +31,8 @@ pub struct DeploymentRow {
     pub account: Option<UserId>,
     /// The pipeline run it belongs to.
     pub run: Option<RunId>,
+    /// Names the request that made it, so that it makes no second one.
+    pub key: Option<String>,
     /// When it was asked for.
     pub created_at: Timestamp,
     /// When work on it began.
@@ -53,6 +55,7 @@ impl DeploymentRow {
             reason: row.get("reason")?,
             account: row.get("account_id")?,
             run: row.get("run_id")?,
+            key: row.get("request_key")?,
             created_at: row.get("created_at")?,
             started_at: row.get("started_at")?,
             finished_at: row.get("finished_at")?,
@@ -72,10 +75,10 @@ pub fn topic(id: DeploymentId) -> String {
 pub async fn deployment_create(tx: &mut Tx, d: &DeploymentRow) -> Result<()> {
     tx.exec(
         sql!(
-            "INSERT INTO deployment (id, project_id, environment_id, release_id, kind, state, steps, account_id, run_id, created_at)
-             VALUES ($1, $2, $3, $4, $5, 'queued', $6, $7, $8, $9)"
+            "INSERT INTO deployment (id, project_id, environment_id, release_id, kind, state, steps, account_id, run_id, request_key, created_at)
+             VALUES ($1, $2, $3, $4, $5, 'queued', $6, $7, $8, $9, $10)"
         ),
-        args![d.id, d.project, d.environment, d.release, &d.kind, &d.steps, d.account, d.run, d.created_at],
+        args![d.id, d.project, d.environment, d.release, &d.kind, &d.steps, d.account, d.run, d.key.clone(), d.created_at],
     )
     .await?;
     tx.wake(crate::environment::TOPIC);
@@ -103,21 +106,12 @@ pub async fn deployment_open(q: impl Into<Q<'_>>, environment: EnvironmentId) ->
     rows.iter().map(DeploymentRow::from_row).collect()
 }
 
-/// The deployment of a pipeline run to an environment, so that a repeated step of the run finds it again.
+/// The deployment that a request made before.
 ///
 /// # Errors
 /// The database's.
-pub async fn deployment_of_run(q: impl Into<Q<'_>>, environment: EnvironmentId, run: RunId, digest: &str) -> Result<Option<DeploymentRow>> {
-    let row = q
-        .into()
-        .opt(
-            sql!(
-                "SELECT d.* FROM deployment d JOIN release r ON r.id = d.release_id
-                 WHERE d.environment_id = $1 AND d.run_id = $2 AND r.digest = $3 AND d.state <> 'completed' ORDER BY d.id DESC LIMIT 1"
-            ),
-            args![environment, run, digest],
-        )
-        .await?;
+pub async fn deployment_by_key(q: impl Into<Q<'_>>, environment: EnvironmentId, key: &str) -> Result<Option<DeploymentRow>> {
+    let row = q.into().opt(sql!("SELECT * FROM deployment WHERE environment_id = $1 AND request_key = $2"), args![environment, key]).await?;
     row.as_ref().map(DeploymentRow::from_row).transpose()
 }
 

@@ -272,6 +272,15 @@ pub async fn job_claim(
     Ok(jobs)
 }
 
+/// Running jobs that are leased to a runner.
+///
+/// # Errors
+/// The database's.
+pub async fn job_held_by(db: &Db, runner: RunnerId) -> Result<Vec<JobRow>> {
+    let rows = db.all(sql!("SELECT * FROM pipeline_job WHERE runner_id = $1 AND state = 'running' ORDER BY id"), args![runner]).await?;
+    rows.iter().map(JobRow::from_row).collect()
+}
+
 /// Sets the hash of the token of a leased job.
 ///
 /// # Errors

@@ -92,7 +92,7 @@ fn first_release(ann: &Person, target: &str) -> Value {
     };
     let watched = {
         let (cli, run) = (ann.cli.clone(), run_id.clone());
-        std::thread::spawn(move || cli.try_run(&["run", "watch", &run, "--project", PROJECT, "--json"]))
+        std::thread::spawn(move || cli.try_run(&["run", "watch", &run, "--project", PROJECT]))
     };
     until("the first step's words", Duration::from_secs(60), || {
         let log = ann.api.get(&format!("/jobs/{}/log", text(&jobs[0], "id"))).text();

@@ -14,7 +14,11 @@ pub(super) async fn run(call: &mut Call<'_>) -> ActionResult {
         Some(text) => Some(config(text)?),
     };
     let wait = call.flag("wait", true)?;
-    let mut state = call.host.deploy(&environment, image.as_deref(), config).await?;
+    // a job that is tried again because its machine failed does not deploy a second time; one that somebody retries does
+    let attempt = call.spec.contexts.get("github").and_then(|g| g["run_attempt"].as_str()).unwrap_or("1");
+    let cell = call.spec.contexts.get("strategy").map_or(0, |s| s["job-index"].as_u64().unwrap_or(0));
+    let key = format!("{attempt}/{}/{cell}/{}", call.spec.job.key, call.index);
+    let mut state = call.host.deploy(&key, &environment, image.as_deref(), config).await?;
     call.out.line(&format!("Deployment {} to {environment}", state.id)).await?;
     let mut said: Vec<(String, String)> = Vec::new();
     while wait && state.state != "completed" {

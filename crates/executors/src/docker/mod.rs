@@ -61,20 +61,22 @@ impl From<bollard::errors::Error> for StartError {
     }
 }
 
-/// Connects to the machine's engine (`DOCKER_HOST`, else its usual socket). Nothing is sent yet.
+/// Connects to an engine: the one at `host`, else at `DOCKER_HOST`, else at its usual socket. Nothing is sent yet.
 ///
 /// # Errors
-/// When `DOCKER_HOST` cannot be understood or there is no socket.
-pub fn connect() -> Result<Docker, bollard::errors::Error> {
-    match std::env::var("DOCKER_HOST") {
-        Ok(host) if !host.is_empty() => Docker::connect_with_host(&host),
-        _ => Docker::connect_with_local_defaults(),
+/// When the address cannot be understood or there is no socket.
+pub fn connect(host: Option<&str>) -> Result<Docker, bollard::errors::Error> {
+    match host.map(str::to_owned).or_else(|| std::env::var("DOCKER_HOST").ok().filter(|host| !host.is_empty())) {
+        // a path alone is a socket's
+        Some(path) if path.starts_with('/') => Docker::connect_with_host(&format!("unix://{path}")),
+        Some(host) => Docker::connect_with_host(&host),
+        None => Docker::connect_with_local_defaults(),
     }
 }
 
 /// The engine, if it answers now.
-pub async fn available() -> Option<Docker> {
-    let docker = connect().ok()?;
+pub async fn available(host: Option<&str>) -> Option<Docker> {
+    let docker = connect(host).ok()?;
     let asked = async { docker.negotiate_version().await };
     let docker = tokio::time::timeout(Duration::from_secs(3), asked).await.ok()?.ok()?;
     Some(docker.with_timeout(Duration::from_secs(600)))

@@ -24,7 +24,7 @@ async fn libraries(program: &Path) -> Vec<PathBuf> {
 
 /// The engine with the test's image in it.
 async fn engine() -> Option<Docker> {
-    let docker = available().await?;
+    let docker = available(None).await?;
     if docker.inspect_image(IMAGE).await.is_ok() {
         return Some(docker);
     }

@@ -271,7 +271,7 @@ impl Run<'_> {
         let needs_docker = job.container.is_some() || !job.services.is_empty();
         let builds = |step: &Step| matches!(step.kind, StepKind::Uses { action: Action::BuildImage | Action::DockerBuildPush, .. });
         if needs_docker || job.steps.iter().any(builds) {
-            self.docker = docker::available().await;
+            self.docker = self.executor.machine.docker().await;
         }
         if needs_docker && self.docker.is_none() {
             return Err(HostError::Refused("the job wants containers, but no Docker engine answers on this machine".into()));

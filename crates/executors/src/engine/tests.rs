@@ -84,7 +84,7 @@ impl JobHost for Memory {
         self.manifests.lock().unwrap().insert(format!("{repository}:{reference}"), body);
         Ok(digest)
     }
-    async fn deploy(&self, environment: &str, image: Option<&str>, _: Option<serde_json::Value>) -> HostResult<DeployState> {
+    async fn deploy(&self, _: &str, environment: &str, image: Option<&str>, _: Option<serde_json::Value>) -> HostResult<DeployState> {
         Ok(DeployState {
             id: format!("{environment} {}", image.unwrap_or_default()),
             state: "running".into(),
@@ -112,7 +112,7 @@ pub(crate) struct Bench {
 impl Bench {
     pub(crate) async fn new() -> Self {
         let base = tempfile::tempdir().unwrap();
-        let config = MachineConfig { root: base.path().join("runner"), hidden: vec![], limits: Limits::default(), pass_env: vec![] };
+        let config = MachineConfig { root: base.path().join("runner"), hidden: vec![], limits: Limits::default(), pass_env: vec![], docker_host: None };
         let machine = Machine::prepare(config).await.unwrap();
         let executor = Executor { machine, name: "bench".into(), version: "0".into() };
         Self { _base: base, executor, host: Arc::default(), outcome: None }
@@ -439,7 +439,7 @@ async fn an_image_without_an_engine_and_a_deployment() {
 "#,
         ))
         .await;
-    if crate::docker::available().await.is_some() {
+    if crate::docker::available(None).await.is_some() {
         // the engine cannot push to a registry that is not there
         assert!(log.contains("Pushing 127.0.0.1:1/acme/web:latest"), "{log}");
         return;

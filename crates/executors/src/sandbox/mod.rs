@@ -58,6 +58,8 @@ pub struct MachineConfig {
     pub limits: Limits,
     /// More variables of the service to hand on to jobs.
     pub pass_env: Vec<String>,
+    /// Address of the Docker engine; none: `DOCKER_HOST`, else its usual socket.
+    pub docker_host: Option<String>,
 }
 
 /// How jobs are kept apart here.
@@ -168,6 +170,11 @@ impl Machine {
     /// Programs found on the machine.
     pub fn tools(&self) -> &Toolchains {
         &self.tools
+    }
+
+    /// The Docker engine of the machine, if it answers now.
+    pub async fn docker(&self) -> Option<bollard::Docker> {
+        crate::docker::available(self.config.docker_host.as_deref()).await
     }
 
     /// What marks containers of this runner.

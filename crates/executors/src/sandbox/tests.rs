@@ -4,7 +4,7 @@ use super::*;
 use crate::spawn::Capture;
 
 async fn machine(root: &Path, hidden: Vec<PathBuf>, limits: Limits) -> Arc<Machine> {
-    Machine::prepare(MachineConfig { root: root.to_owned(), hidden, limits, pass_env: Vec::new() }).await.unwrap()
+    Machine::prepare(MachineConfig { root: root.to_owned(), hidden, limits, pass_env: Vec::new(), docker_host: None }).await.unwrap()
 }
 
 async fn sh(place: &HostPlace, script: &str, extra: &[(&str, &str)]) -> (Exit, String) {
@@ -161,7 +161,7 @@ async fn an_earlier_life_is_cleared() {
     let place = machine_a.place("job_1", "web").await.unwrap();
     sh(&place, "sleep 654.5 & true", &[]).await;
     assert!(
-        Machine::prepare(MachineConfig { root: base.path().to_owned(), hidden: vec![], limits: Limits::default(), pass_env: vec![] })
+        Machine::prepare(MachineConfig { root: base.path().to_owned(), hidden: vec![], limits: Limits::default(), pass_env: vec![], docker_host: None })
             .await
             .is_err()
     );

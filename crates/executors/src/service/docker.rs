@@ -45,11 +45,7 @@ impl Engine {
     /// # Errors
     /// When none does.
     pub async fn connect(host: Option<&str>) -> io::Result<Self> {
-        let docker = match host {
-            Some(host) => Docker::connect_with_host(host),
-            None => Docker::connect_with_local_defaults(),
-        }
-        .map_err(failed)?;
+        let docker = crate::docker::connect(host).map_err(failed)?;
         tokio::time::timeout(Duration::from_secs(5), docker.ping()).await.map_err(io::Error::other)?.map_err(failed)?;
         Ok(Self(docker))
     }

@@ -1,16 +1,20 @@
 //! The runner inside a server process.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use executors::sandbox::{Limits, MachineConfig};
-use kernel::{Code, Error, Result};
+use kernel::{Code, Error, Result, RunnerId};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use web_kit::App;
 
 use super::{Isolation, Runner, RunnerConfig, Shutdown, Transport, default_labels};
-use crate::runners::{remove, runner_register_local};
+use crate::runners::{abandon, remove, runner_register_local};
+
+/// Holds the id of the runner that works in a directory.
+const IDENTITY: &str = "runner-id";
 
 /// A runner that works beside the server.
 pub struct Embedded {
@@ -45,7 +49,13 @@ pub async fn start(app: &App, transport: Arc<dyn Transport>) -> Result<Option<Em
         name: "in-process".into(),
         labels,
         capacity: u32::try_from(settings.runner_capacity).unwrap_or(1).max(1),
-        machine: MachineConfig { root: data.join("runner"), hidden: vec![data], limits: Limits::default(), pass_env: Vec::new() },
+        machine: MachineConfig {
+            root: data.join("runner"),
+            hidden: vec![data],
+            limits: Limits::default(),
+            pass_env: Vec::new(),
+            docker_host: settings.docker_host.clone(),
+        },
         drain: Duration::ZERO,
         version: env!("CARGO_PKG_VERSION").into(),
     };
@@ -68,6 +78,18 @@ pub async fn start(app: &App, transport: Arc<dyn Transport>) -> Result<Option<Em
     Ok(Some(Embedded { shutdown, work }))
 }
 
+/// Ends what the runner of an earlier life in the same directory held. That it is dead is certain: we have its lock.
+async fn earlier_life(app: &App, root: &Path) -> Result<()> {
+    let Some(id) = std::fs::read_to_string(root.join(IDENTITY)).ok().and_then(|text| text.trim().parse::<RunnerId>().ok()) else {
+        return Ok(());
+    };
+    abandon(app, id, "the service was restarted").await?;
+    match remove(app, id).await {
+        Err(error) if !error.is(Code::NotFound) => Err(error),
+        _ => Ok(()),
+    }
+}
+
 async fn work(
     app: &App,
     config: RunnerConfig,
@@ -75,11 +97,16 @@ async fn work(
     transport: Arc<dyn Transport>,
     told: watch::Receiver<Shutdown>,
 ) -> Result<()> {
+    let config_root = config.machine.root.clone();
     let runner = match ready {
         Some(runner) => runner,
         None => Runner::prepare(config).await?,
     };
+    earlier_life(app, &config_root).await?;
     let answer = runner_register_local(app, runner.introduction("")).await?;
+    if let Err(error) = std::fs::write(config_root.join(IDENTITY), answer.runner_id.to_string()) {
+        tracing::warn!(%error, "after a crash, running jobs will be found lost only when their leases run out");
+    }
     let outcome = runner.run(transport, &answer.token, told).await;
     if let Err(error) = remove(app, answer.runner_id).await {
         tracing::warn!(?error, "the in-process runner could not leave");

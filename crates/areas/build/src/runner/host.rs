@@ -20,6 +20,7 @@ use http::Method;
 use parking_lot::Mutex;
 use serde_json::{Value, json};
 use tokio::sync::{Notify, watch};
+use tokio::time::Instant;
 
 use super::client::{Client, encode};
 use super::transport::{Call, Payload};
@@ -249,6 +250,23 @@ impl RemoteHost {
         Call { content_type, payload: Payload::File(file.to_owned()), limit: Some(TRANSFER), ..client.call(method, path) }
     }
 
+    /// Uploads a blob once.
+    async fn upload(&self, repository: &str, digest: &str, file: &Path) -> HostResult<()> {
+        let call = self.registry.call(Method::POST, format!("/v2/{repository}/blobs/uploads/"));
+        let begun = self.registry.persist(call, PATIENCE).await?;
+        let location = begun.headers.get("location").and_then(|v| v.to_str().ok()).unwrap_or_default();
+        // the registry may name itself as others see it: only the path counts here
+        let path = match location.split_once("://") {
+            Some((_, rest)) => rest.find('/').map_or("/", |at| &rest[at..]),
+            None => location,
+        };
+        let joiner = if path.contains('?') { '&' } else { '?' };
+        let path = format!("{path}{joiner}digest={}", encode(digest));
+        let call = self.file(&self.registry, Method::PUT, path, "application/octet-stream", file);
+        self.registry.once(call).await?;
+        Ok(())
+    }
+
     fn push(&self, change: impl FnOnce(&mut Outbox)) -> HostResult<()> {
         self.check()?;
         change(&mut self.outbox.lock());
@@ -332,19 +350,17 @@ impl JobHost for RemoteHost {
     }
 
     async fn blob_put(&self, repository: &str, digest: &str, file: &Path) -> HostResult<()> {
-        let call = self.registry.call(Method::POST, format!("/v2/{repository}/blobs/uploads/"));
-        let begun = self.registry.persist(call, PATIENCE).await?;
-        let location = begun.headers.get("location").and_then(|v| v.to_str().ok()).unwrap_or_default();
-        // the registry may name itself as others see it: only the path counts here
-        let path = match location.split_once("://") {
-            Some((_, rest)) => rest.find('/').map_or("/", |at| &rest[at..]),
-            None => location,
-        };
-        let joiner = if path.contains('?') { '&' } else { '?' };
-        let path = format!("{path}{joiner}digest={}", encode(digest));
-        let call = self.file(&self.registry, Method::PUT, path, "application/octet-stream", file);
-        self.registry.once(call).await?;
-        Ok(())
+        let end = Instant::now() + PATIENCE;
+        loop {
+            match self.upload(repository, digest, file).await {
+                // the registry went away in the middle of an upload: it is begun anew
+                Err(HostError::Unavailable(why)) if Instant::now() < end => {
+                    tracing::info!(job = self.base, why, "an upload begins anew");
+                    tokio::time::sleep(Duration::from_secs(1)).await;
+                }
+                done => return done,
+            }
+        }
     }
 
     async fn manifest_put(&self, repository: &str, reference: &str, media_type: &str, body: Bytes) -> HostResult<String> {
@@ -358,8 +374,8 @@ impl JobHost for RemoteHost {
         digest.map(str::to_owned).ok_or_else(|| HostError::Refused("the registry did not say the digest of the manifest".into()))
     }
 
-    async fn deploy(&self, environment: &str, image: Option<&str>, config: Option<Value>) -> HostResult<DeployState> {
-        let mut body = json!({ "environment": environment });
+    async fn deploy(&self, key: &str, environment: &str, image: Option<&str>, config: Option<Value>) -> HostResult<DeployState> {
+        let mut body = json!({ "environment": environment, "key": key });
         if let Some(image) = image {
             body["image"] = image.into();
         }
@@ -367,10 +383,8 @@ impl JobHost for RemoteHost {
             body["config"] = config;
         }
         let call = self.api.json(Method::POST, format!("/projects/{}/deploy", self.project), &body)?;
-        // not repeated: it might be done twice
-        let answer = self.api.once(call).await?;
-        let bytes = answer.bytes(1 << 20).await?;
-        Ok(deployment(&serde_json::from_slice(&bytes).unwrap_or_default()))
+        let made: Value = self.api.ask(call, PATIENCE).await?;
+        Ok(deployment(&made))
     }
 
     async fn deploy_state(&self, id: &str) -> HostResult<DeployState> {

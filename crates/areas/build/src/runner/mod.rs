@@ -88,7 +88,7 @@ impl Runner {
         let root = config.machine.root.display().to_string();
         let machine = Machine::prepare(config.machine.clone()).await;
         let machine = machine.map_err(|e| Error::new(Code::Unavailable, format!("the runner cannot use {root}: {e}")).with_source(e))?;
-        let docker = executors::docker::available().await;
+        let docker = machine.docker().await;
         if let Some(docker) = &docker {
             executors::docker::sweep(docker, machine.tag()).await;
         }
@@ -187,6 +187,7 @@ async fn claim_loop(
     jobs: &mut JoinSet<()>,
 ) -> Result<()> {
     let mut pause = Duration::from_millis(200);
+    let mut fresh = true;
     loop {
         while jobs.try_join_next().is_some() {}
         // one slot in hand, then all that are free are asked for
@@ -196,8 +197,9 @@ async fn claim_loop(
             permits.push(more);
         }
         let free = u32::try_from(permits.len()).unwrap_or(u32::MAX);
-        match claim(client, free).await {
+        match claim(client, ClaimRequest { free, fresh }).await {
             Ok(answer) => {
+                fresh = false;
                 pause = Duration::from_millis(200);
                 for spec in answer.jobs {
                     let Some(permit) = permits.pop() else {
@@ -219,9 +221,9 @@ async fn claim_loop(
     }
 }
 
-async fn claim(client: &Client, free: u32) -> Result<ClaimAnswer, Failure> {
+async fn claim(client: &Client, request: ClaimRequest) -> Result<ClaimAnswer, Failure> {
     let local = |error: HostError| Failure { status: None, error };
-    let mut call = client.json(Method::POST, "/runner/claim", &ClaimRequest { free }).map_err(local)?;
+    let mut call = client.json(Method::POST, "/runner/claim", &request).map_err(local)?;
     call.limit = Some(Duration::from_secs(CLAIM_SECONDS + 20));
     let bytes = client.once(call).await?.bytes(64 << 20).await.map_err(|e| local(e.into()))?;
     serde_json::from_slice(&bytes).map_err(|e| local(HostError::Unavailable(format!("the jobs cannot be read: {e}"))))

@@ -18,6 +18,8 @@ use serde_json::json;
 use store::runner::{RunnerRow, invitation_create, invitation_use, runner_create, runner_delete};
 use web_kit::{App, secret};
 
+use crate::schedule::finish::{End, job_end};
+
 /// A runner is online when it spoke within this time: a claim is held open for 30 s.
 pub const ONLINE: Duration = Duration::from_secs(75);
 /// A registration token lives this long.
@@ -121,6 +123,19 @@ pub async fn runner_remove(app: &App, ctx: &Context, id: &str) -> Result<()> {
     authorize_instance(ctx, Permission::InstanceAdmin)?;
     let id: RunnerId = id.parse().map_err(|_| Error::not_found("runner"))?;
     remove(app, id).await
+}
+
+/// Ends what a runner holds, because it is known not to run any more; what may be is tried again.
+///
+/// # Errors
+/// The database's.
+pub async fn abandon(app: &App, id: RunnerId, why: &str) -> Result<()> {
+    for job in store::job::job_held_by(app.db(), id).await? {
+        if job_end(app.db(), job.id, job.epoch, End::Infra(why.to_owned())).await? {
+            tracing::warn!(job = %job.id, run = %job.run, why, "a job was lost");
+        }
+    }
+    Ok(())
 }
 
 /// Removes a runner that leaves by itself.

@@ -104,6 +104,9 @@ async fn leave(State(app): State<App>, Ctx(ctx): Ctx) -> Reply<StatusCode> {
 }
 
 async fn claim_route(State(app): State<App>, Ctx(ctx): Ctx, Json(request): Json<ClaimRequest>) -> Reply<Json<ClaimAnswer>> {
+    if request.fresh {
+        super::abandon(&app, runner_of(&ctx)?, "the runner was started anew").await?;
+    }
     let jobs = claim::claim(&app, &ctx, request.free).await?;
     Ok(Json(ClaimAnswer { jobs }))
 }

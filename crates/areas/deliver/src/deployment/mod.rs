@@ -18,9 +18,12 @@ use kernel::EventData;
 use kernel::Permission;
 use kernel::ReleaseId;
 use kernel::Result;
+use kernel::RunId;
 use kernel::Timestamp;
+use kernel::UserId;
 use oci::Reference;
 use store::deployment::DeploymentRow;
+use store::deployment::deployment_by_key;
 use store::deployment::deployment_create;
 use store::deployment::deployment_finish;
 use store::deployment::deployment_get as get_row;
@@ -61,6 +64,7 @@ struct Found {
 pub async fn deploy(app: &App, ctx: &Context, project: &str, new: DeployNew) -> Result<DeploymentRow> {
     let project = app.project(ctx, project, Permission::DeploymentWrite).await?;
     check_config(&new.config)?;
+    let (run, key) = asked_by(app, ctx, new.key.as_deref()).await?;
     let environment = match find_environment(app, &project, &new.environment).await? {
         Some(row) => row,
         None if new.environment.starts_with("env_") => return Err(Error::not_found("environment")),
@@ -92,7 +96,7 @@ pub async fn deploy(app: &App, ctx: &Context, project: &str, new: DeployNew) -> 
         }
         None => new_release(app, ctx, &project, &environment, &new).await?,
     };
-    enqueue(app, ctx, &environment, release, new.release.is_none(), "deploy").await
+    enqueue(app, &environment, release, new.release.is_none(), Asked { kind: "deploy", account: ctx.user(), run, key }).await
 }
 
 /// Asks to go back to an earlier release.
@@ -107,7 +111,8 @@ pub async fn rollback(app: &App, ctx: &Context, environment: &str, to: Option<Re
             .await?
             .ok_or_else(|| Error::new(Code::Unprocessable, "there is no earlier release to go back to"))?,
     };
-    enqueue(app, ctx, &environment, release, false, "rollback").await
+    let (run, key) = asked_by(app, ctx, None).await?;
+    enqueue(app, &environment, release, false, Asked { kind: "rollback", account: ctx.user(), run, key }).await
 }
 
 async fn find_environment(app: &App, project: &Project, name: &str) -> Result<Option<EnvironmentRow>> {
@@ -215,37 +220,57 @@ async fn revision(app: &App, project: &Project, manifest: &ManifestContent) -> O
     oci::ImageConfig::parse(&bytes).ok()?.labels.remove(LABEL)
 }
 
-async fn enqueue(
-    app: &App,
-    ctx: &Context,
-    environment: &EnvironmentRow,
-    release: ReleaseRow,
-    fresh: bool,
-    kind: &str,
-) -> Result<DeploymentRow> {
-    let now = Timestamp::now();
+/// Who asked for a deployment, and how.
+struct Asked {
+    kind: &'static str,
+    account: Option<UserId>,
+    run: Option<RunId>,
+    key: Option<String>,
+}
+
+/// The pipeline run whose job asks, and the request's key where nobody else's can be the same.
+async fn asked_by(app: &App, ctx: &Context, key: Option<&str>) -> Result<(Option<RunId>, Option<String>)> {
+    if key.is_some_and(|k| k.is_empty() || k.len() > 200) {
+        return Err(Error::field("key", "invalid", "1 to 200 characters"));
+    }
     let run = match &ctx.actor {
         Actor::Job { id, .. } => store::job::job_get(app.db(), *id).await?.map(|job| job.run),
         _ => None,
     };
+    let whose = match (run, ctx.user()) {
+        (Some(run), _) => run.to_string(),
+        (None, Some(user)) => user.to_string(),
+        (None, None) => return Ok((run, None)),
+    };
+    Ok((run, key.map(|key| format!("{whose}/{key}"))))
+}
+
+async fn enqueue(app: &App, environment: &EnvironmentRow, release: ReleaseRow, fresh: bool, asked: Asked) -> Result<DeploymentRow> {
+    let now = Timestamp::now();
     let row = DeploymentRow {
         id: DeploymentId::new(),
         project: environment.project,
         environment: environment.id,
         release: release.id,
-        kind: kind.into(),
+        kind: asked.kind.into(),
         state: "queued".into(),
         conclusion: None,
         steps: serde_json::json!(model::steps()),
         reason: None,
-        account: ctx.user(),
-        run,
+        account: asked.account,
+        run: asked.run,
+        key: asked.key,
         created_at: now,
         started_at: None,
         finished_at: None,
     };
     let mut tx = app.db().begin().await?;
     store::dialect::project_lock(&mut tx, environment.project).await?;
+    if let Some(key) = &row.key
+        && let Some(made) = deployment_by_key(&mut tx, environment.id, key).await?
+    {
+        return Ok(made);
+    }
     if fresh {
         release_create(&mut tx, &release).await?;
     }

@@ -196,6 +196,8 @@ pub struct DeployNew {
     /// Variables over those of the environment, for this release.
     #[serde(default)]
     pub config: Config,
+    /// Names the request, within the pipeline run when a job makes it: made again, it finds the deployment it made.
+    pub key: Option<String>,
 }
 
 /// Where to roll back to.

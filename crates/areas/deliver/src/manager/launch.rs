@@ -163,7 +163,8 @@ impl Launch<'_> {
     /// The repository as an engine on this machine reaches it.
     fn local_repository(&self) -> String {
         let config = self.app.config();
-        let local = config.docker_host.as_ref().is_none_or(|host| host.starts_with("unix:") || host.starts_with('/'));
+        let at = config.docker_host.clone().or_else(|| std::env::var("DOCKER_HOST").ok()).unwrap_or_default();
+        let local = at.is_empty() || at.starts_with("unix:") || at.starts_with('/');
         let host = if local { format!("127.0.0.1:{}", config.listen.port()) } else { config.public_host() };
         format!("{host}/{}", self.repository())
     }

@@ -188,7 +188,8 @@ struct Instance {
 /// What clients need to know before anybody signs in.
 #[utoipa::path(get, path = "/instance", tag = "system", responses((status = 200, body = Instance)))]
 async fn instance_get(State(app): State<App>) -> Json<Instance> {
-    let socket = app.config().docker_host.clone().unwrap_or_else(|| "/var/run/docker.sock".into());
+    let named = app.config().docker_host.clone().or_else(|| std::env::var("DOCKER_HOST").ok().filter(|host| !host.is_empty()));
+    let socket = named.unwrap_or_else(|| "/var/run/docker.sock".into());
     let path = socket.strip_prefix("unix://").unwrap_or(&socket);
     Json(Instance {
         name: "DevMentor Project Service",
