@@ -76,6 +76,23 @@ pub async fn artifact_list(db: &Db, run: RunId, after: &str, limit: i64) -> Resu
     rows.iter().map(ArtifactRow::from_row).collect()
 }
 
+/// The artifacts of a run that the jobs which count made, by name: not those of an attempt that another took the place of.
+///
+/// # Errors
+/// The database's.
+pub async fn artifact_list_current(db: &Db, run: RunId, limit: i64) -> Result<Vec<ArtifactRow>> {
+    let rows = db
+        .all(
+            sql!(
+                "SELECT a.* FROM artifact a JOIN pipeline_job j ON j.id = a.job_id
+                 WHERE a.run_id = $1 AND j.superseded = $2 ORDER BY a.name LIMIT $3"
+            ),
+            args![run, false, limit],
+        )
+        .await?;
+    rows.iter().map(ArtifactRow::from_row).collect()
+}
+
 /// An artifact by id.
 ///
 /// # Errors

@@ -133,6 +133,8 @@ impl Api {
     /// Reads server-sent events until `done` accepts one or the stream ends: pairs of event and data.
     pub fn events(&self, path: &str, mut done: impl FnMut(&str, &str) -> bool) -> Vec<(String, String)> {
         let mut request = self.client.get(format!("{}{path}", self.url)).header("accept", "text/event-stream");
+        // streams live as long as what they tell of
+        request = request.timeout(Duration::from_secs(3600));
         for (name, value) in &self.headers {
             request = request.header(name, value);
         }

@@ -7,6 +7,7 @@ mod cli;
 mod database;
 mod git;
 mod http;
+mod runner;
 mod server;
 mod wait;
 
@@ -14,5 +15,6 @@ pub use cli::Cli;
 pub use database::{Database, databases, postgres_url};
 pub use git::{Clone, git, git_fails, run, try_run};
 pub use http::{Answer, Api};
+pub use runner::Runner;
 pub use server::{Server, ServerOptions, binary};
 pub use wait::{eventually, until};

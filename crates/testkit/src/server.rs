@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
@@ -60,7 +60,8 @@ impl ServerOptions {
 /// A running service.
 pub struct Server {
     child: Child,
-    directory: TempDir,
+    directory: Arc<TempDir>,
+    log: PathBuf,
     variables: BTreeMap<String, String>,
     url: String,
 }
@@ -103,15 +104,31 @@ impl Server {
         for (key, value) in &options.settings {
             variables.insert(format!("DEVMENTOR_{key}"), value.clone());
         }
+        Self::run(Arc::new(directory), variables, port)
+    }
+
+    /// Starts another instance of the same service: on its database and its directory.
+    pub fn beside(&self, options: &ServerOptions) -> Self {
+        let port = free_port();
+        let mut variables = self.variables.clone();
+        variables.insert("DEVMENTOR_LISTEN".into(), format!("127.0.0.1:{port}"));
+        for (key, value) in &options.settings {
+            variables.insert(format!("DEVMENTOR_{key}"), value.clone());
+        }
+        Self::run(Arc::clone(&self.directory), variables, port)
+    }
+
+    fn run(directory: Arc<TempDir>, variables: BTreeMap<String, String>, port: u16) -> Self {
         let url = format!("http://127.0.0.1:{port}");
-        let child = Self::spawn(&variables, directory.path());
-        let mut server = Self { child, directory, variables, url };
+        let log = directory.path().join(format!("log-{port}"));
+        let child = Self::spawn(&variables, &log);
+        let mut server = Self { child, directory, log, variables, url };
         server.wait_ready();
         server
     }
 
-    fn spawn(variables: &BTreeMap<String, String>, directory: &Path) -> Child {
-        let log = std::fs::OpenOptions::new().create(true).append(true).open(directory.join("log")).expect("a log file");
+    fn spawn(variables: &BTreeMap<String, String>, log: &Path) -> Child {
+        let log = std::fs::OpenOptions::new().create(true).append(true).open(log).expect("a log file");
         command(binary())
             .arg("serve")
             .envs(variables)
@@ -161,7 +178,7 @@ impl Server {
 
     /// What it has printed.
     pub fn log(&self) -> String {
-        std::fs::read_to_string(self.directory.path().join("log")).unwrap_or_default()
+        std::fs::read_to_string(&self.log).unwrap_or_default()
     }
 
     /// Nobody.
@@ -239,7 +256,7 @@ impl Server {
 
     /// Starts it again on the same data.
     pub fn restart(&mut self) {
-        self.child = Self::spawn(&self.variables, self.directory.path());
+        self.child = Self::spawn(&self.variables, &self.log);
         self.wait_ready();
     }
 

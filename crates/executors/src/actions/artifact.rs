@@ -15,10 +15,12 @@ use zip::write::SimpleFileOptions;
 
 use super::select::{self, Selection};
 use super::{ActionEnd, ActionError, ActionResult, Call, failed};
-use crate::host::ByteStream;
+use crate::host::{ByteStream, HostError};
 use crate::sandbox::JobDirs;
 use crate::spawn::Capture;
 
+/// How often a download is tried.
+const DOWNLOAD_TRIES: u32 = 3;
 /// Most entries of an archive that is unpacked.
 const ENTRIES_MAX: usize = 500_000;
 /// Most bytes an archive may unpack to.
@@ -142,13 +144,18 @@ pub(super) async fn download(call: &mut Call<'_>) -> ActionResult {
     for name in &names {
         check_name(name)?;
         let zip = call.scratch("download.zip");
-        let mut stream = call.host.artifact_get(name).await?;
-        let mut file = tokio::fs::File::create(&zip).await?;
-        while let Some(chunk) = stream.next().await {
-            file.write_all(&chunk?).await?;
+        for tries_left in (0..DOWNLOAD_TRIES).rev() {
+            match fetch(call, name, &zip).await {
+                // the server went away in the middle of it; the next call waits until it is back
+                Err(ActionError::Host(HostError::Io(error))) if tries_left > 0 => {
+                    call.out.warning(&format!("the download broke and begins anew: {error}")).await?;
+                }
+                done => {
+                    done?;
+                    break;
+                }
+            }
         }
-        file.flush().await?;
-        drop(file);
         let to = if single { base.clone() } else { base.join(name) };
         let count = unpack(call, &zip, &to).await?;
         let _ = tokio::fs::remove_file(&zip).await;
@@ -156,6 +163,17 @@ pub(super) async fn download(call: &mut Call<'_>) -> ActionResult {
     }
     call.out.line(&format!("Total of {} artifact(s) downloaded", names.len())).await?;
     Ok(ActionEnd::default().output("download-path", base.to_string_lossy()))
+}
+
+/// Downloads an artifact once.
+async fn fetch(call: &Call<'_>, name: &str, zip: &Path) -> ActionResult<()> {
+    let mut stream = call.host.artifact_get(name).await?;
+    let mut file = tokio::fs::File::create(zip).await?;
+    while let Some(chunk) = stream.next().await {
+        file.write_all(&chunk?).await?;
+    }
+    file.flush().await?;
+    Ok(())
 }
 
 async fn unpack(call: &mut Call<'_>, zip: &Path, to: &Path) -> ActionResult<usize> {

@@ -4,8 +4,14 @@
 //! `.git/config` or an argument.
 
 use std::path::Path;
+use std::time::Duration;
 
 use super::{ActionEnd, ActionError, ActionResult, Call, failed};
+
+/// How often a checkout is tried.
+const TRIES: u32 = 3;
+/// Time between two tries.
+const PAUSE: Duration = Duration::from_secs(1);
 
 /// `$1` directory, `$2` url, `$3` depth option, `$4` tags option, `$5` source, `$6` target ref, `$7` branch or empty
 /// for a detached head, `$8` another refspec or empty, `$9` not empty to clean a directory that is there.
@@ -57,7 +63,17 @@ pub(super) async fn run(call: &mut Call<'_>) -> ActionResult {
     let directory = directory.to_string_lossy().into_owned();
     call.out.line(&format!("Fetching {from} ({full}) from {}", source.url)).await?;
     let argv = ["/bin/sh", "-c", SCRIPT, "sh", &directory, &source.url, &depth_option, tags, &from, &target, &branch, more, clean];
-    let exit = call.run(&argv).await?;
+    let mut exit = call.run(&argv).await?;
+    for _ in 1..TRIES {
+        if exit.ok() || exit.stopped {
+            break;
+        }
+        // the server may have gone away under it: asking waits until it is back
+        call.host.artifact_list().await?;
+        tokio::time::sleep(PAUSE).await;
+        call.out.line("Trying again").await?;
+        exit = call.run(&argv).await?;
+    }
     if !exit.ok() {
         return failed(format!("git could not check out {from} (exit code {})", exit.code));
     }

@@ -10,7 +10,7 @@ use futures::StreamExt as _;
 use kernel::{ArtifactId, Code, Error, ProjectId, Result, RunId, Timestamp};
 use store::Tx;
 use store::artifact::{
-    ArtifactRow, CacheRow, artifact_blob_used, artifact_by_name, artifact_list, artifact_set, cache_create, cache_evict, cache_get,
+    ArtifactRow, CacheRow, artifact_blob_used, artifact_by_name, artifact_list_current, artifact_set, cache_create, cache_evict, cache_get,
     cache_size, cache_touch,
 };
 use store::job::JobRow;
@@ -97,12 +97,12 @@ pub async fn record(tx: &mut Tx, app: &App, job: &JobRow, name: &str, stored: &S
     Ok(row)
 }
 
-/// All artifacts of a run, as its jobs see them.
+/// The artifacts of a run as its jobs see them: one that is tried again finds no name taken by its earlier self.
 ///
 /// # Errors
 /// The database's.
 pub async fn list_for_job(app: &App, run: RunId) -> Result<ArtifactList> {
-    let items = artifact_list(app.db(), run, "", 1000)
+    let items = artifact_list_current(app.db(), run, 1000)
         .await?
         .into_iter()
         .map(|a| ArtifactItem { name: a.name, size: a.size.unsigned_abs(), digest: a.digest })
