@@ -38,7 +38,7 @@ jobs:
 type Moment = (&'static str, fn(&House, &Value) -> bool);
 
 const MOMENTS: [Moment; 6] = [
-    ("it is pushed", |_, _| true),
+    ("its run is there", |_, _| true),
     ("the first job has begun", |_, run| run["jobs"][0]["state"] == "running"),
     ("it is in the middle of its log", |h, run| h.log(&run["jobs"][0]).contains("line 50.")),
     ("its artifact is kept", |h, run| !h.get(&format!("/runs/{}/artifacts", text(run, "id"))).items().is_empty()),
@@ -84,9 +84,8 @@ impl House {
         self.clone.write("round", name);
         let commit = self.clone.push(name);
         until(name, Duration::from_secs(120), || {
-            let run = self.runs(&commit).first().cloned().unwrap_or_default();
-            let run = run["id"].as_str().map(|id| self.get(&format!("/runs/{id}")).json).unwrap_or_default();
-            here(self, &run).then_some(())
+            let run = self.runs(&commit).first().cloned()?;
+            here(self, &self.get(&format!("/runs/{}", text(&run, "id"))).json).then_some(())
         });
         commit
     }

@@ -81,13 +81,8 @@ pub trait JobHost: Send + Sync {
     async fn manifest_put(&self, repository: &str, reference: &str, media_type: &str, body: Bytes) -> HostResult<String>;
 
     /// Asks for a deployment of an image of the project. The same key again within the run asks for the same one.
-    async fn deploy(
-        &self,
-        key: &str,
-        environment: &str,
-        image: Option<&str>,
-        config: Option<serde_json::Value>,
-    ) -> HostResult<DeployState>;
+    async fn deploy(&self, key: &str, environment: &str, image: Option<&str>, config: Option<serde_json::Value>)
+    -> HostResult<DeployState>;
     /// How a deployment stands.
     async fn deploy_state(&self, id: &str) -> HostResult<DeployState>;
 }

@@ -111,7 +111,8 @@ pub async fn deployment_open(q: impl Into<Q<'_>>, environment: EnvironmentId) ->
 /// # Errors
 /// The database's.
 pub async fn deployment_by_key(q: impl Into<Q<'_>>, environment: EnvironmentId, key: &str) -> Result<Option<DeploymentRow>> {
-    let row = q.into().opt(sql!("SELECT * FROM deployment WHERE environment_id = $1 AND request_key = $2"), args![environment, key]).await?;
+    let row =
+        q.into().opt(sql!("SELECT * FROM deployment WHERE environment_id = $1 AND request_key = $2"), args![environment, key]).await?;
     row.as_ref().map(DeploymentRow::from_row).transpose()
 }
 

@@ -112,7 +112,13 @@ pub(crate) struct Bench {
 impl Bench {
     pub(crate) async fn new() -> Self {
         let base = tempfile::tempdir().unwrap();
-        let config = MachineConfig { root: base.path().join("runner"), hidden: vec![], limits: Limits::default(), pass_env: vec![], docker_host: None };
+        let config = MachineConfig {
+            root: base.path().join("runner"),
+            hidden: vec![],
+            limits: Limits::default(),
+            pass_env: vec![],
+            docker_host: None,
+        };
         let machine = Machine::prepare(config).await.unwrap();
         let executor = Executor { machine, name: "bench".into(), version: "0".into() };
         Self { _base: base, executor, host: Arc::default(), outcome: None }

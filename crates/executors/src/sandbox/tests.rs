@@ -161,9 +161,15 @@ async fn an_earlier_life_is_cleared() {
     let place = machine_a.place("job_1", "web").await.unwrap();
     sh(&place, "sleep 654.5 & true", &[]).await;
     assert!(
-        Machine::prepare(MachineConfig { root: base.path().to_owned(), hidden: vec![], limits: Limits::default(), pass_env: vec![], docker_host: None })
-            .await
-            .is_err()
+        Machine::prepare(MachineConfig {
+            root: base.path().to_owned(),
+            hidden: vec![],
+            limits: Limits::default(),
+            pass_env: vec![],
+            docker_host: None
+        })
+        .await
+        .is_err()
     );
     // as after kill -9: nothing is dropped, only the lock goes
     std::mem::forget(place);
