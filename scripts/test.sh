@@ -71,5 +71,8 @@ export TEST_BINARY=$root/target/debug/devmentor
 
 suite "rust tests" count_cargo cargo test --workspace --locked --no-fail-fast
 if [ -f web/e2e/vitest.config.ts ]; then
-  suite "browser tests" count_vitest in_web npm run --silent e2e
+  suite "browser tests on SQLite" count_vitest in_web npm run --silent e2e
+  psql -q "$TEST_DATABASE_URL" -c 'CREATE DATABASE e2e'
+  export E2E_DATABASE_URL=${TEST_DATABASE_URL%/*}/e2e
+  suite "browser tests on PostgreSQL" count_vitest in_web npm run --silent e2e
 fi

@@ -57,6 +57,8 @@ export default async function setup(project: TestProject): Promise<(() => Promis
       ...Object.fromEntries(inherited),
       DEVMENTOR_LISTEN: `127.0.0.1:${port}`,
       DEVMENTOR_DATA_DIR: data,
+      // an empty PostgreSQL database; SQLite in the data directory without it
+      ...(process.env.E2E_DATABASE_URL ? { DEVMENTOR_DATABASE_URL: process.env.E2E_DATABASE_URL } : {}),
     },
     stdio: ["ignore", "pipe", "pipe"],
     cwd: data,
