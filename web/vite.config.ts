@@ -75,6 +75,8 @@ export default defineConfig({
   },
   build: {
     target: "es2022",
+    // With an older target `light-dark()` is rewritten in a way that needs a literal `color-scheme`, and is lost.
+    cssTarget: ["chrome123", "firefox120", "safari17.5"],
     outDir: "dist",
     assetsDir: "assets",
     // Strict CSP: nothing may be inlined as data: URLs except nothing at all.

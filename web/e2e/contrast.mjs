@@ -13,7 +13,12 @@ export function lowContrast() {
     const [r, g, b, a] = pen.getImageData(0, 0, 1, 1).data;
     return [r, g, b, a / 255];
   };
-  const over = ([r, g, b, a], [R, G, B]) => [r * a + R * (1 - a), g * a + G * (1 - a), b * a + B * (1 - a), 1];
+  const over = ([r, g, b, a], [R, G, B]) => [
+    r * a + R * (1 - a),
+    g * a + G * (1 - a),
+    b * a + B * (1 - a),
+    1,
+  ];
   const light = ([r, g, b]) => {
     const part = (v) => (v / 255 <= 0.03928 ? v / 255 / 12.92 : ((v / 255 + 0.055) / 1.055) ** 2.4);
     return 0.2126 * part(r) + 0.7152 * part(g) + 0.0722 * part(b);
@@ -53,7 +58,11 @@ export function lowContrast() {
     const size = Number.parseFloat(style.fontSize);
     const large = size >= 24 || (size >= 18.66 && Number(style.fontWeight) >= 700);
     if (ratio < (large ? 3 : 4.5) - 0.01) {
-      const hex = (c) => `#${c.slice(0, 3).map((v) => Math.round(v).toString(16).padStart(2, "0")).join("")}`;
+      const hex = (c) =>
+        `#${c
+          .slice(0, 3)
+          .map((v) => Math.round(v).toString(16).padStart(2, "0"))
+          .join("")}`;
       found.add(`${ratio.toFixed(2)} ${hex(color)} on ${hex(ground)} ${words.slice(0, 40)}`);
     }
   }

@@ -39,10 +39,24 @@ const gray: MantineColorsTuple = [
   "#1b1f24",
 ];
 
+/** The colour of what can not be undone; dark enough for text on white. */
+const red: MantineColorsTuple = [
+  "#fdecea",
+  "#fad7d4",
+  "#f5b0ab",
+  "#f18b84",
+  "#f0736b",
+  "#dd4a43",
+  "#c8322d",
+  "#ad2723",
+  "#93201c",
+  "#741814",
+];
+
 export const theme = createTheme({
   primaryColor: "iris",
   primaryShade: { light: 6, dark: 5 },
-  colors: { iris, dark, gray },
+  colors: { iris, dark, gray, red },
   black: "#1b1f24",
   fontFamily: 'Inter, system-ui, -apple-system, "Segoe UI", Roboto, sans-serif',
   fontFamilyMonospace: '"JetBrains Mono", ui-monospace, SFMono-Regular, Menlo, Consolas, monospace',
@@ -89,11 +103,11 @@ export const variables: CSSVariablesResolver = () => ({
     "--mantine-color-body": "#fbfbfc",
     "--mantine-color-dimmed": "#5f6775",
     "--mantine-color-default-border": "#d7dbe2",
-    "--dm-ok": "#1a7f4b",
+    "--dm-ok": "#18794a",
     "--dm-bad": "#c8322d",
     "--dm-run": "#1f6fd6",
     "--dm-wait": "#9a6a00",
-    "--dm-idle": "#6f7887",
+    "--dm-idle": "#666f7d",
     "--dm-ok-soft": "#e6f6ed",
     "--dm-bad-soft": "#fdecea",
     "--dm-run-soft": "#e8f1fd",

@@ -126,7 +126,7 @@ function Users() {
         {(data) => (
           <ul className="dm-list">
             {flat(data).map((u) => (
-              <li key={u.id}>
+              <li key={u.id} className="dm-wrap-phone">
                 <Avatar name={u.display_name || u.name} size={30} />
                 <div className="dm-grow">
                   <strong>{u.display_name || u.name}</strong> <span className="dm-dim">{u.name}</span>
@@ -144,7 +144,6 @@ function Users() {
                     <Button
                       size="xs"
                       variant="default"
-                      className="dm-hide-phone"
                       onClick={() => change.mutate({ user: u, body: { admin: !u.admin } })}
                     >
                       {u.admin ? "Remove admin" : "Make admin"}

@@ -64,6 +64,10 @@ export function defaultsOf(template: Template | undefined): Values {
   );
 }
 
+/** What stands for a language where there is room for two letters. */
+const MONOGRAMS: Record<string, string> = { TypeScript: "TS", JavaScript: "JS", Rust: "Rs", HTML: "</>" };
+const monogram = (name: string): string => MONOGRAMS[name] ?? name.slice(0, 2);
+
 /** Readable names become valid ones while typing. */
 export const slug = (text: string): string =>
   text
@@ -133,8 +137,15 @@ function Card(props: { selected: boolean; onSelect: () => void; template: Templa
   return (
     <label className="dm-card" data-selected={props.selected || undefined} data-off={off || undefined}>
       <input type="radio" name="template" checked={props.selected} disabled={off} onChange={props.onSelect} />
-      <span className="dm-card-icon" style={{ color: t?.language ? languageColor(t.language) : undefined }}>
-        {t ? <b>{(t.language ?? t.title).slice(0, 2)}</b> : <IconFile size={20} />}
+      <span
+        className="dm-card-icon"
+        style={
+          t?.language
+            ? { background: `color-mix(in srgb, ${languageColor(t.language)} 20%, transparent)` }
+            : undefined
+        }
+      >
+        {t ? <b>{monogram(t.language ?? t.title)}</b> : <IconFile size={20} />}
       </span>
       <span className="dm-grow">
         <span className="dm-card-title">{t ? t.title : "Empty project"}</span>

@@ -27,6 +27,9 @@ function EntryIcon({ type }: { type: TreeEntry["type"] }) {
   }
 }
 
+/** Names that the server shows as a README. */
+export const README = /^readme(\.(md|markdown|txt|rst))?$/i;
+
 export function FileTree({ tree, gitRef }: { tree: Tree; gitRef: string }) {
   const project = useProject();
   const up = tree.path.includes("/") ? tree.path.slice(0, tree.path.lastIndexOf("/")) : "";
@@ -37,7 +40,7 @@ export function FileTree({ tree, gitRef }: { tree: Tree; gitRef: string }) {
       <tbody>
         {tree.path ? (
           <tr>
-            <td colSpan={4}>
+            <td className="dm-file-cell">
               <Link
                 href={paths.tree(project.path, gitRef, up)}
                 className="dm-plain dm-file-name"
@@ -46,6 +49,9 @@ export function FileTree({ tree, gitRef }: { tree: Tree; gitRef: string }) {
                 <IconArrowUp size={16} className="dm-dim" /> ..
               </Link>
             </td>
+            <td className="dm-file-commit dm-hide-phone" />
+            <td className="dm-file-size dm-hide-phone" />
+            <td className="dm-file-time" />
           </tr>
         ) : null}
         {entries.map((e) => (

@@ -17,9 +17,9 @@ import { words } from "./format";
 
 const ROLE_TEXT: Record<Role, string> = {
   guest: "Sees the project",
-  reporter: "Reads code and runs",
-  developer: "Pushes and builds",
-  maintainer: "Deploys and configures",
+  reporter: "Reads code, runs and deployments",
+  developer: "Pushes, builds and deploys",
+  maintainer: "Configures, manages secrets and members",
   owner: "Everything",
 };
 
@@ -119,7 +119,10 @@ export function MemberList({ of, query, mayEdit }: { of: Owner; query: unknown; 
             ) : (
               <ul className="dm-list">
                 {data.items.map((m) => (
-                  <li key={m.user.id + m.source}>
+                  <li
+                    key={m.user.id + m.source}
+                    className={mayEdit && m.source === "direct" ? "dm-wrap-phone" : undefined}
+                  >
                     <Avatar name={m.user.display_name || m.user.name} size={30} />
                     <div className="dm-grow">
                       <div className="dm-ellipsis">

@@ -5,7 +5,7 @@ import { flat, queries } from "@/api/queries";
 import type { Commit } from "@/api/types";
 import { useGo } from "@/app/location";
 import { paths } from "@/app/paths";
-import { useProject } from "@/app/project";
+import { useHasCommits, useProject } from "@/app/project";
 import { Empty, Loaded, More, PageHead, useTitle } from "@/ui/bits";
 import { CommitRow } from "@/ui/CommitLine";
 import { PathCrumbs } from "@/ui/FileTree";
@@ -31,7 +31,18 @@ export default function Commits({ rest }: { rest: string }) {
   const go = useGo();
   const { ref, path } = useRefPath(rest);
   useTitle("Commits", path, project.path);
-  const query = useInfiniteQuery(queries.commits(project.id, ref, path));
+  const hasCommits = useHasCommits();
+  const query = useInfiniteQuery({
+    ...queries.commits(project.id, ref, path),
+    enabled: hasCommits === true,
+  });
+  const none = (
+    <div className="dm-panel">
+      <Empty icon={IconGitCommit} title="No commits here yet">
+        {hasCommits === false ? "The repository is empty; the overview tells how to push." : null}
+      </Empty>
+    </div>
+  );
   return (
     <>
       <PageHead title="Commits" />
@@ -39,27 +50,27 @@ export default function Commits({ rest }: { rest: string }) {
         <RefSelect value={ref} onChange={(next) => go(paths.commits(project.path, next, path))} />
         {path ? <PathCrumbs gitRef={ref} path={path} file /> : null}
       </div>
-      <Loaded query={query}>
-        {(data) => {
-          const commits = flat(data);
-          return commits.length === 0 ? (
-            <div className="dm-panel">
-              <Empty icon={IconGitCommit} title="No commits here yet" />
-            </div>
-          ) : (
-            byDay(commits).map(([day, list]) => (
-              <section key={day} className="dm-day">
-                <h2>{day}</h2>
-                <ul className="dm-list dm-panel">
-                  {list.map((c) => (
-                    <CommitRow key={c.oid} commit={c} />
-                  ))}
-                </ul>
-              </section>
-            ))
-          );
-        }}
-      </Loaded>
+      {hasCommits === false ? (
+        none
+      ) : (
+        <Loaded query={query}>
+          {(data) => {
+            const commits = flat(data);
+            return commits.length === 0
+              ? none
+              : byDay(commits).map(([day, list]) => (
+                  <section key={day} className="dm-day">
+                    <h2>{day}</h2>
+                    <ul className="dm-list dm-panel">
+                      {list.map((c) => (
+                        <CommitRow key={c.oid} commit={c} />
+                      ))}
+                    </ul>
+                  </section>
+                ));
+          }}
+        </Loaded>
+      )}
       <More query={query} />
     </>
   );

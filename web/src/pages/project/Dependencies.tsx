@@ -32,12 +32,12 @@ export default function Dependencies() {
       <PageHead
         title="Dependencies"
         about={
-          query.data
+          query.data && items.length > 0
             ? `${plural(items.length, "package")}${query.hasNextPage ? " and more" : ""}, ${items.filter((d) => d.direct).length} of them direct`
             : undefined
         }
       />
-      <div className="dm-filters">
+      <div className="dm-filters" hidden={query.isSuccess && items.length === 0}>
         <TextInput
           className="dm-grow"
           aria-label="Find a package"

@@ -147,8 +147,11 @@ export function WatchPanel({ env }: { env: Environment }) {
                       label="errors"
                       tone={w.requests.errors > 0 ? "bad" : undefined}
                     />
-                    <Figure value={duration(w.requests.p50_ms)} label="median" />
-                    <Figure value={duration(w.requests.p95_ms)} label="95th percentile" />
+                    <Figure value={w.requests.total ? duration(w.requests.p50_ms) : "–"} label="median" />
+                    <Figure
+                      value={w.requests.total ? duration(w.requests.p95_ms) : "–"}
+                      label="95th percentile"
+                    />
                   </>
                 ) : null}
               </div>

@@ -162,6 +162,7 @@ function EnvironmentView({ env }: { env: Environment }) {
     <div className="dm-gap">
       <section className="dm-panel dm-env" aria-label={`Environment ${env.name}`}>
         <div className="dm-env-main">
+          <h2 className="dm-env-name">{env.name}</h2>
           <StateBadge state={env.state} />
           {env.url && env.state !== "empty" ? (
             <a href={env.url} target="_blank" rel="noreferrer" className="dm-env-url">

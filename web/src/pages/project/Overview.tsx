@@ -15,11 +15,11 @@ import { useState } from "react";
 import { flat, queries } from "@/api/queries";
 import { Link, useGo } from "@/app/location";
 import { paths } from "@/app/paths";
-import { useProject } from "@/app/project";
+import { useHasCommits, useProject } from "@/app/project";
 import { Empty, Figure, Loaded, Panel, ProjectMark, Rows, Topic, useTitle } from "@/ui/bits";
 import { CommitRow, LastCommit } from "@/ui/CommitLine";
 import { CopyField } from "@/ui/Copy";
-import { FileTree } from "@/ui/FileTree";
+import { FileTree, README } from "@/ui/FileTree";
 import { languageColor, number, percent } from "@/ui/format";
 import { Html } from "@/ui/Html";
 import { VisibilityMark } from "@/ui/ProjectList";
@@ -80,7 +80,7 @@ function Languages() {
   const items = query.data?.items ?? [];
   if (items.length === 0) return null;
   const total = items.reduce((n, l) => n + l.code, 0) || 1;
-  const parts = items.map((l) => ({ ...l, part: l.share > 1 ? l.share / 100 : l.share || l.code / total }));
+  const parts = items.map((l) => ({ ...l, part: l.code / total }));
   return (
     <Panel title="Languages">
       <ShareBar
@@ -230,11 +230,13 @@ export default function Overview() {
   const go = useGo();
   useTitle(project.path);
   const ref = project.default_branch;
-  const tree = useQuery(queries.tree(project.id, ref, ""));
-  const readme = useQuery({ ...queries.readme(project.id, ref), enabled: !!tree.data });
+  const hasCommits = useHasCommits();
+  const tree = useQuery({ ...queries.tree(project.id, ref, ""), enabled: hasCommits === true });
+  const hasReadme = tree.data?.entries.some((e) => e.type === "blob" && README.test(e.name));
+  const readme = useQuery({ ...queries.readme(project.id, ref), enabled: hasReadme === true });
   const commits = useInfiniteQuery({ ...queries.commits(project.id, ref, "", 5), enabled: !!tree.data });
   const recent = flat(commits.data);
-  const empty = tree.data === null || tree.data?.entries.length === 0;
+  const empty = hasCommits === false || tree.data?.entries.length === 0;
   return (
     <>
       <header className="dm-project-head">
@@ -304,7 +306,7 @@ export default function Overview() {
                     <pre className="dm-plain-text">{readme.data.content}</pre>
                   )}
                 </Panel>
-              ) : readme.data === null ? (
+              ) : hasReadme === false ? (
                 <div className="dm-panel">
                   <Empty small icon={IconFileOff} title="No README">
                     A README.md would be shown here.

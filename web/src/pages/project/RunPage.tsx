@@ -157,7 +157,7 @@ function Jobs({ run }: { run: RunDetail }) {
             </h2>
             <div className="dm-meta" style={{ paddingRight: 8 }}>
               <Elapsed from={job.started_at} to={job.finished_at} />
-              {job.runner ? <span>on {job.runner.name}</span> : null}
+              {job.runner?.name ? <span>on {job.runner.name}</span> : null}
               {job.allowed_to_fail ? <span>may fail</span> : null}
               {attempts.length > 1 ? (
                 <NativeSelect

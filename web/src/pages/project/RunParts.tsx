@@ -20,7 +20,7 @@ import { paths } from "@/app/paths";
 import { useProject } from "@/app/project";
 import { Empty, Figure, Loaded, More, Panel } from "@/ui/bits";
 import { Copy } from "@/ui/Copy";
-import { bytes, duration, number, percent, short } from "@/ui/format";
+import { bytes, duration, number, percent, plural, short } from "@/ui/format";
 import { Html } from "@/ui/Html";
 import { Meter } from "@/ui/Spark";
 import { StateIcon } from "@/ui/State";
@@ -251,7 +251,7 @@ export function Artifacts({ run }: { run: RunDetail }) {
                     <strong>{a.name}</strong>
                     <div className="dm-meta">
                       <span>{bytes(a.size)}</span>
-                      {a.files !== null ? <span>{a.files} files</span> : null}
+                      {a.files !== null ? <span>{plural(a.files, "file")}</span> : null}
                       <span className="dm-mono" title={a.digest}>
                         sha256:{short(a.digest)} <Copy text={a.digest} label="Copy digest" size={20} />
                       </span>

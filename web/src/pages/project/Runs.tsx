@@ -9,7 +9,7 @@ import type { Workflow } from "@/api/types";
 import { useActions } from "@/app/actions";
 import { useGo, useParam } from "@/app/location";
 import { paths } from "@/app/paths";
-import { can, useProject } from "@/app/project";
+import { can, useHasCommits, useProject } from "@/app/project";
 import { Empty, FormError, Loaded, More, PageHead, useTitle } from "@/ui/bits";
 import { Diagnostics } from "@/ui/Diagnostics";
 import { RefSelect } from "@/ui/RefSelect";
@@ -115,7 +115,8 @@ export default function Runs() {
   const [workflow, setWorkflow] = useParam("workflow");
   const [ref, setRef] = useParam("ref");
   const [starting, setStarting] = useState(false);
-  const workflows = useQuery(queries.workflows(project.id)).data;
+  const hasCommits = useHasCommits();
+  const workflows = useQuery({ ...queries.workflows(project.id), enabled: hasCommits === true }).data;
   const options = queries.runs(project.id, { state, workflow, ref });
   const query = useInfiniteQuery({ ...options, refetchInterval: 5_000 });
   const client = useQueryClient();
@@ -124,7 +125,7 @@ export default function Runs() {
     for (const run of flat(query.data))
       client.setQueryData(["run-number", project.id, String(run.number)], run.id);
   }, [query.data, client, project.id]);
-  const may = can(project, "pipeline:write");
+  const mayStart = can(project, "pipeline:write") && !project.archived && hasCommits !== false;
   useActions([
     {
       id: "start-run",
@@ -132,14 +133,14 @@ export default function Runs() {
       group: "This project",
       icon: IconPlayerPlay,
       shortcut: "b",
-      visible: () => may && !project.archived,
+      visible: () => mayStart,
       perform: () => setStarting(true),
     },
   ]);
   return (
     <>
       <PageHead title="Runs" about="Every push builds, tests and delivers what changed.">
-        {may && !project.archived ? (
+        {mayStart ? (
           <Button leftSection={<IconPlayerPlayFilled size={14} />} onClick={() => setStarting(true)}>
             Run a pipeline
           </Button>
@@ -183,9 +184,11 @@ export default function Runs() {
                 icon={IconPlayerPlay}
                 title={state || workflow || ref ? "No run matches" : "No runs yet"}
               >
-                {workflows?.items.some((w) => w.detected)
-                  ? "There is no workflow file; the build is detected from the project's files. Push a commit, or run it now."
-                  : "Push a commit, or run a pipeline now."}
+                {hasCommits === false
+                  ? "The repository is empty. The first push starts the first run."
+                  : workflows?.items.some((w) => w.detected)
+                    ? "There is no workflow file; the build is detected from the project's files. Push a commit, or run it now."
+                    : "Push a commit, or run a pipeline now."}
               </Empty>
             ) : (
               <ul className="dm-list">

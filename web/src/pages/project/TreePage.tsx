@@ -2,14 +2,13 @@
 import { Button } from "@mantine/core";
 import { IconFolderOff, IconHistory } from "@tabler/icons-react";
 import { useInfiniteQuery, useQuery } from "@tanstack/react-query";
-import { useEffect } from "react";
 import { flat, queries } from "@/api/queries";
 import { Link, useGo } from "@/app/location";
 import { paths } from "@/app/paths";
-import { useProject } from "@/app/project";
+import { useHasCommits, useProject } from "@/app/project";
 import { Empty, Loaded, Panel, useTitle } from "@/ui/bits";
 import { LastCommit } from "@/ui/CommitLine";
-import { FileTree, PathCrumbs } from "@/ui/FileTree";
+import { FileTree, PathCrumbs, README } from "@/ui/FileTree";
 import { Html } from "@/ui/Html";
 import { RefSelect } from "@/ui/RefSelect";
 import { useRefPath } from "@/ui/useRefPath";
@@ -20,7 +19,8 @@ export default function TreePage({ rest }: { rest: string }) {
   const go = useGo();
   const { ref, path } = useRefPath(rest);
   useTitle(path || "Files", project.path);
-  const tree = useQuery(queries.tree(project.id, ref, path));
+  const hasCommits = useHasCommits();
+  const tree = useQuery({ ...queries.tree(project.id, ref, path), enabled: hasCommits === true });
   const last = flat(
     useInfiniteQuery({ ...queries.commits(project.id, ref, path, 1), enabled: !!tree.data }).data,
   )[0];
@@ -29,11 +29,22 @@ export default function TreePage({ rest }: { rest: string }) {
     ...queries.file(project.id, ref, readme?.path ?? ""),
     enabled: !!readme && path !== "",
   });
-  const root = useQuery({ ...queries.readme(project.id, ref), enabled: path === "" && !!tree.data });
+  const root = useQuery({
+    ...queries.readme(project.id, ref),
+    enabled: path === "" && !!tree.data?.entries.some((e) => e.type === "blob" && README.test(e.name)),
+  });
   const html = path === "" ? root.data?.html : doc.data?.html;
-  useEffect(() => {
-    document.getElementById("main")?.scrollIntoView({ block: "nearest" });
-  }, []);
+  const nothing = (
+    <Empty
+      icon={IconFolderOff}
+      title={path ? `There is no ${path} at ${ref}` : `There is no ${ref} yet`}
+      action={
+        <Button component={Link} variant="default" href={paths.project(project.path)}>
+          To the overview
+        </Button>
+      }
+    />
+  );
   return (
     <>
       <div className="dm-filters" style={{ alignItems: "center" }}>
@@ -52,23 +63,13 @@ export default function TreePage({ rest }: { rest: string }) {
       </div>
       <div className="dm-panel">
         {last ? <LastCommit commit={last} /> : null}
-        <Loaded query={tree} rows={10}>
-          {(data) =>
-            data ? (
-              <FileTree tree={data} gitRef={ref} />
-            ) : (
-              <Empty
-                icon={IconFolderOff}
-                title={path ? `There is no ${path} at ${ref}` : `There is no ${ref} yet`}
-                action={
-                  <Button component={Link} variant="default" href={paths.project(project.path)}>
-                    To the overview
-                  </Button>
-                }
-              />
-            )
-          }
-        </Loaded>
+        {hasCommits === false ? (
+          nothing
+        ) : (
+          <Loaded query={tree} rows={10}>
+            {(data) => (data ? <FileTree tree={data} gitRef={ref} /> : nothing)}
+          </Loaded>
+        )}
       </div>
       {html ? (
         <Panel title="README">

@@ -132,7 +132,7 @@ pub struct Job {
     pub superseded: bool,
     /// Labels it asks for.
     pub labels: Vec<String>,
-    /// Who runs it.
+    /// Who runs it; none when the runner is gone.
     pub runner: Option<RunnerName>,
     /// When a runner took it.
     #[schema(value_type = Option<String>)]
@@ -291,13 +291,13 @@ pub async fn job(app: &App, row: JobRow) -> Result<Job> {
     Ok(shown_job(row, &needs, name, steps))
 }
 
-async fn runner_name(app: &App, known: &mut HashMap<RunnerId, String>, id: Option<RunnerId>) -> Result<Option<RunnerName>> {
+async fn runner_name(app: &App, known: &mut HashMap<RunnerId, Option<String>>, id: Option<RunnerId>) -> Result<Option<RunnerName>> {
     let Some(id) = id else { return Ok(None) };
     if let std::collections::hash_map::Entry::Vacant(slot) = known.entry(id) {
         let row = store::runner::runner_get(app.db(), id).await?;
-        slot.insert(row.map_or_else(|| "removed runner".into(), |r| r.name));
+        slot.insert(row.map(|r| r.name));
     }
-    Ok(known.get(&id).map(|name| RunnerName { id, name: name.clone() }))
+    Ok(known.get(&id).cloned().flatten().map(|name| RunnerName { id, name }))
 }
 
 async fn needs_of(app: &App, run: RunId) -> Result<HashMap<String, Vec<String>>> {
