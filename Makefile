@@ -1,6 +1,6 @@
 # DevMentor Project Service. Every target works in a fresh clone on Debian 12 with Rust and Node.
 .DEFAULT_GOAL := help
-.PHONY: help setup build run demo test check bench openapi clean-data
+.PHONY: help setup build run demo demo-stop test check bench openapi clean-data
 
 help: ## This list
 	@awk -F':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -21,6 +21,9 @@ endif
 
 demo: build ## Serve, and take a demo project from nothing to a deployed application
 	@scripts/demo.sh
+
+demo-stop: ## End what the demo left running
+	@scripts/demo.sh stop
 
 test: ## Everything: formatting, lints, unit, integration, black-box and browser tests
 	@scripts/test.sh

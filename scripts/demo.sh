@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Takes a project through its whole life on real tools: create, clone, change, push, build, test, image, deploy, answer.
-# The service keeps running afterwards, with its data in .data/demo.
+# The service keeps running afterwards, with its data in .data/demo; demo.sh stop ends it and what it deployed.
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
 data=$root/.data/demo
@@ -13,6 +13,20 @@ devmentor() { "$root/target/release/devmentor" "$@"; }
 step() { printf '\n\033[1m%s\033[0m\n' "$*" >&2; }
 # show COMMAND...: says what is done, and does it
 show() { printf '\033[2m$ %s\033[0m\n' "$*" >&2; "$@"; }
+
+if [ "${1:-}" = stop ]; then
+  [ -f "$data/server.pid" ] || fail "no demo runs here"
+  for project in $(devmentor project list --namespace demo --limit 1000 --json | sed -n 's/^    "path": "\(.*\)",*$/\1/p'); do
+    for environment in $(devmentor environment list --project "$project" --json | sed -n 's/^    "name": "\(.*\)",*$/\1/p'); do
+      devmentor environment delete "$environment" --project "$project"
+    done
+  done
+  # what was deleted ends by itself, given a moment
+  sleep 3
+  stop "$(cat "$data/server.pid")"
+  rm "$data/server.pid"
+  exit
+fi
 
 step "1. The service"
 mkdir -p "$data"
@@ -89,5 +103,5 @@ cat >&2 <<END
   sign in:      $user, password $(cat "$data/password" 2>/dev/null || echo "as you set it")
   application:  $address
   log:          $data/server.log
-  stop:         kill $(cat "$data/server.pid")
+  stop:         make demo-stop
 END

@@ -22,16 +22,17 @@ fn collector() -> (String, mpsc::Receiver<(String, Vec<u8>)>) {
                 loop {
                     let text = String::from_utf8_lossy(&bytes).into_owned();
                     if let Some((head, _)) = text.split_once("\r\n\r\n") {
-                        let length = head
-                            .lines()
-                            .find_map(|l| l.to_ascii_lowercase().strip_prefix("content-length:").and_then(|n| n.trim().parse::<usize>().ok()));
+                        let length = head.lines().find_map(|l| {
+                            l.to_ascii_lowercase().strip_prefix("content-length:").and_then(|n| n.trim().parse::<usize>().ok())
+                        });
                         let begin = bytes.windows(4).position(|w| w == b"\r\n\r\n").unwrap() + 4;
                         let length = length.unwrap_or(0);
                         if bytes.len() >= begin + length {
                             let path = head.split(' ').nth(1).unwrap_or_default().to_owned();
                             let _ = sender.send((path, bytes[begin..begin + length].to_vec()));
                             bytes.drain(..begin + length);
-                            let _ = stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-type: application/x-protobuf\r\ncontent-length: 0\r\n\r\n");
+                            let _ =
+                                stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-type: application/x-protobuf\r\ncontent-length: 0\r\n\r\n");
                             continue;
                         }
                     }

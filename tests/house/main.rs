@@ -247,7 +247,11 @@ fn settings_are_documented() {
     let mut seen = 0;
     for found in row.captures_iter(settings) {
         let default = if found[2].is_empty() { String::new() } else { format!("`{}`", &found[2]) };
-        assert!(page.contains(&format!("| `{}` | {default} |", &found[1])), "{} is not in docs/configuration.md with its default", &found[1]);
+        assert!(
+            page.contains(&format!("| `{}` | {default} |", &found[1])),
+            "{} is not in docs/configuration.md with its default",
+            &found[1]
+        );
         seen += 1;
     }
     assert!(seen > 30, "{seen}");

@@ -332,6 +332,12 @@ pub(crate) enum Environment {
         #[command(flatten)]
         of: InProject,
     },
+    /// Delete an environment, and end what runs there.
+    Delete {
+        name: String,
+        #[command(flatten)]
+        of: InProject,
+    },
     /// Create an environment.
     Create {
         name: String,

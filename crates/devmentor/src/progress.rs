@@ -53,7 +53,9 @@ impl Steps {
     /// Without a terminal, waiting is not worth a line.
     fn print(&self, row: &Row) {
         let mark = mark(&row.state);
-        let same = |before: &Row| before.state == row.state && (mark != Mark::Running || before.detail == row.detail);
+        // of what runs, the step it is at
+        let moved = |before: &Row| mark == Mark::Running && !row.detail.is_empty() && before.detail != row.detail;
+        let same = |before: &Row| before.state == row.state && !moved(before);
         if mark != Mark::Waiting && !self.shown.get(&row.key).is_some_and(same) {
             eprintln!("{} {}", mark.sign(), label(row));
         }

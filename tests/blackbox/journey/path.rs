@@ -128,8 +128,8 @@ fn first_release(ann: &Person, target: &str) -> Value {
     image(ann, &commit, text(&environment["current"], "digest"));
     if target == "docker" {
         let filter = format!("label=devmentor.environment={}", text(&environment, "id"));
-        let shown = self::run(&ann.home, "docker", &["ps", "--filter", &filter, "--format", "{{.Ports}} {{.Image}}"]);
-        assert!(shown.contains("->8080/tcp") && shown.contains(PROJECT), "{shown}");
+        let shown = self::run(&ann.home, "docker", &["ps", "--filter", &filter, "--format", "{{.Ports}}"]);
+        assert!(shown.contains("->8080/tcp"), "{shown}");
     }
     eventually("it is watched", || {
         let watch = ann.api.get(&format!("/environments/{}/watch", text(&environment, "id"))).expect(200).json;
@@ -196,7 +196,6 @@ fn image(ann: &Person, commit: &str, digest: &str) {
     docker(&["pull", "--quiet", &reference]);
     let entry = docker(&["image", "inspect", "--format", "{{json .Config.Entrypoint}}", &reference]);
     assert_eq!(entry.trim(), r#"["/server"]"#);
-    docker(&["image", "rm", "--force", &reference]);
     // nobody gets it without a name
     let nobody = try_run(&ann.home, "skopeo", &["inspect", "--tls-verify=false", "--no-creds", &inspected], &[]);
     assert!(!nobody.status.success());

@@ -1,8 +1,9 @@
-//! `environment list|create`.
+//! `environment list|create|delete`.
 
 use serde_json::{Map, Value, json};
 
 use super::Session;
+use crate::api::segment;
 use crate::args::{Environment, word};
 use crate::failure::Result;
 use crate::output::{at, facts, text};
@@ -23,6 +24,13 @@ pub(super) async fn run(command: Environment, session: &Session) -> Result {
                     ("ADDRESS", &at("url")),
                 ],
             )
+        }
+        Environment::Delete { name, of } => {
+            let project = session.project(&of)?;
+            let id = session.environment(&project, &name).await?;
+            session.api.delete(&format!("/environments/{}", segment(&id))).await?;
+            session.note(&format!("Deleted the environment {name}."));
+            Ok(())
         }
         Environment::Create { name, target, config, health_path, container_port, of } => {
             let path = format!("/projects/{}/environments", session.project(&of)?);
