@@ -96,10 +96,19 @@ fn text<'a>(value: &'a Value, key: &str) -> &'a str {
     value[key].as_str().unwrap_or_else(|| panic!("no text {key} in {value:#}"))
 }
 
-/// Requests without a pause until it is ended: all that were not answered with 200, and every body that was seen.
+/// Requests without a pause until it is ended.
 struct Load {
     stop: Arc<AtomicBool>,
-    threads: Vec<JoinHandle<(usize, Vec<String>, Vec<String>)>>,
+    threads: Vec<JoinHandle<Seen>>,
+}
+
+/// What one thread of a load met.
+#[derive(Default)]
+struct Seen {
+    made: usize,
+    bodies: Vec<String>,
+    /// All that was not answered with 200.
+    wrong: Vec<String>,
 }
 
 impl Load {
@@ -109,23 +118,22 @@ impl Load {
             .map(|_| {
                 let (stop, url) = (Arc::clone(&stop), url.to_owned());
                 std::thread::spawn(move || {
-                    let api = Api::new(&url);
-                    let (mut made, mut seen, mut wrong): (usize, Vec<String>, Vec<String>) = (0, Vec::new(), Vec::new());
+                    let (api, mut seen) = (Api::new(&url), Seen::default());
                     while !stop.load(Ordering::Relaxed) {
                         match api.try_send("GET", "/", None) {
                             Ok(answer) if answer.status == 200 => {
                                 let body = answer.text().trim().to_owned();
-                                if !seen.contains(&body) {
-                                    seen.push(body);
+                                if !seen.bodies.contains(&body) {
+                                    seen.bodies.push(body);
                                 }
                             }
-                            Ok(answer) => wrong.push(format!("{} {}", answer.status, answer.text())),
-                            Err(error) => wrong.push(error),
+                            Ok(answer) => seen.wrong.push(format!("{} {}", answer.status, answer.text())),
+                            Err(error) => seen.wrong.push(error),
                         }
-                        made += 1;
+                        seen.made += 1;
                         std::thread::sleep(Duration::from_millis(5));
                     }
-                    (made, seen, wrong)
+                    seen
                 })
             })
             .collect();
@@ -137,10 +145,10 @@ impl Load {
         self.stop.store(true, Ordering::Relaxed);
         let mut all = Vec::new();
         for thread in self.threads {
-            let (made, seen, wrong) = thread.join().unwrap();
+            let Seen { made, bodies, wrong } = thread.join().unwrap();
             assert!(wrong.is_empty(), "{} of {made} requests failed: {:?}", wrong.len(), wrong.first());
             assert!(made > 10, "only {made} requests");
-            all.extend(seen);
+            all.extend(bodies);
         }
         all.sort();
         all.dedup();
