@@ -1,7 +1,8 @@
-/** Chromium, and the few helpers that every walk needs. */
+/** Chromium, what every page must keep to, and the few helpers that every walk needs. */
 import { mkdirSync } from "node:fs";
 import { type Browser, type BrowserContext, chromium, type Page } from "playwright-core";
 import { expect } from "vitest";
+import { lowContrast } from "./contrast.mjs";
 
 export const launch = (): Promise<Browser> =>
   chromium.launch({
@@ -24,19 +25,44 @@ export async function shot(page: Page, name: string): Promise<void> {
   await page.screenshot({ path: `${SHOTS}${name}.png` });
 }
 
-/** Errors that a page may not have: exceptions, refused scripts, failed chunks. */
-export function watch(page: Page): string[] {
-  const errors: string[] = [];
-  page.on("pageerror", (error) => errors.push(error.message));
-  page.on("console", (message) => {
-    if (
-      message.type() === "error" &&
-      /Content Security Policy|Uncaught|Failed to fetch dynamically/.test(message.text())
-    ) {
-      errors.push(message.text());
+/** Everything that went wrong in a context's pages: exceptions, console errors, refused and failed requests. */
+export class Watch {
+  readonly errors: string[] = [];
+  private expected: RegExp[] = [];
+
+  constructor(context: BrowserContext) {
+    context.on("page", (page) => this.page(page));
+  }
+
+  private page(page: Page): void {
+    const note = (text: string) => {
+      if (!this.expected.some((e) => e.test(text))) this.errors.push(`${page.url()}: ${text}`);
+    };
+    page.on("pageerror", (error) => note(`exception: ${error.message}`));
+    page.on("console", (message) => {
+      // The browser's own line about a bad status says less than the request below.
+      if (message.type() === "error" && !message.text().startsWith("Failed to load resource"))
+        note(`console: ${message.text()}`);
+    });
+    page.on("response", (response) => {
+      if (response.status() >= 400) note(`${response.status()} ${response.url()}`);
+    });
+    page.on("requestfailed", (request) => {
+      // A page that is left gives up what it was reading.
+      const reason = request.failure()?.errorText ?? "";
+      if (!reason.includes("ERR_ABORTED")) note(`${reason} ${request.url()}`);
+    });
+  }
+
+  /** Runs a step in which a refusal is the point. */
+  async refusing(what: RegExp, step: () => Promise<void>): Promise<void> {
+    this.expected.push(what);
+    try {
+      await step();
+    } finally {
+      this.expected = this.expected.filter((e) => e !== what);
     }
-  });
-  return errors;
+  }
 }
 
 export const see = (page: Page, text: string | RegExp, timeout = 15_000) =>
@@ -56,18 +82,32 @@ export async function until<T>(
   }
 }
 
+/** The page is there: its code, its data, and nothing that still loads. */
+export async function settled(page: Page): Promise<void> {
+  await page.locator("main").waitFor();
+  await page.waitForFunction(
+    () =>
+      !document.querySelector("main .mantine-Skeleton-root, main [aria-busy=true]") &&
+      (document.querySelector("main")?.textContent ?? "").trim().length > 0,
+    undefined,
+    { timeout: 30_000 },
+  );
+}
+
 /** Nothing may make a page scroll sideways. */
-export async function fits(page: Page): Promise<void> {
+async function fits(page: Page): Promise<string[]> {
   const over = await page.evaluate(
     () => document.documentElement.scrollWidth - document.documentElement.clientWidth,
   );
-  expect(over, `${page.url()} scrolls sideways by ${over} px`).toBeLessThanOrEqual(0);
+  return over > 0 ? [`scrolls sideways by ${over} px`] : [];
 }
 
-/** What assistive technology needs: every control has a name, every page one main heading region. */
-export async function accessible(page: Page): Promise<void> {
-  const nameless = await page.evaluate(() =>
-    [...document.querySelectorAll("button, a[href], input:not([type=hidden]), select, textarea")]
+/** What assistive technology needs: every control has a name, every page one main region. */
+async function nameless(page: Page): Promise<string[]> {
+  return page.evaluate(() => {
+    const found = [
+      ...document.querySelectorAll("button, a[href], input:not([type=hidden]), select, textarea"),
+    ]
       .filter((node) => {
         const element = node as HTMLElement;
         if (
@@ -85,10 +125,16 @@ export async function accessible(page: Page): Promise<void> {
         const image = element.querySelector("img[alt]:not([alt='']), [aria-label]");
         return !label && !tagged && !image;
       })
-      .map((node) => node.outerHTML.slice(0, 160)),
-  );
-  expect(nameless, `controls without a name at ${page.url()}`).toEqual([]);
-  expect(await page.locator("main").count()).toBe(1);
+      .map((node) => `without a name: ${node.outerHTML.slice(0, 160)}`);
+    const mains = document.querySelectorAll("main").length;
+    return mains === 1 ? found : [...found, `${mains} main regions`];
+  });
+}
+
+/** What every page keeps to, whatever it shows. */
+export async function sound(page: Page): Promise<void> {
+  const contrast = (await page.evaluate(lowContrast)).map((line) => `contrast ${line}`);
+  expect([...(await fits(page)), ...(await nameless(page)), ...contrast], page.url()).toEqual([]);
 }
 
 export type { Browser, BrowserContext, Page };

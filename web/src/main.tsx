@@ -1,5 +1,7 @@
 import "./styles/mantine.css";
-import "./styles/app.css";
+import "./styles/frame.css";
+import "./styles/parts.css";
+import "./styles/forms.css";
 import { MantineProvider } from "@mantine/core";
 import { QueryCache, QueryClient, QueryClientProvider } from "@tanstack/react-query";
 import { RouterProvider } from "@tanstack/react-router";

@@ -178,17 +178,26 @@ export function Shell({ children }: { children: ReactNode }) {
     const timer = setTimeout(() => setMenu(true), 1500);
     return () => clearTimeout(timer);
   }, []);
-  const face = (
+  // A click that comes before the code is not lost.
+  const [early, setEarly] = useState(false);
+  const face = (onClick?: () => void) => (
     <button
       type="button"
       className="dm-user-button"
       aria-label={user ? `Menu of ${user.name}` : "Menu"}
       onPointerEnter={() => setMenu(true)}
       onFocus={() => setMenu(true)}
+      onClick={onClick}
+      // Between press and release the button may be replaced, and then there is no click.
+      onPointerDown={onClick}
     >
       {user ? <Avatar name={user.display_name || user.name} size={28} /> : <IconSun size={17} aria-hidden />}
     </button>
   );
+  const waiting = face(() => {
+    setMenu(true);
+    setEarly(true);
+  });
   return (
     <>
       <a className="dm-skip" href="#main">
@@ -230,13 +239,13 @@ export function Shell({ children }: { children: ReactNode }) {
             </Button>
           ) : null}
           {menu ? (
-            <Suspense fallback={face}>
-              <UserMenu user={user ?? null} actions={actions}>
-                {face}
+            <Suspense fallback={waiting}>
+              <UserMenu user={user ?? null} actions={actions} opened={early}>
+                {face()}
               </UserMenu>
             </Suspense>
           ) : (
-            face
+            waiting
           )}
         </header>
       )}

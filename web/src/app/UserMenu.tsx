@@ -17,14 +17,17 @@ function Item({ action }: { action: Action | undefined }) {
 export default function UserMenu({
   user,
   actions,
+  opened,
   children,
 }: {
   user: User | null;
   actions: Record<string, Action>;
+  /** Begins opened. */
+  opened: boolean;
   children: ReactElement;
 }) {
   return (
-    <Menu width={230}>
+    <Menu width={230} defaultOpened={opened}>
       <Menu.Target>{children}</Menu.Target>
       <Menu.Dropdown>
         {user ? (

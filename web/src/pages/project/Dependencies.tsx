@@ -73,9 +73,9 @@ export default function Dependencies() {
                     <Table.Tr>
                       <Table.Th>Package</Table.Th>
                       <Table.Th>Version</Table.Th>
-                      <Table.Th>Ecosystem</Table.Th>
+                      <Table.Th className="dm-hide-phone">Ecosystem</Table.Th>
                       <Table.Th>Use</Table.Th>
-                      <Table.Th>From</Table.Th>
+                      <Table.Th className="dm-hide-phone">From</Table.Th>
                     </Table.Tr>
                   </Table.Thead>
                   <Table.Tbody>
@@ -83,12 +83,12 @@ export default function Dependencies() {
                       <Table.Tr key={`${d.ecosystem}${d.name}${d.version}${d.path}${i}`}>
                         <Table.Td fw={d.direct ? 600 : undefined}>{d.name}</Table.Td>
                         <Table.Td className="dm-mono">{d.version ?? "–"}</Table.Td>
-                        <Table.Td>{d.ecosystem}</Table.Td>
+                        <Table.Td className="dm-hide-phone">{d.ecosystem}</Table.Td>
                         <Table.Td className="dm-dim">
                           {d.direct ? "direct" : "transitive"}
                           {d.scope && d.scope !== "runtime" ? `, ${d.scope}` : ""}
                         </Table.Td>
-                        <Table.Td>
+                        <Table.Td className="dm-hide-phone">
                           <Link
                             href={paths.blob(project.path, project.default_branch, d.path)}
                             className="dm-mono dm-dim"

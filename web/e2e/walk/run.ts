@@ -1,0 +1,80 @@
+/** The run of the first commit, watched live: graph, log, tests, artifacts, image. */
+import { expect, test } from "vitest";
+import { see, shot, sound, until } from "../browser.ts";
+import { base, project, read, SLOW, walk } from "./walk.ts";
+
+interface Run {
+  id: string;
+  state: string;
+  conclusion: string;
+  jobs: { name: string; conclusion: string; reason: string }[];
+}
+
+test(
+  "a run: graph, live log with search and folding, tests, coverage, artifacts",
+  async () => {
+    const { page } = walk;
+    await page.goto(`${base}/${walk.path}/-/runs`);
+    const row = page.locator(".dm-list .dm-title-link").first();
+    await until("a run", async () => (await row.count()) > 0, 60_000);
+    await row.click();
+    await page.locator(".dm-graph-node").first().waitFor();
+    await page.getByRole("log").waitFor({ timeout: 120_000 });
+    await shot(page, "run-live");
+    const { id } = await until(
+      "the run's id",
+      async () => (await read<{ items: Run[] }>(`${project()}/runs`)).items[0],
+    );
+    const run = await until(
+      "the end of the run",
+      async () => {
+        const now = await read<Run>(`/runs/${id}`);
+        return now.state === "completed" ? now : null;
+      },
+      SLOW - 60_000,
+    );
+    expect(run.conclusion, JSON.stringify(run.jobs, null, 1)).toBe("success");
+    // The page got there by itself.
+    await page.locator(".dm-page-head .dm-badge", { hasText: "Passed" }).waitFor();
+    await page.locator(".dm-graph-node").first().click();
+    await page.locator(".dm-log-line").first().waitFor();
+    await shot(page, "run");
+    await sound(page);
+
+    const search = page.getByRole("textbox", { name: "Search in the log" });
+    await search.fill("run");
+    await page.getByRole("status").filter({ hasText: /\d/ }).first().waitFor();
+    await page.getByRole("button", { name: "Next match" }).click();
+    await page.locator(".dm-log-line[data-hit]").waitFor();
+    await search.fill("");
+    // A folded step hides its lines.
+    const lines = () => page.locator(".dm-log-line").count();
+    const before = await lines();
+    await page.locator(".dm-log-head").first().click();
+    await until("the folded step", async () => (await lines()) !== before);
+    await page.locator(".dm-log-head").first().click();
+
+    await page.getByRole("tab", { name: /Tests/ }).click();
+    await see(page, "passed");
+    await page.locator(".dm-test").first().waitFor();
+    await shot(page, "tests");
+    await sound(page);
+    await page.getByRole("tab", { name: "Coverage" }).click();
+    await see(page, "of lines");
+    await sound(page);
+    await page.getByRole("tab", { name: "Artifacts" }).click();
+    const link = page.getByRole("link", { name: "Download" }).first();
+    await link.waitFor();
+    await sound(page);
+    const zip = await page.request.get(base + (await link.getAttribute("href")));
+    expect((await zip.body()).subarray(0, 2).toString()).toBe("PK");
+  },
+  SLOW,
+);
+
+test("images are listed with their tags", async () => {
+  const { page } = walk;
+  await page.goto(`${base}/${walk.path}/-/images`);
+  await see(page, "latest");
+  await sound(page);
+});
