@@ -107,7 +107,7 @@ export const variables: CSSVariablesResolver = () => ({
     "--dm-bad": "#c8322d",
     "--dm-run": "#1f6fd6",
     "--dm-wait": "#9a6a00",
-    "--dm-idle": "#666f7d",
+    "--dm-idle": "#616a78",
     "--dm-ok-soft": "#e6f6ed",
     "--dm-bad-soft": "#fdecea",
     "--dm-run-soft": "#e8f1fd",
