@@ -1,7 +1,7 @@
 //! Sign-in, sessions, tokens, groups.
 
 use serde_json::json;
-use testkit::{Server, databases};
+use testkit::{Cli, Server, ServerOptions, databases};
 
 #[test]
 fn sessions_and_passwords() {
@@ -93,5 +93,24 @@ fn groups_inherit_downwards() {
         ann.delete("/groups/acme").problem(409, "conflict");
         let members = ann.get("/projects/acme%2Fweb%2Fshop/members").expect(200).items();
         assert!(members.iter().any(|m| m["user"]["name"] == "bob" && m["source"] == "group:acme"), "{members:?}");
+    }
+}
+
+/// The first administrator: a link that the service prints, good for once, with which the command line signs in and sets
+/// the password that the pages ask for.
+#[test]
+fn the_first_sign_in() {
+    for database in databases() {
+        let s = Server::start_with(database, &ServerOptions::default().set("admin_token", ""));
+        let log = s.log();
+        let link = log.split_whitespace().find(|word| word.contains("/sign-in?link=")).unwrap_or_else(|| panic!("no link in {log}"));
+        let cli = Cli::signed_out(&s.scratch("home"));
+        let login = ["login", "--server", s.url(), "--link", link, "--new-password-stdin"];
+        let out = cli.try_run_with(&login, "correct horse battery\n");
+        assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+        assert_eq!(cli.json(&["whoami"])["name"], "admin");
+        assert_eq!(cli.try_run_with(&login, "another password\n").status.code(), Some(3), "a link is good for once");
+        let by_password = json!({ "name": "admin", "password": "correct horse battery" });
+        assert_eq!(s.anonymous().post("/session", &by_password).expect(201).json["user"]["admin"], true);
     }
 }

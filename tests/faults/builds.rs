@@ -29,8 +29,11 @@ jobs:
     needs: first
     runs-on: LABEL
     steps:
+      - uses: actions/checkout@v4
       - uses: actions/download-artifact@v4
         with: {name: word}
+      - uses: devmentor/build-image@v1
+        with: {tags: '${{ github.sha }}', push: true}
       - run: sleep 1.5; test "$(cat word)" = "${{ needs.first.outputs.word }}"
 "#;
 
@@ -60,6 +63,7 @@ impl House {
         let clone = Clone::of(server.url(), &token, "ann/app", &server.scratch("clones").join("app"));
         clone.git(&["checkout", "-q", "-B", "main"]);
         clone.write(".github/workflows/ci.yml", &WORKFLOW.replace("LABEL", label));
+        clone.write("Dockerfile", "FROM scratch\nCOPY word /word\nCMD [\"/word\"]\n");
         Self { server, token, clone }
     }
 
@@ -106,6 +110,8 @@ impl House {
         let artifacts = self.get(&format!("/runs/{id}/artifacts")).items();
         assert_eq!(artifacts.iter().map(|a| text(a, "name")).collect::<Vec<_>>(), ["word"], "{moment}");
         assert_eq!(self.get(&format!("/runs/{id}/tests")).json["totals"]["tests"], 2, "{moment}");
+        let images = self.get("/projects/ann%2Fapp/images").items();
+        assert!(images[0]["tags"].as_array().unwrap().contains(&json!(commit)), "{moment}: {images:?}");
         let statuses = self.get(&format!("/projects/ann%2Fapp/commits/{commit}/statuses")).items();
         assert_eq!(statuses.iter().map(|s| text(s, "state")).collect::<Vec<_>>(), ["success"], "{moment}");
         let told = |kind: &str, field: &str, id: &str| events(&self.server.admin(), kind).iter().filter(|e| e["data"][field] == id).count();

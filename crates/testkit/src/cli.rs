@@ -1,7 +1,8 @@
 //! The command-line client, with a home directory of its own.
 
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::process::Output;
+use std::process::{Output, Stdio};
 
 use serde_json::Value;
 
@@ -17,21 +18,37 @@ impl Cli {
     /// Somebody who is signed in with a token.
     #[track_caller]
     pub fn signed_in(home: &Path, url: &str, token: &str) -> Self {
-        let cli = Self { home: home.to_owned() };
+        let cli = Self::signed_out(home);
         cli.run(&["login", "--server", url, "--token", token]);
         cli
     }
 
+    /// Somebody who is not signed in.
+    pub fn signed_out(home: &Path) -> Self {
+        Self { home: home.to_owned() }
+    }
+
     /// Runs a command; what it did.
     pub fn try_run(&self, arguments: &[&str]) -> Output {
-        command(binary())
+        self.try_run_with(arguments, "")
+    }
+
+    /// Runs a command that reads `input`; what it did.
+    pub fn try_run_with(&self, arguments: &[&str], input: &str) -> Output {
+        let mut child = command(binary())
             .args(arguments)
             .env_clear()
             .envs(std::env::var_os("PATH").map(|path| ("PATH", path)))
             .env("HOME", &self.home)
             .current_dir(&self.home)
-            .output()
-            .expect("devmentor")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("devmentor");
+        // it may end without reading
+        let _ = child.stdin.take().expect("its input").write_all(input.as_bytes());
+        child.wait_with_output().expect("devmentor")
     }
 
     /// Runs a command that must succeed; its standard output.
