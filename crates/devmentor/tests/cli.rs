@@ -153,7 +153,7 @@ fn a_failed_creation_tells_why_and_a_post_carries_a_key() {
     });
     let output = devmentor(home.path(), Some(server.address), &["project", "create", "acme/web"]);
     assert_eq!(code(&output), 1);
-    assert_eq!(text(&output.stderr), "Validate  running\nValidate  failed\ndevmentor: acme/web exists\n");
+    assert_eq!(text(&output.stderr), "… Validate  running\n✗ Validate  failed\ndevmentor: acme/web exists\n");
     let seen = server.seen.lock().unwrap();
     assert!(
         seen[0].to_ascii_lowercase().contains("idempotency-key: ") && seen[0].ends_with(r#"{"name":"web","namespace":"acme"}"#),
