@@ -28,7 +28,7 @@ def moment(text: str) -> float:
 def first_steps(machine: Machine, service: Service, number: int) -> list[float]:
     """Milliseconds from the push's event to the start of the job's first step, by the service's clock."""
     project = service.project("steps")
-    at = machine.work / "steps"
+    at = machine.clients / "steps"
     git("init", "--quiet", "--initial-branch=main", at)
     (at / ".github/workflows").mkdir(parents=True)
     (at / ".github/workflows/ci.yml").write_text(WORKFLOW)

@@ -4,6 +4,7 @@ import base64
 import os
 import pathlib
 import shutil
+import statistics
 import subprocess
 
 from .measure import Table, seconds, wrk
@@ -61,36 +62,32 @@ class Pair:
 
 
 def clones(machine: Machine, address: str, number: int, *options: str) -> float:
-    """Seconds for one clone, over several."""
-    target = machine.work / "clone"
-
-    def one() -> None:
-        git("clone", "--quiet", *options, address, target)
-
-    total = 0.0
+    """Seconds for one clone, the median of several."""
+    target = machine.clients / "clone"
+    took: list[float] = []
     for _ in range(number):
-        total += seconds(one)
+        took.append(seconds(lambda: git("clone", "--quiet", *options, address, target)))
         shutil.rmtree(target)
-    return total / number
+    return statistics.median(took)
 
 
 class Pusher:
     """A working copy that pushes one small commit after another."""
 
     def __init__(self, machine: Machine, name: str, address: str, token: str | None) -> None:
-        self.at, self.token, self.count = machine.work / name, token, 0
+        self.at, self.token, self.count = machine.clients / name, token, 0
         git("clone", "--quiet", address, self.at)
 
     def push(self, number: int) -> float:
-        """Seconds for one push, over several; making the commit does not count."""
-        total = 0.0
+        """Seconds for one push, the median of several; making the commit does not count."""
+        took: list[float] = []
         for _ in range(number):
             self.count += 1
             (self.at / "changing.txt").write_text(f"{self.count}\n")
             git("add", "changing.txt", cwd=self.at)
             git("commit", "--quiet", "-m", str(self.count), cwd=self.at)
-            total += seconds(lambda: git("push", "--quiet", "origin", "main", cwd=self.at, token=self.token))
-        return total / number
+            took.append(seconds(lambda: git("push", "--quiet", "origin", "main", cwd=self.at, token=self.token)))
+        return statistics.median(took)
 
 
 def run(machine: Machine, service: Service, table: Table, *, quick: bool) -> None:

@@ -14,10 +14,10 @@ from typing import IO
 
 
 class Machine:
-    """A temporary directory and the processes in it."""
+    """A temporary directory for servers, one for clients, and the processes."""
 
-    def __init__(self, work: pathlib.Path) -> None:
-        self.work = work
+    def __init__(self, work: pathlib.Path, clients: pathlib.Path) -> None:
+        self.work, self.clients = work, clients
         self.running: list[subprocess.Popen] = []
 
     def __enter__(self) -> "Machine":
