@@ -94,6 +94,8 @@ impl Bucket {
     /// # Errors
     /// [`Error::Config`] when the URL or the environment does not describe one.
     pub fn open(url: &Url) -> Result<Self> {
+        // an error means that a provider is installed already, which is as good
+        let _ = rustls::crypto::ring::default_provider().install_default();
         let config = |e: object_store::Error| Error::Config(format!("storage {}: {e}", url.scheme()));
         let bucket = url.host_str().ok_or_else(|| Error::Config("the storage URL names no bucket".into()))?;
         let prefix = Path::from_url_path(url.path()).map_err(|e| Error::Config(format!("storage prefix: {e}")))?;

@@ -4,12 +4,14 @@ use std::str::FromStr;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use futures::future::BoxFuture;
 use kernel::{Code, Error, Event, Result};
 use sqlx::migrate::Migrator;
 use sqlx::postgres::{PgArguments, PgConnectOptions, PgPool, PgPoolOptions};
 use sqlx::sqlite::{SqliteArguments, SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{Arguments as _, AssertSqlSafe, ConnectOptions as _};
 
+use crate::inline::Inline;
 use crate::sql;
 use crate::value::{Args, Row, Value};
 use crate::wake::Wake;
@@ -34,11 +36,16 @@ pub struct Db {
 pub(crate) enum Pool {
     /// One writer, because SQLite has one write lock; waiting for it in the pool is fair, in SQLite it is not.
     Sqlite {
+        inline: Arc<Inline>,
         read: SqlitePool,
         write: SqlitePool,
     },
     Postgres(PgPool),
 }
+
+/// What the database says, some time. Boxed here, so that the machinery below is compiled once and not again in every
+/// crate that asks.
+pub type Reply<'a, T> = BoxFuture<'a, Result<T>>;
 
 /// How to open the database.
 #[derive(Clone, Debug)]
@@ -145,6 +152,7 @@ impl Db {
                 .pragma("temp_store", "memory")
                 .statement_cache_capacity(256)
                 .disable_statement_logging();
+            let inline = Arc::new(Inline::new(base.get_filename()));
             let write = SqlitePoolOptions::new()
                 .max_connections(1)
                 .acquire_timeout(options.acquire_timeout.max(Duration::from_secs(15)))
@@ -162,7 +170,7 @@ impl Db {
                 .connect_with(base.read_only(true).create_if_missing(false))
                 .await
                 .map_err(failed)?;
-            Pool::Sqlite { read, write }
+            Pool::Sqlite { inline, read, write }
         } else if options.url.starts_with("postgres:") || options.url.starts_with("postgresql:") {
             let connect =
                 PgConnectOptions::from_str(&options.url).map_err(failed)?.application_name("devmentor").disable_statement_logging();
@@ -223,53 +231,67 @@ impl Db {
     ///
     /// # Errors
     /// `unavailable` when no connection is free in time.
-    pub async fn begin(&self) -> Result<Tx> {
-        let inner = match &self.pool {
-            Pool::Sqlite { write, .. } => TxInner::Sqlite(write.begin_with("BEGIN IMMEDIATE").await.map_err(failed)?),
-            Pool::Postgres(pool) => TxInner::Postgres(pool.begin().await.map_err(failed)?),
-        };
-        Ok(Tx { inner, db: self.clone(), topics: Vec::new() })
+    pub fn begin(&self) -> Reply<'_, Tx> {
+        Box::pin(async move {
+            let inner = match &self.pool {
+                Pool::Sqlite { write, .. } => TxInner::Sqlite(write.begin_with("BEGIN IMMEDIATE").await.map_err(failed)?),
+                Pool::Postgres(pool) => TxInner::Postgres(pool.begin().await.map_err(failed)?),
+            };
+            Ok(Tx { inner, db: self.clone(), topics: Vec::new() })
+        })
     }
 
     /// All rows of a query, outside any transaction.
     ///
     /// # Errors
     /// The database's.
-    pub async fn all(&self, sql: &str, args: Args) -> Result<Vec<Row>> {
-        match &self.pool {
-            Pool::Sqlite { read, .. } => run!(all, read, sql, args, SqliteArguments, Row::Sqlite),
-            Pool::Postgres(pool) => run!(all, pool, sql, args, PgArguments, Row::Postgres),
-        }
+    pub fn all<'a>(&'a self, sql: &'a str, args: Args) -> Reply<'a, Vec<Row>> {
+        Box::pin(async move {
+            match &self.pool {
+                Pool::Sqlite { inline, read, .. } => match inline.read(sql, &args, usize::MAX) {
+                    Some(rows) => Ok(rows.into_iter().map(Row::Inline).collect()),
+                    None => run!(all, read, sql, args, SqliteArguments, Row::Sqlite),
+                },
+                Pool::Postgres(pool) => run!(all, pool, sql, args, PgArguments, Row::Postgres),
+            }
+        })
     }
 
     /// The first row of a query, if any.
     ///
     /// # Errors
     /// The database's.
-    pub async fn opt(&self, sql: &str, args: Args) -> Result<Option<Row>> {
-        match &self.pool {
-            Pool::Sqlite { read, .. } => run!(opt, read, sql, args, SqliteArguments, Row::Sqlite),
-            Pool::Postgres(pool) => run!(opt, pool, sql, args, PgArguments, Row::Postgres),
-        }
+    pub fn opt<'a>(&'a self, sql: &'a str, args: Args) -> Reply<'a, Option<Row>> {
+        Box::pin(async move {
+            match &self.pool {
+                Pool::Sqlite { inline, read, .. } => match inline.read(sql, &args, 1) {
+                    Some(rows) => Ok(rows.into_iter().next().map(Row::Inline)),
+                    None => run!(opt, read, sql, args, SqliteArguments, Row::Sqlite),
+                },
+                Pool::Postgres(pool) => run!(opt, pool, sql, args, PgArguments, Row::Postgres),
+            }
+        })
     }
 
     /// The only row of a query.
     ///
     /// # Errors
     /// `internal` when there is none; the database's.
-    pub async fn one(&self, sql: &str, args: Args) -> Result<Row> {
-        self.opt(sql, args).await?.ok_or_else(|| Error::internal("a row was expected"))
+    pub fn one<'a>(&'a self, sql: &'a str, args: Args) -> Reply<'a, Row> {
+        Box::pin(async move { self.opt(sql, args).await?.ok_or_else(|| Error::internal("a row was expected")) })
     }
 
     /// Runs a statement in a transaction of its own; the number of rows it changed.
     ///
     /// # Errors
     /// The database's.
-    pub async fn exec(&self, sql: &str, args: Args) -> Result<u64> {
-        match &self.pool {
-            Pool::Sqlite { write, .. } => run!(exec, write, sql, args, SqliteArguments),
-            Pool::Postgres(pool) => run!(exec, pool, sql, args, PgArguments),
-        }
+    pub fn exec<'a>(&'a self, sql: &'a str, args: Args) -> Reply<'a, u64> {
+        Box::pin(async move {
+            match &self.pool {
+                Pool::Sqlite { write, .. } => run!(exec, write, sql, args, SqliteArguments),
+                Pool::Postgres(pool) => run!(exec, pool, sql, args, PgArguments),
+            }
+        })
     }
 
     /// Can it be reached?
@@ -283,7 +305,8 @@ impl Db {
     /// Closes all connections after their current statements.
     pub async fn close(&self) {
         match &self.pool {
-            Pool::Sqlite { read, write } => {
+            Pool::Sqlite { inline, read, write } => {
+                inline.close();
                 read.close().await;
                 write.close().await;
             }
@@ -328,41 +351,47 @@ impl Tx {
     ///
     /// # Errors
     /// The database's.
-    pub async fn all(&mut self, sql: &str, args: Args) -> Result<Vec<Row>> {
-        match &mut self.inner {
-            TxInner::Sqlite(tx) => run!(all, &mut **tx, sql, args, SqliteArguments, Row::Sqlite),
-            TxInner::Postgres(tx) => run!(all, &mut **tx, sql, args, PgArguments, Row::Postgres),
-        }
+    pub fn all<'a>(&'a mut self, sql: &'a str, args: Args) -> Reply<'a, Vec<Row>> {
+        Box::pin(async move {
+            match &mut self.inner {
+                TxInner::Sqlite(tx) => run!(all, &mut **tx, sql, args, SqliteArguments, Row::Sqlite),
+                TxInner::Postgres(tx) => run!(all, &mut **tx, sql, args, PgArguments, Row::Postgres),
+            }
+        })
     }
 
     /// The first row of a query, if any.
     ///
     /// # Errors
     /// The database's.
-    pub async fn opt(&mut self, sql: &str, args: Args) -> Result<Option<Row>> {
-        match &mut self.inner {
-            TxInner::Sqlite(tx) => run!(opt, &mut **tx, sql, args, SqliteArguments, Row::Sqlite),
-            TxInner::Postgres(tx) => run!(opt, &mut **tx, sql, args, PgArguments, Row::Postgres),
-        }
+    pub fn opt<'a>(&'a mut self, sql: &'a str, args: Args) -> Reply<'a, Option<Row>> {
+        Box::pin(async move {
+            match &mut self.inner {
+                TxInner::Sqlite(tx) => run!(opt, &mut **tx, sql, args, SqliteArguments, Row::Sqlite),
+                TxInner::Postgres(tx) => run!(opt, &mut **tx, sql, args, PgArguments, Row::Postgres),
+            }
+        })
     }
 
     /// The only row of a query.
     ///
     /// # Errors
     /// `internal` when there is none; the database's.
-    pub async fn one(&mut self, sql: &str, args: Args) -> Result<Row> {
-        self.opt(sql, args).await?.ok_or_else(|| Error::internal("a row was expected"))
+    pub fn one<'a>(&'a mut self, sql: &'a str, args: Args) -> Reply<'a, Row> {
+        Box::pin(async move { self.opt(sql, args).await?.ok_or_else(|| Error::internal("a row was expected")) })
     }
 
     /// Runs a statement; the number of rows it changed.
     ///
     /// # Errors
     /// The database's.
-    pub async fn exec(&mut self, sql: &str, args: Args) -> Result<u64> {
-        match &mut self.inner {
-            TxInner::Sqlite(tx) => run!(exec, &mut **tx, sql, args, SqliteArguments),
-            TxInner::Postgres(tx) => run!(exec, &mut **tx, sql, args, PgArguments),
-        }
+    pub fn exec<'a>(&'a mut self, sql: &'a str, args: Args) -> Reply<'a, u64> {
+        Box::pin(async move {
+            match &mut self.inner {
+                TxInner::Sqlite(tx) => run!(exec, &mut **tx, sql, args, SqliteArguments),
+                TxInner::Postgres(tx) => run!(exec, &mut **tx, sql, args, PgArguments),
+            }
+        })
     }
 
     /// Is this PostgreSQL? For the few statements of `dialect`.
@@ -386,32 +415,36 @@ impl Tx {
     ///
     /// # Errors
     /// The database's; on `unavailable` the outcome is unknown and must be read back.
-    pub async fn commit(mut self) -> Result<()> {
-        let topics = std::mem::take(&mut self.topics);
-        match self.inner {
-            TxInner::Sqlite(tx) => tx.commit().await.map_err(failed)?,
-            TxInner::Postgres(mut tx) => {
-                for topic in &topics {
-                    sqlx::query("SELECT pg_notify('devmentor', $1)").bind(topic).execute(&mut *tx).await.map_err(failed)?;
+    pub fn commit(mut self) -> Reply<'static, ()> {
+        Box::pin(async move {
+            let topics = std::mem::take(&mut self.topics);
+            match self.inner {
+                TxInner::Sqlite(tx) => tx.commit().await.map_err(failed)?,
+                TxInner::Postgres(mut tx) => {
+                    for topic in &topics {
+                        sqlx::query("SELECT pg_notify('devmentor', $1)").bind(topic).execute(&mut *tx).await.map_err(failed)?;
+                    }
+                    tx.commit().await.map_err(failed)?;
                 }
-                tx.commit().await.map_err(failed)?;
             }
-        }
-        for topic in topics {
-            self.db.wake.send(&topic);
-        }
-        Ok(())
+            for topic in topics {
+                self.db.wake.send(&topic);
+            }
+            Ok(())
+        })
     }
 
     /// Undoes everything.
     ///
     /// # Errors
     /// The database's.
-    pub async fn rollback(self) -> Result<()> {
-        match self.inner {
-            TxInner::Sqlite(tx) => tx.rollback().await.map_err(failed),
-            TxInner::Postgres(tx) => tx.rollback().await.map_err(failed),
-        }
+    pub fn rollback(self) -> Reply<'static, ()> {
+        Box::pin(async move {
+            match self.inner {
+                TxInner::Sqlite(tx) => tx.rollback().await.map_err(failed),
+                TxInner::Postgres(tx) => tx.rollback().await.map_err(failed),
+            }
+        })
     }
 }
 
@@ -440,40 +473,46 @@ impl Q<'_> {
     ///
     /// # Errors
     /// The database's.
-    pub async fn all(&mut self, sql: &str, args: Args) -> Result<Vec<Row>> {
-        match self {
-            Q::Db(db) => db.all(sql, args).await,
-            Q::Tx(tx) => tx.all(sql, args).await,
-        }
+    pub fn all<'a>(&'a mut self, sql: &'a str, args: Args) -> Reply<'a, Vec<Row>> {
+        Box::pin(async move {
+            match self {
+                Q::Db(db) => db.all(sql, args).await,
+                Q::Tx(tx) => tx.all(sql, args).await,
+            }
+        })
     }
 
     /// The first row of a query, if any.
     ///
     /// # Errors
     /// The database's.
-    pub async fn opt(&mut self, sql: &str, args: Args) -> Result<Option<Row>> {
-        match self {
-            Q::Db(db) => db.opt(sql, args).await,
-            Q::Tx(tx) => tx.opt(sql, args).await,
-        }
+    pub fn opt<'a>(&'a mut self, sql: &'a str, args: Args) -> Reply<'a, Option<Row>> {
+        Box::pin(async move {
+            match self {
+                Q::Db(db) => db.opt(sql, args).await,
+                Q::Tx(tx) => tx.opt(sql, args).await,
+            }
+        })
     }
 
     /// The only row of a query.
     ///
     /// # Errors
     /// `internal` when there is none; the database's.
-    pub async fn one(&mut self, sql: &str, args: Args) -> Result<Row> {
-        self.opt(sql, args).await?.ok_or_else(|| Error::internal("a row was expected"))
+    pub fn one<'a>(&'a mut self, sql: &'a str, args: Args) -> Reply<'a, Row> {
+        Box::pin(async move { self.opt(sql, args).await?.ok_or_else(|| Error::internal("a row was expected")) })
     }
 
     /// Runs a statement; the number of rows it changed.
     ///
     /// # Errors
     /// The database's.
-    pub async fn exec(&mut self, sql: &str, args: Args) -> Result<u64> {
-        match self {
-            Q::Db(db) => db.exec(sql, args).await,
-            Q::Tx(tx) => tx.exec(sql, args).await,
-        }
+    pub fn exec<'a>(&'a mut self, sql: &'a str, args: Args) -> Reply<'a, u64> {
+        Box::pin(async move {
+            match self {
+                Q::Db(db) => db.exec(sql, args).await,
+                Q::Tx(tx) => tx.exec(sql, args).await,
+            }
+        })
     }
 }

@@ -16,6 +16,7 @@ pub mod file;
 pub mod git_ref;
 pub mod group;
 pub mod idempotency;
+mod inline;
 pub mod job;
 pub mod job_log;
 pub mod metric;
@@ -34,7 +35,8 @@ mod value;
 mod wake;
 pub mod work;
 
-pub use db::{Db, DbOptions, Q, Tx};
+pub use db::{Db, DbOptions, Q, Reply, Tx};
+pub use inline::InlineRow;
 pub use value::{Args, Column, Row, Value};
 pub use wake::{Waiter, Wake};
 pub use work::{NewWork, WorkRow};

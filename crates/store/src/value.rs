@@ -7,6 +7,8 @@ use sqlx::sqlite::SqliteRow;
 use sqlx::{Row as _, ValueRef as _};
 use uuid::Uuid;
 
+use crate::inline::InlineRow;
+
 /// A bind value. Nulls are typed, as PostgreSQL wants to know.
 #[derive(Clone, Debug)]
 pub enum Value {
@@ -71,6 +73,8 @@ into_value! {
 pub enum Row {
     /// From SQLite.
     Sqlite(SqliteRow),
+    /// From SQLite, read on the caller's thread.
+    Inline(InlineRow),
     /// From PostgreSQL.
     Postgres(PgRow),
 }
@@ -103,6 +107,7 @@ impl Row {
 
     fn is_null(&self, name: &str) -> Result<bool> {
         match self {
+            Row::Inline(r) => return r.is_null(name),
             Row::Sqlite(r) => r.try_get_raw(name).map(|v| v.is_null()),
             Row::Postgres(r) => r.try_get_raw(name).map(|v| v.is_null()),
         }
@@ -116,6 +121,7 @@ macro_rules! column {
             fn read(row: &Row, name: &str) -> Result<Self> {
                 match row {
                     // SQLite's declared types are hints, and expressions have none
+                    Row::Inline(r) => return r.get(name),
                     Row::Sqlite(r) => r.try_get_unchecked(name),
                     Row::Postgres(r) => r.try_get(name),
                 }
