@@ -6,6 +6,7 @@ import pathlib
 import shutil
 import statistics
 import subprocess
+from urllib.parse import urlsplit
 
 from .measure import Table, seconds, wrk
 from .parts import HttpBackend, Machine, Service
@@ -71,6 +72,36 @@ def clones(machine: Machine, address: str, number: int, *options: str) -> float:
     return statistics.median(took)
 
 
+def packet(text: str) -> str:
+    """One line of git's protocol."""
+    return f"{len(text) + 5:04x}{text}\n"
+
+
+def conversation(machine: Machine, name: str, address: str, commit: str) -> pathlib.Path:
+    """A script for wrk: the three requests of `git clone`, in version 2 of the protocol, again and again."""
+    path = urlsplit(address).path
+    client = packet("agent=git/2.39.5") + packet("object-format=sha1")
+    lines = ["peel", "symrefs", "unborn", "ref-prefix refs/heads/", "ref-prefix refs/tags/", "ref-prefix HEAD"]
+    list_refs = packet("command=ls-refs") + client + "0001" + "".join(map(packet, lines)) + "0000"
+    lines = ["thin-pack", "no-progress", "include-tag", "ofs-delta", f"want {commit}", "done"]
+    fetch = packet("command=fetch") + client + "0001" + "".join(map(packet, lines)) + "0000"
+    script = machine.work / f"{name}.lua"
+    script.write_text(f"""
+local get = {{ ["Git-Protocol"] = "version=2" }}
+local post = {{ ["Git-Protocol"] = "version=2", ["Content-Type"] = "application/x-git-upload-pack-request" }}
+local bodies = {{ [==[{list_refs}]==], [==[{fetch}]==] }}
+local n = 0
+function request()
+  n = n + 1
+  if n % 3 == 1 then
+    return wrk.format("GET", "{path}/info/refs?service=git-upload-pack", get)
+  end
+  return wrk.format("POST", "{path}/git-upload-pack", post, bodies[n % 3 == 2 and 1 or 2])
+end
+""")
+    return script
+
+
 class Pusher:
     """A working copy that pushes one small commit after another."""
 
@@ -108,12 +139,23 @@ def run(machine: Machine, service: Service, table: Table, *, quick: bool) -> Non
     )
     number = 3 if quick else 10
     table.compare(
-        "small clone (200 files)",
+        "small clone (200 files), by git",
         "ms",
         lambda: 1000 * clones(machine, pair.ours, number),
         lambda: 1000 * clones(machine, pair.rival, number),
         aim=2,
         more_is_better=False,
+    )
+    commit = subprocess.run(["git", "rev-parse", "main"], cwd=machine.work / "small", check=True, capture_output=True, text=True).stdout.strip()
+    ours_script = conversation(machine, "clone-ours", pair.ours, commit)
+    rival_script = conversation(machine, "clone-rival", pair.rival, commit)
+    table.compare(
+        "small clone, served, 8 at once",
+        "/s",
+        lambda: wrk(pair.ours, connections=8, seconds=duration, script=str(ours_script)) / 3,
+        lambda: wrk(pair.rival, connections=8, seconds=duration, script=str(rival_script)) / 3,
+        aim=2,
+        more_is_better=True,
     )
     ours = Pusher(machine, "push-ours", pair.ours, service.token)
     rival = Pusher(machine, "push-rival", pair.rival, None)

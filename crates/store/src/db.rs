@@ -1,15 +1,17 @@
 //! The database handle: SQLite when embedded, PostgreSQL when scaled, one set of statements for both.
 
 use std::str::FromStr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use futures::future::BoxFuture;
 use kernel::{Code, Error, Event, Result};
 use sqlx::migrate::Migrator;
+use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgArguments, PgConnectOptions, PgPool, PgPoolOptions};
 use sqlx::sqlite::{SqliteArguments, SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{Arguments as _, AssertSqlSafe, ConnectOptions as _};
+use sqlx::{Arguments as _, AssertSqlSafe, ConnectOptions as _, SqlSafeStr, Sqlite, Transaction};
 
 use crate::inline::Inline;
 use crate::sql;
@@ -39,6 +41,8 @@ pub(crate) enum Pool {
         inline: Arc<Inline>,
         read: SqlitePool,
         write: SqlitePool,
+        /// Does the writer leave commits to the kernel now? Changed only by who holds it.
+        soft: Arc<AtomicBool>,
     },
     Postgres(PgPool),
 }
@@ -170,7 +174,7 @@ impl Db {
                 .connect_with(base.read_only(true).create_if_missing(false))
                 .await
                 .map_err(failed)?;
-            Pool::Sqlite { inline, read, write }
+            Pool::Sqlite { inline, read, write, soft: Arc::default() }
         } else if options.url.starts_with("postgres:") || options.url.starts_with("postgresql:") {
             let connect =
                 PgConnectOptions::from_str(&options.url).map_err(failed)?.application_name("devmentor").disable_statement_logging();
@@ -234,9 +238,24 @@ impl Db {
     pub fn begin(&self) -> Reply<'_, Tx> {
         Box::pin(async move {
             let inner = match &self.pool {
-                Pool::Sqlite { write, .. } => TxInner::Sqlite(write.begin_with("BEGIN IMMEDIATE").await.map_err(failed)?),
+                Pool::Sqlite { write, soft, .. } => TxInner::Sqlite(immediate(writer(write, soft, false).await?).await?),
                 Pool::Postgres(pool) => TxInner::Postgres(pool.begin().await.map_err(failed)?),
             };
+            Ok(Tx { inner, db: self.clone(), topics: Vec::new() })
+        })
+    }
+
+    /// Begins a transaction that need not outlive a power cut: for what is then done again, such as the state of
+    /// internal work and what is derived from a commit. It saves the wait for the disk. It outlives the end of this
+    /// process in any case; what is lost is always the end of the history, never something in its middle. Nobody
+    /// outside may be told of it, so no events. On PostgreSQL, which other instances share, it is like any other.
+    ///
+    /// # Errors
+    /// `unavailable` when no connection is free in time.
+    pub fn begin_soft(&self) -> Reply<'_, Tx> {
+        Box::pin(async move {
+            let Pool::Sqlite { write, soft, .. } = &self.pool else { return self.begin().await };
+            let inner = TxInner::Sqlite(immediate(writer(write, soft, true).await?).await?);
             Ok(Tx { inner, db: self.clone(), topics: Vec::new() })
         })
     }
@@ -288,7 +307,10 @@ impl Db {
     pub fn exec<'a>(&'a self, sql: &'a str, args: Args) -> Reply<'a, u64> {
         Box::pin(async move {
             match &self.pool {
-                Pool::Sqlite { write, .. } => run!(exec, write, sql, args, SqliteArguments),
+                Pool::Sqlite { write, soft, .. } => {
+                    let mut writer = writer(write, soft, false).await?;
+                    run!(exec, &mut *writer, sql, args, SqliteArguments)
+                }
                 Pool::Postgres(pool) => run!(exec, pool, sql, args, PgArguments),
             }
         })
@@ -305,7 +327,7 @@ impl Db {
     /// Closes all connections after their current statements.
     pub async fn close(&self) {
         match &self.pool {
-            Pool::Sqlite { inline, read, write } => {
+            Pool::Sqlite { inline, read, write, .. } => {
                 inline.close();
                 read.close().await;
                 write.close().await;
@@ -320,7 +342,6 @@ impl Db {
     /// What is wrong with the statement.
     pub async fn check_statement(&self, sql: &'static str) -> Result<()> {
         use sqlx::Executor as _;
-        use sqlx::SqlSafeStr as _;
         match &self.pool {
             Pool::Sqlite { write, .. } => write.prepare(sql.into_sql_str()).await.map(|_| ()),
             Pool::Postgres(pool) => pool.prepare(sql.into_sql_str()).await.map(|_| ()),
@@ -332,6 +353,26 @@ impl Db {
         let Pool::Postgres(pool) = &self.pool else { return };
         crate::wake::listen(pool.clone(), self.wake.clone());
     }
+}
+
+/// The writer, whose commits wait for the disk unless `soft`.
+async fn writer(pool: &SqlitePool, is_soft: &AtomicBool, soft: bool) -> Result<PoolConnection<Sqlite>> {
+    let mut writer = pool.acquire().await.map_err(failed)?;
+    if is_soft.load(Ordering::Relaxed) != soft {
+        let sql = if soft { "PRAGMA synchronous = NORMAL" } else { "PRAGMA synchronous = FULL" };
+        // should this fail or be dropped half-way, the next one sets it again
+        if soft {
+            is_soft.store(true, Ordering::Relaxed);
+        }
+        sqlx::query(sql).execute(&mut *writer).await.map_err(failed)?;
+        is_soft.store(soft, Ordering::Relaxed);
+    }
+    Ok(writer)
+}
+
+/// Takes the write lock at once.
+async fn immediate(writer: PoolConnection<Sqlite>) -> Result<Transaction<'static, Sqlite>> {
+    Transaction::begin(writer, Some("BEGIN IMMEDIATE".into_sql_str())).await.map_err(failed)
 }
 
 enum TxInner {
@@ -514,5 +555,28 @@ impl Q<'_> {
                 Q::Tx(tx) => tx.exec(sql, args).await,
             }
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn only_soft_transactions_leave_the_disk_to_the_kernel() {
+        let dir = tempfile::tempdir().unwrap();
+        let db = Db::open(&DbOptions::new(format!("sqlite:{}", dir.path().join("test.db").display()))).await.unwrap();
+        let level = async |tx: &mut Tx| tx.one("PRAGMA synchronous", vec![]).await.unwrap().get::<i64>("synchronous").unwrap();
+        for (soft, expected) in [(false, 2), (true, 1), (true, 1), (false, 2)] {
+            let mut tx = if soft { db.begin_soft().await.unwrap() } else { db.begin().await.unwrap() };
+            assert_eq!(level(&mut tx).await, expected, "soft: {soft}");
+            tx.commit().await.unwrap();
+        }
+        // one that is dropped leaves the next as it should be
+        drop(db.begin_soft().await.unwrap());
+        db.exec("DELETE FROM work", vec![]).await.unwrap();
+        let Pool::Sqlite { soft, .. } = &db.pool else { panic!("not SQLite") };
+        assert!(!soft.load(Ordering::Relaxed));
+        assert_eq!(level(&mut db.begin().await.unwrap()).await, 2);
     }
 }

@@ -162,7 +162,7 @@ pub async fn work_claim(db: &Db, by: &str, limit: i64) -> Result<Vec<WorkRow>> {
     if due.is_none() {
         return Ok(Vec::new());
     }
-    let mut tx = db.begin().await?;
+    let mut tx = db.begin_soft().await?;
     tx.exec(
         sql!(
             "UPDATE work SET state = CASE WHEN attempts >= max_attempts THEN 'dead' ELSE 'queued' END,
@@ -200,7 +200,7 @@ pub async fn work_renew(db: &Db, work: &WorkRow) -> Result<bool> {
 /// `stale_epoch` when the claim was lost, else the database's.
 pub async fn work_finish(db: &Db, work: &WorkRow, outcome: Result<(), &Error>) -> Result<()> {
     let now = Timestamp::now();
-    let mut tx = db.begin().await?;
+    let mut tx = db.begin_soft().await?;
     let n = match outcome {
         Ok(()) => {
             tx.exec(

@@ -195,13 +195,13 @@ pub(crate) mod in_database {
 
     pub(crate) async fn begin(app: &App, way: &Way, consumer: &str) -> Result<()> {
         let from = way.from.map(git::Oid::to_hex);
-        let mut tx = app.db().begin().await?;
+        let mut tx = app.db().begin_soft().await?;
         store::progress::progress_begin(&mut tx, way.project, consumer, from.as_deref(), &way.target).await?;
         tx.commit().await
     }
 
     pub(crate) async fn finish(app: &App, way: &Way, consumer: &str) -> Result<()> {
-        let mut tx = app.db().begin().await?;
+        let mut tx = app.db().begin_soft().await?;
         store::progress::progress_done(&mut tx, way.project, consumer, &way.target).await?;
         tx.commit().await
     }

@@ -72,7 +72,7 @@ impl Consumer for Inventory {
         let rows: Vec<FileRow> = there.into_iter().map(|(path, now)| self.row(path, &now, &scripts)).collect();
         let gone: Vec<&str> = changes.iter().filter(|c| c.now.is_none()).map(|c| c.path.as_str()).collect();
         let no_manifest: Vec<&str> = changes.iter().map(|c| c.path.as_str()).filter(|p| manifests::ecosystem_of(p).is_some()).collect();
-        let mut tx = app.db().begin().await?;
+        let mut tx = app.db().begin_soft().await?;
         progress_hold(&mut tx, way.project, CONSUMER, &way.target).await?;
         file_put(&mut tx, way.project, &rows).await?;
         file_delete(&mut tx, way.project, &gone).await?;
@@ -90,7 +90,7 @@ impl Consumer for Inventory {
             let Some(last) = paths.last().cloned() else { return Ok(()) };
             let gone: Vec<&str> = paths.iter().map(String::as_str).filter(|p| !kept.contains(p)).collect();
             if !gone.is_empty() {
-                let mut tx = app.db().begin().await?;
+                let mut tx = app.db().begin_soft().await?;
                 progress_hold(&mut tx, way.project, CONSUMER, &way.target).await?;
                 file_delete(&mut tx, way.project, &gone).await?;
                 dependency_delete(&mut tx, way.project, &gone).await?;
@@ -108,7 +108,7 @@ impl Consumer for Inventory {
         loop {
             let paths = file_paths(app.db(), project, "", 500).await?;
             let paths: Vec<&str> = paths.iter().map(String::as_str).collect();
-            let mut tx = app.db().begin().await?;
+            let mut tx = app.db().begin_soft().await?;
             file_delete(&mut tx, project, &paths).await?;
             dependency_delete(&mut tx, project, &paths).await?;
             if paths.is_empty() {

@@ -72,7 +72,7 @@ impl Consumer for Quality {
             way.repository.read(move |reader| read.iter().map(|(path, now)| measure(reader, path, now)).collect()).await?;
         put.extend(measured);
         let gone: Vec<&str> = changes.iter().filter(|c| c.now.as_ref().is_none_or(|n| n.symlink)).map(|c| c.path.as_str()).collect();
-        let mut tx = app.db().begin().await?;
+        let mut tx = app.db().begin_soft().await?;
         progress_hold(&mut tx, way.project, CONSUMER, &way.target).await?;
         metric_apply(&mut tx, way.project, &put, &gone).await?;
         tx.commit().await
@@ -85,7 +85,7 @@ impl Consumer for Quality {
             let Some(last) = paths.last().cloned() else { return Ok(()) };
             let gone: Vec<&str> = paths.iter().map(String::as_str).filter(|p| !kept.contains(p)).collect();
             if !gone.is_empty() {
-                let mut tx = app.db().begin().await?;
+                let mut tx = app.db().begin_soft().await?;
                 progress_hold(&mut tx, way.project, CONSUMER, &way.target).await?;
                 metric_apply(&mut tx, way.project, &[], &gone).await?;
                 tx.commit().await?;
@@ -102,7 +102,7 @@ impl Consumer for Quality {
         loop {
             let paths = metric_paths(app.db(), project, "", 300).await?;
             let paths: Vec<&str> = paths.iter().map(String::as_str).collect();
-            let mut tx = app.db().begin().await?;
+            let mut tx = app.db().begin_soft().await?;
             metric_apply(&mut tx, project, &[], &paths).await?;
             if paths.is_empty() {
                 progress_set(&mut tx, project, CONSUMER, None).await?;

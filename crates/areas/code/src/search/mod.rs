@@ -85,7 +85,7 @@ impl Consumer for Indexer {
 
     async fn finish(&mut self, app: &App, way: &Way) -> Result<()> {
         app.part::<SearchIndex>()?.apply(way.project, Batch { changes: Vec::new(), marker: Some(way.target.clone()) }).await?;
-        let mut tx = app.db().begin().await?;
+        let mut tx = app.db().begin_soft().await?;
         if progress_set(&mut tx, way.project, CONSUMER, Some(&way.target)).await? {
             tx.commit().await?;
         }
@@ -94,7 +94,7 @@ impl Consumer for Indexer {
 
     async fn clear(&mut self, app: &App, project: ProjectId) -> Result<()> {
         app.part::<SearchIndex>()?.forget(project).await?;
-        let mut tx = app.db().begin().await?;
+        let mut tx = app.db().begin_soft().await?;
         progress_set(&mut tx, project, CONSUMER, None).await?;
         tx.commit().await
     }
