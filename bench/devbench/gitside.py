@@ -7,6 +7,7 @@ import shutil
 import statistics
 import subprocess
 from urllib.parse import urlsplit
+from urllib.request import Request, urlopen
 
 from .measure import Table, seconds, wrk
 from .parts import HttpBackend, Machine, Service
@@ -85,6 +86,10 @@ def conversation(machine: Machine, name: str, address: str, commit: str) -> path
     list_refs = packet("command=ls-refs") + client + "0001" + "".join(map(packet, lines)) + "0000"
     lines = ["thin-pack", "no-progress", "include-tag", "ofs-delta", f"want {commit}", "done"]
     fetch = packet("command=fetch") + client + "0001" + "".join(map(packet, lines)) + "0000"
+    headers = {"Git-Protocol": "version=2", "Content-Type": "application/x-git-upload-pack-request"}
+    with urlopen(Request(f"{address}/git-upload-pack", fetch.encode(), headers), timeout=60) as answer:
+        if b"PACK" not in answer.read(4096):
+            raise RuntimeError(f"{address} does not answer with a pack")
     script = machine.work / f"{name}.lua"
     script.write_text(f"""
 local get = {{ ["Git-Protocol"] = "version=2" }}

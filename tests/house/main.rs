@@ -106,7 +106,7 @@ fn offenders(pattern: &str, allowed: &[&str]) -> Vec<String> {
 #[test]
 fn only_store_speaks_sql() {
     let found = offenders(
-        r#"\bsqlx::|"\s*(SELECT\s+[\w*]|INSERT\s+INTO\s|UPDATE\s+\w+\s+SET\s|DELETE\s+FROM\s|CREATE\s+(TABLE|INDEX|DATABASE)\s)"#,
+        r#"\b(sqlx|rusqlite)::|"\s*(SELECT\s+[\w*]|INSERT\s+INTO\s|UPDATE\s+\w+\s+SET\s|DELETE\s+FROM\s|CREATE\s+(TABLE|INDEX|DATABASE)\s)"#,
         &["crates/store/", "crates/testkit/"],
     );
     assert!(found.is_empty(), "{found:?}");
