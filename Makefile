@@ -35,8 +35,10 @@ bench: build ## Compare with nginx + git http-backend and docker-registry
 	@scripts/setup.sh bench
 	@bench/run
 
-openapi: ## Write openapi.json from the code
+openapi: ## Write openapi.json from the code, and the web client's types from it
 	@cargo run --quiet --locked --package devmentor -- openapi > openapi.json.new && mv openapi.json.new openapi.json
+	@scripts/web-install.sh
+	@cd web && npm run --silent generate
 
 clean-data: ## Remove what `make run` and `make demo` keep in .data
 	@rm -rf .data

@@ -137,7 +137,7 @@ mod tests {
         let committed = include_str!("../../../openapi.json");
         assert!(
             committed.trim_end() == crate::openapi_json().trim_end(),
-            "openapi.json is not current: run `make openapi`, and `npm run generate` in web/"
+            "openapi.json is not current: run `make openapi`"
         );
     }
 }

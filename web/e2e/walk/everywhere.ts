@@ -5,19 +5,21 @@ import { base, name, project, read, SLOW, walk } from "./walk.ts";
 
 test("the palette, the shortcuts and the theme", async () => {
   const { page } = walk;
+  const project = walk.path.split("/").pop() ?? "";
   await page.goto(`${base}/`);
   await settled(page);
   await page.keyboard.press("Control+k");
-  await page.getByRole("combobox", { name: /Search projects/ }).fill(name);
+  await page.getByRole("combobox", { name: /Search projects/ }).fill(project);
   await page
-    .getByRole("option", { name: new RegExp(`/${name}`) })
+    .getByRole("option", { name: new RegExp(`/${project}`) })
     .first()
     .waitFor();
   await shot(page, "palette");
   await sound(page);
   await page.keyboard.press("Enter");
-  await page.waitForURL((url) => url.pathname.endsWith(`/${name}`));
-  await page.locator(".dm-side").waitFor();
+  await page.waitForURL((url) => url.pathname.endsWith(`/${project}`));
+  await page.getByRole("dialog").waitFor({ state: "hidden" });
+  await settled(page);
   await page.keyboard.press("g");
   await page.keyboard.press("d");
   await page.waitForURL((url) => url.pathname.endsWith("/-/deployments"));
@@ -25,6 +27,7 @@ test("the palette, the shortcuts and the theme", async () => {
   await page.getByRole("dialog", { name: "Keyboard shortcuts" }).waitFor();
   await sound(page);
   await page.keyboard.press("Escape");
+  await page.getByRole("dialog").waitFor({ state: "hidden" });
   // The first stop of the keyboard leads past the navigation.
   await page.goto(`${base}/${walk.path}`);
   await settled(page);

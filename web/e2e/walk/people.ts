@@ -10,8 +10,8 @@ test("the administrator makes a user, who becomes a member, changes role and lea
   await page.goto(`${base}/-/admin`);
   await page.getByRole("button", { name: "New user" }).click();
   const dialog = page.getByRole("dialog");
-  await dialog.getByLabel("Name", { exact: true }).fill(friend);
-  await dialog.getByLabel("Password").first().fill(password);
+  await dialog.getByRole("textbox", { name: "Name", exact: true }).fill(friend);
+  await dialog.getByRole("textbox", { name: "Password" }).fill(password);
   await sound(page);
   await dialog.getByRole("button", { name: "Create user" }).click();
   await see(page, `${friend} can sign in now`);

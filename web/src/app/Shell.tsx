@@ -1,5 +1,6 @@
 /** The frame of every page: top bar, palette, toasts. */
 import { ActionIcon, Button, useMantineColorScheme } from "@mantine/core";
+import { useColorScheme } from "@mantine/hooks";
 import {
   IconBook2,
   IconCompass,
@@ -30,12 +31,16 @@ const Palette = lazy(() => import("./Palette"));
 const UserMenu = lazy(() => import("./UserMenu"));
 const ShortcutHelp = lazy(() => import("./ShortcutHelp"));
 
+const opposite = (scheme: "light" | "dark") => (scheme === "dark" ? "light" : "dark");
+
 function useShellActions(open: (what: "palette" | "help") => void): Record<string, Action> {
   const go = useGo();
   const user = useUser();
   const client = useQueryClient();
   const { colorScheme, setColorScheme } = useMantineColorScheme();
-  const next = colorScheme === "auto" ? "light" : colorScheme === "light" ? "dark" : "auto";
+  // Each step but the last changes what is seen: away from the system's, back to it for good, then following it.
+  const system = useColorScheme();
+  const next = colorScheme === "auto" ? opposite(system) : colorScheme === system ? "auto" : system;
   const list: Action[] = [
     {
       id: "palette",
