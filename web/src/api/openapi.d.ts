@@ -1789,6 +1789,8 @@ export interface components {
             environment: string;
             /** @description A tag, a digest, or `name:tag` of an image of the project; `latest` when neither this nor `release` is given. */
             image?: string | null;
+            /** @description Names the request, within the pipeline run when a job makes it: made again, it finds the deployment it made. */
+            key?: string | null;
             /** @description A release that was made before, as it was. */
             release?: string | null;
         };
