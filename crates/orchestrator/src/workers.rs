@@ -7,7 +7,7 @@ use std::time::Duration;
 use futures::FutureExt as _;
 use kernel::{Error, Timestamp};
 use store::WorkRow;
-use store::work::{LEASE, work_claim, work_finish, work_next_due, work_release, work_renew};
+use store::work::{LEASE, work_claim, work_finish, work_next_due, work_orphan, work_release, work_renew};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 use web_kit::App;
@@ -38,17 +38,29 @@ pub struct Orchestrator {
 }
 
 impl Orchestrator {
-    /// Starts the workers and reconcilers. `name` tells instances apart in the leases.
-    pub fn start(app: &App, name: &str) -> Self {
+    /// Starts the workers and reconcilers. `place` is where only one instance can be: its machine and its port, which it
+    /// has. Whoever was there before is dead, and what it worked on is taken up at once.
+    pub fn start(app: &App, place: &str) -> Self {
+        let name = format!("{place}#{}", std::process::id());
         let (stop, stopped) = watch::channel(false);
         let Jobs { kinds, reconcilers } = jobs();
         let handlers: Arc<HashMap<&'static str, JobFn>> = Arc::new(kinds.into_iter().collect());
         let mut tasks = JoinSet::new();
-        tasks.spawn(claim_loop(app.clone(), name.to_owned(), handlers, stopped.clone()));
+        tasks.spawn({
+            let (app, name, place, stopped) = (app.clone(), name.clone(), format!("{place}#"), stopped.clone());
+            async move {
+                match work_orphan(app.db(), &place).await {
+                    Ok(0) => {}
+                    Ok(found) => tracing::info!(found, "work of an earlier life is taken up"),
+                    Err(error) => tracing::warn!(error = ?error, "work of an earlier life waits until its leases run out"),
+                }
+                claim_loop(app, name, handlers, stopped).await;
+            }
+        });
         for reconciler in reconcilers {
             tasks.spawn(reconcile_loop(app.clone(), reconciler, stopped.clone()));
         }
-        Self { stop, tasks, app: app.clone(), name: name.to_owned() }
+        Self { stop, tasks, app: app.clone(), name }
     }
 
     /// Claims nothing more, waits up to `at_most` for what runs, and gives the rest back.

@@ -181,8 +181,8 @@ pub async fn start(app: App) -> Result<Running> {
         .map_err(|e| Error::new(Code::InvalidRequest, format!("cannot listen on {}: {e}", app.config().listen)))?;
     let address = listener.local_addr().map_err(Error::internal)?;
     let routes = router::build(app.clone());
-    let name = format!("{}:{}", address, std::process::id());
-    let orchestrator = Orchestrator::start(&app, &name);
+    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let orchestrator = Orchestrator::start(&app, &format!("{} {address}", host.trim()));
     // the runner of this process speaks to the same routes as any other, without a socket
     let runner = embedded::start(&app, Arc::new(LocalTransport::new(routes.clone()))).await?;
     let (stop, stopped) = watch::channel(false);

@@ -252,6 +252,16 @@ pub async fn work_release(db: &Db, by: &str) -> Result<()> {
     .map(|_| ())
 }
 
+/// Ends the leases of an instance that is known to be dead: of everybody whose name begins with `by`.
+///
+/// # Errors
+/// The database's.
+pub async fn work_orphan(db: &Db, by: &str) -> Result<u64> {
+    // a name with a wildcard in it finds itself, too; a lease too many that ends is only work done twice
+    let like = format!("{by}%");
+    db.exec(sql!("UPDATE work SET lease_until = 0 WHERE state = 'leased' AND leased_by LIKE $1"), args![like]).await
+}
+
 /// When the next queued work is due, if any waits.
 ///
 /// # Errors
