@@ -110,7 +110,7 @@ permissions! {
     /// Push images.
     RegistryWrite = "registry:write", Developer, false;
     /// See environments, releases, deployments.
-    DeploymentRead = "deployment:read", Reporter, true;
+    DeploymentRead = "deployment:read", Reporter, false;
     /// Deploy and roll back.
     DeploymentWrite = "deployment:write", Developer, false;
     /// Create and change environments.
@@ -208,9 +208,14 @@ pub fn authorize(ctx: &Context, access: &Access, p: Permission) -> Result<()> {
             Actor::Anonymous => p.by_visibility() && access.visibility == Visibility::Public,
         }
     };
-    // deleted projects exist only for those who may bring them back
-    if access.deleted && !has(Permission::ProjectAdmin) {
-        return Err(hidden());
+    // deleted projects exist only for those who may bring them back, and only for that
+    if access.deleted {
+        if !has(Permission::ProjectAdmin) {
+            return Err(hidden());
+        }
+        if !matches!(p, Permission::ProjectRead | Permission::ProjectAdmin) {
+            return Err(Error::new(Code::Conflict, "the project is deleted; restore it first"));
+        }
     }
     if !has(p) {
         // knowing that it exists takes project:read, by whatever right the credential narrows it to

@@ -1,6 +1,6 @@
 //! Who asks, with what right, in which request. The first argument of every use case.
 
-use crate::authz::PermissionSet;
+use crate::authz::{Permission, PermissionSet};
 use crate::clock::Timestamp;
 use crate::id::{JobId, ProjectId, RequestId, RunnerId, TokenId, UserId};
 
@@ -88,6 +88,11 @@ impl Context {
 
     /// Is this an administrator using an unnarrowed credential for administration?
     pub fn is_admin(&self) -> bool {
-        matches!(self.actor, Actor::System | Actor::User { admin: true, .. })
+        let unnarrowed = self.grant.projects.is_none() && self.grant.permissions.has(Permission::InstanceAdmin);
+        match self.actor {
+            Actor::System => true,
+            Actor::User { admin, .. } => admin && unnarrowed,
+            _ => false,
+        }
     }
 }

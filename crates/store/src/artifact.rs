@@ -137,7 +137,8 @@ pub async fn artifact_blob_used(q: impl Into<Q<'_>>, project: ProjectId, digest:
         .opt(
             sql!(
                 "SELECT 1 AS used FROM artifact WHERE project_id = $1 AND digest = $2
-                 UNION ALL SELECT 1 AS used FROM cache_entry WHERE project_id = $1 AND digest = $2 LIMIT 1"
+                 UNION ALL SELECT 1 AS used FROM cache_entry WHERE project_id = $1 AND digest = $2
+                 UNION ALL SELECT 1 AS used FROM registry_link WHERE project_id = $1 AND target = $2 LIMIT 1"
             ),
             args![project, digest],
         )

@@ -247,6 +247,8 @@ pub struct ProjectFilter {
     pub namespace: Option<String>,
     /// This account is a direct member or the owner.
     pub member: Option<UserId>,
+    /// This account is an owner: of the project, by membership, or through a group.
+    pub owner: Option<UserId>,
     /// With this visibility.
     pub visibility: Option<Visibility>,
     /// In this language.
@@ -326,6 +328,14 @@ pub async fn project_list(db: &Db, f: &ProjectFilter, limit: i64) -> Result<Vec<
     if let Some(member) = f.member {
         let m = q.bind(member);
         q.and(&format!("(p.owner_id = {m} OR EXISTS (SELECT 1 FROM project_member m WHERE m.project_id = p.id AND m.account_id = {m}))"));
+    }
+    if let Some(owner) = f.owner {
+        let o = q.bind(owner);
+        q.and(&format!(
+            "(p.owner_id = {o} OR EXISTS (SELECT 1 FROM project_member m WHERE m.project_id = p.id AND m.account_id = {o} AND m.role = 'owner')
+              OR EXISTS (SELECT 1 FROM group_member m JOIN user_group g ON g.id = m.group_id WHERE m.account_id = {o} AND m.role = 'owner'
+                  AND (g.path = p.namespace OR SUBSTR(p.namespace, 1, LENGTH(g.path) + 1) = g.path || '/')))"
+        ));
     }
     if let Some(v) = f.visibility {
         let v = q.bind(v.as_str());

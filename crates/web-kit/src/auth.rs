@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use base64::Engine as _;
+use cache::{Cache, Rate};
 use futures::future::BoxFuture;
 use http::{HeaderMap, header};
 use kernel::authz::{Permission, PermissionSet};
@@ -77,8 +78,8 @@ pub async fn by_secret(app: &App, text: &str, now: Timestamp) -> Result<(Actor, 
 /// Name and password, as from Basic or the sign-in form. A token may stand in for the password, with any name.
 ///
 /// # Errors
-/// `bad_credentials`.
-pub async fn by_password(app: &App, name: &str, password: &str, now: Timestamp) -> Result<(Actor, Grant)> {
+/// `bad_credentials`; `rate_limited` after many wrong passwords from one address.
+pub async fn by_password(app: &App, name: &str, password: &str, ip: Option<IpAddr>, now: Timestamp) -> Result<(Actor, Grant)> {
     if password.starts_with("dm") && secret::well_formed(password) {
         return by_secret(app, password, now).await;
     }
@@ -87,14 +88,29 @@ pub async fn by_password(app: &App, name: &str, password: &str, now: Timestamp) 
         Err(e) if e.is(Code::BadCredentials) => {}
         found => return found,
     }
+    let cache = app.find_part::<Cache>();
+    let key = format!("guesses:{}", ip.map_or_else(|| "nobody".to_owned(), |ip| ip.to_string()));
+    if let Some(cache) = &cache
+        && cache.take(&key, GUESSES, 0).await.remaining == 0
+    {
+        return Err(Error::new(Code::RateLimited, "too many wrong passwords from this address; try again in a few minutes"));
+    }
     let account = store::account::account_by_name(app.db(), &name.to_ascii_lowercase()).await?.filter(|a| a.state == "active");
     let hash = account.as_ref().and_then(|a| a.password_hash.clone());
     let ok = crate::password::verify(password.to_owned(), hash).await?;
     match account {
         Some(account) if ok => Ok((user(&account), Grant::all())),
-        _ => Err(Error::new(Code::BadCredentials, "wrong name or password")),
+        _ => {
+            if let Some(cache) = &cache {
+                cache.take(&key, GUESSES, 1).await;
+            }
+            Err(Error::new(Code::BadCredentials, "wrong name or password"))
+        }
     }
 }
+
+/// Wrong passwords that one address may try; each takes slow hashing, which is all the machine does meanwhile.
+const GUESSES: Rate = Rate { limit: 30, window: Duration::from_secs(300) };
 
 /// The value of a cookie.
 pub fn cookie<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
@@ -134,7 +150,7 @@ pub async fn authenticate(app: &App, headers: &HeaderMap, request: RequestId, ip
                     let bytes = base64::engine::general_purpose::STANDARD.decode(rest.trim()).map_err(|_| bad())?;
                     let text = String::from_utf8(bytes).map_err(|_| bad())?;
                     let (name, password) = text.split_once(':').ok_or_else(bad)?;
-                    if password.is_empty() { by_secret(app, name, now).await? } else { by_password(app, name, password, now).await? }
+                    if password.is_empty() { by_secret(app, name, now).await? } else { by_password(app, name, password, ip, now).await? }
                 }
                 _ => return Err(Error::new(Code::BadCredentials, "the Authorization scheme is Bearer or Basic")),
             };

@@ -8,6 +8,7 @@ use http::{HeaderValue, StatusCode, header};
 use kernel::{Code, Context, Error};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use sha2::{Digest as _, Sha256};
 
 use crate::app::App;
 use crate::problem::Problem;
@@ -142,7 +143,7 @@ impl<S: Sync> FromRequestParts<S> for IfMatch {
             .headers
             .get(header::IF_MATCH)
             .ok_or_else(|| Error::new(Code::PreconditionRequired, "send If-Match with the ETag that you read"))?;
-        let version = value.to_str().ok().and_then(|v| v.trim().strip_prefix('"')?.strip_suffix('"')?.parse().ok());
+        let version = value.to_str().ok().and_then(|v| v.trim().strip_prefix('"')?.strip_suffix('"')?.split('-').next()?.parse().ok());
         // any other tag cannot be the current one
         version.map(IfMatch).ok_or_else(|| Error::new(Code::PreconditionFailed, "If-Match does not name a version of this resource").into())
     }
@@ -168,17 +169,29 @@ impl<S: Sync> FromRequestParts<S> for RespondAsync {
     }
 }
 
+/// JSON with a strong `ETag`: the version of the row, which is what `If-Match` is compared with, and a hash of the body, because
+/// an answer also holds what is not in the row, such as the reader's own role.
+fn tagged<T: Serialize>(status: StatusCode, body: &T, version: Option<i64>) -> Response {
+    let bytes = match serde_json::to_vec(body) {
+        Ok(bytes) => bytes,
+        Err(error) => return Problem(Error::internal(error)).into_response(),
+    };
+    let hash = Sha256::digest(&bytes);
+    let mut response = (status, [(header::CONTENT_TYPE, "application/json")], bytes).into_response();
+    let short: String = hash.iter().take(8).map(|b| format!("{b:02x}")).collect();
+    if let Some(tag) = version.and_then(|v| HeaderValue::from_str(&format!("\"{v}-{short}\"")).ok()) {
+        response.headers_mut().insert(header::ETAG, tag);
+    }
+    response
+}
+
 /// A JSON answer with the strong `ETag` of its row version.
 #[derive(Debug)]
 pub struct Versioned<T>(pub T, pub i64);
 
 impl<T: Serialize> IntoResponse for Versioned<T> {
     fn into_response(self) -> Response {
-        let mut response = axum::Json(self.0).into_response();
-        if let Ok(tag) = HeaderValue::from_str(&format!("\"{}\"", self.1)) {
-            response.headers_mut().insert(header::ETAG, tag);
-        }
-        response
+        tagged(StatusCode::OK, &self.0, Some(self.1))
     }
 }
 
@@ -195,11 +208,8 @@ pub struct Created<T> {
 
 impl<T: Serialize> IntoResponse for Created<T> {
     fn into_response(self) -> Response {
-        let mut response = (StatusCode::CREATED, axum::Json(self.body)).into_response();
+        let mut response = tagged(StatusCode::CREATED, &self.body, self.version);
         located(&mut response, &self.location);
-        if let Some(tag) = self.version.and_then(|v| HeaderValue::from_str(&format!("\"{v}\"")).ok()) {
-            response.headers_mut().insert(header::ETAG, tag);
-        }
         response
     }
 }

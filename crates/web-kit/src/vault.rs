@@ -10,8 +10,30 @@ use crate::secret::Key;
 /// Bytes of the nonce that stands before the sealed value.
 const NONCE: usize = 24;
 
-fn cipher(key: &Key) -> XChaCha20Poly1305 {
-    XChaCha20Poly1305::new((&key.derive("project secrets")).into())
+/// What the sealed bytes are for: each purpose has a key of its own.
+const SECRETS: &str = "project secrets";
+
+fn cipher(key: &Key, purpose: &str) -> XChaCha20Poly1305 {
+    XChaCha20Poly1305::new((&key.derive(purpose)).into())
+}
+
+/// Seals bytes for a purpose, bound to the place `aad` they are kept at.
+///
+/// # Errors
+/// `internal` when the cipher fails, which it does not.
+pub fn seal_bytes(key: &Key, purpose: &str, aad: &[u8], plain: &[u8]) -> Result<Vec<u8>> {
+    let mut nonce = [0u8; NONCE];
+    rand::rng().fill_bytes(&mut nonce);
+    let payload = Payload { msg: plain, aad };
+    let sealed = cipher(key, purpose).encrypt(&XNonce::from(nonce), payload).map_err(|_| Error::internal("bytes could not be sealed"))?;
+    Ok([nonce.as_slice(), &sealed].concat())
+}
+
+/// Opens what [`seal_bytes`] made for the same purpose and place; none when it was another key, purpose or place.
+pub fn unseal_bytes(key: &Key, purpose: &str, aad: &[u8], sealed: &[u8]) -> Option<Vec<u8>> {
+    let (nonce, body) = sealed.split_at_checked(NONCE)?;
+    let nonce: [u8; NONCE] = nonce.try_into().ok()?;
+    cipher(key, purpose).decrypt(&XNonce::from(nonce), Payload { msg: body, aad }).ok()
 }
 
 /// Seals the value of a project's secret.
@@ -19,12 +41,7 @@ fn cipher(key: &Key) -> XChaCha20Poly1305 {
 /// # Errors
 /// `internal` when the cipher fails, which it does not.
 pub fn seal(key: &Key, project: ProjectId, name: &str, value: &str) -> Result<Vec<u8>> {
-    let mut nonce = [0u8; NONCE];
-    rand::rng().fill_bytes(&mut nonce);
-    let aad = format!("{project}/{name}");
-    let payload = Payload { msg: value.as_bytes(), aad: aad.as_bytes() };
-    let sealed = cipher(key).encrypt(&XNonce::from(nonce), payload).map_err(|_| Error::internal("a secret could not be sealed"))?;
-    Ok([nonce.as_slice(), &sealed].concat())
+    seal_bytes(key, SECRETS, format!("{project}/{name}").as_bytes(), value.as_bytes())
 }
 
 /// Opens what [`seal`] made for the same project and name.
@@ -32,12 +49,9 @@ pub fn seal(key: &Key, project: ProjectId, name: &str, value: &str) -> Result<Ve
 /// # Errors
 /// `internal` when it was sealed under another key or for another secret.
 pub fn unseal(key: &Key, project: ProjectId, name: &str, sealed: &[u8]) -> Result<String> {
-    let broken = || Error::internal(format!("the secret {name} of {project} cannot be opened with this instance's key"));
-    let (nonce, body) = sealed.split_at_checked(NONCE).ok_or_else(broken)?;
-    let nonce: [u8; NONCE] = nonce.try_into().map_err(|_| broken())?;
-    let aad = format!("{project}/{name}");
-    let open = cipher(key).decrypt(&XNonce::from(nonce), Payload { msg: body, aad: aad.as_bytes() }).map_err(|_| broken())?;
-    String::from_utf8(open).map_err(|_| broken())
+    unseal_bytes(key, SECRETS, format!("{project}/{name}").as_bytes(), sealed)
+        .and_then(|open| String::from_utf8(open).ok())
+        .ok_or_else(|| Error::internal(format!("the secret {name} of {project} cannot be opened with this instance's key")))
 }
 
 #[cfg(test)]

@@ -67,7 +67,13 @@ const NAV: NavItem[][] = [
   ],
   [
     { section: "runs", name: "Runs", icon: IconPlayerPlay, key: "r" },
-    { section: "deployments", name: "Deployments", icon: IconRocket, key: "d" },
+    {
+      section: "deployments",
+      name: "Deployments",
+      icon: IconRocket,
+      key: "d",
+      visible: (p) => can(p, "deployment:read"),
+    },
     { section: "images", name: "Images", icon: IconStack2, key: "i" },
   ],
   [

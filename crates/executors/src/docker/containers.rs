@@ -147,7 +147,7 @@ impl Containers {
         body.host_config = Some(HostConfig {
             network_mode: Some(self.network.clone()),
             security_opt: Some(vec!["no-new-privileges".into()]),
-            memory: wanted.host.memory.or(Some(MEMORY)),
+            memory: Some(wanted.host.memory.filter(|m| *m > 0).map_or(MEMORY, |m| m.min(MEMORY))),
             pids_limit: Some(PIDS),
             ..wanted.host.clone()
         });

@@ -12,9 +12,12 @@ use kernel::{Actor, Code, Error, Timestamp};
 use sha2::{Digest, Sha256};
 use store::idempotency::{Known, idempotency_answer, idempotency_claim, idempotency_release};
 use web_kit::extract::read_body;
+use web_kit::vault::{seal_bytes, unseal_bytes};
 use web_kit::{App, Ctx, Problem};
 
 const KEPT: usize = 1 << 20;
+/// Whose key seals the answers.
+const PURPOSE: &str = "idempotent answers";
 /// After this long a request that never answered (its instance died) may be tried again.
 const LOST: Duration = Duration::from_secs(300);
 
@@ -46,9 +49,10 @@ async fn guarded(app: App, request: Request, next: Next, key: Vec<u8>) -> Result
     if key.is_empty() || key.len() > 255 {
         return Err(Error::new(Code::InvalidRequest, "Idempotency-Key is 1 to 255 characters").into());
     }
-    let who = match request.extensions().get::<Ctx>().map(|c| c.0.actor.clone()) {
-        Some(Actor::User { id, .. }) => id.to_string(),
-        Some(Actor::Job { id, .. }) => id.to_string(),
+    let who = match request.extensions().get::<Ctx>().map(|c| (&c.0.actor, c.0.grant.token)) {
+        // each credential by itself: a narrow one may not read the answer that a wider one was given
+        Some((Actor::User { id, .. }, token)) => token.map_or_else(|| id.to_string(), |token| format!("{id}/{token}")),
+        Some((Actor::Job { id, .. }, _)) => id.to_string(),
         // nobody's keys would be everybody's
         _ => return Ok(next.run(request).await),
     };
@@ -74,6 +78,9 @@ async fn guarded(app: App, request: Request, next: Next, key: Vec<u8>) -> Result
         }
         Known::Answered { fingerprint: f, .. } if f != fingerprint => return Err(mismatch().into()),
         Known::Answered { status, headers, body, .. } => {
+            let Some(body) = unseal_bytes(app.key(), PURPOSE, &hash, &body) else {
+                return Err(Error::internal("a kept answer cannot be opened with this instance's key").into());
+            };
             let mut response = Response::new(Body::from(body));
             *response.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
             let pairs: Vec<(String, String)> = serde_json::from_str(&headers).unwrap_or_default();
@@ -113,6 +120,8 @@ async fn keep(app: &App, hash: &[u8], response: Response) -> Result<Response, Pr
     };
     let kept = [header::CONTENT_TYPE, header::LOCATION, header::ETAG];
     let pairs: Vec<(&str, &str)> = kept.iter().filter_map(|n| Some((n.as_str(), parts.headers.get(n)?.to_str().ok()?))).collect();
-    idempotency_answer(app.db(), hash, status.as_u16(), &serde_json::to_string(&pairs).unwrap_or_default(), &bytes).await?;
+    // answers hold secrets that are shown once
+    let sealed = seal_bytes(app.key(), PURPOSE, hash, &bytes)?;
+    idempotency_answer(app.db(), hash, status.as_u16(), &serde_json::to_string(&pairs).unwrap_or_default(), &sealed).await?;
     Ok(Response::from_parts(parts, Body::from(bytes)))
 }

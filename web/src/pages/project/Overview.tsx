@@ -15,7 +15,7 @@ import { useState } from "react";
 import { flat, queries } from "@/api/queries";
 import { Link, useGo } from "@/app/location";
 import { paths } from "@/app/paths";
-import { useHasCommits, useProject } from "@/app/project";
+import { can, useHasCommits, useProject } from "@/app/project";
 import { Empty, Figure, Loaded, Panel, ProjectMark, Rows, Topic, useTitle } from "@/ui/bits";
 import { CommitRow, LastCommit } from "@/ui/CommitLine";
 import { CopyField } from "@/ui/Copy";
@@ -318,7 +318,7 @@ export default function Overview() {
         </div>
         <aside>
           <LastRuns />
-          <Deployed />
+          {can(project, "deployment:read") ? <Deployed /> : null}
           <Languages />
           <QualitySummary />
           {recent.length > 1 ? (

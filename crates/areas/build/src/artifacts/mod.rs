@@ -136,8 +136,8 @@ pub async fn artifact_expire(app: App) -> Result<()> {
     }
 }
 
-/// Deletes a blob that no artifact or cache of the project names. Logs, layers and releases have digests of their own
-/// content, which a zip or tar.gz made by a job does not share by accident.
+/// Deletes a blob that no artifact, cache or image of the project names. Logs have digests of their own content, which a zip
+/// or tar.gz made by a job does not share by accident.
 async fn forget(app: &App, project: ProjectId, digest: &str) -> Result<()> {
     if artifact_blob_used(app.db(), project, digest).await? {
         return Ok(());

@@ -11,10 +11,10 @@ use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use futures::stream::{self, Stream, StreamExt as _};
 use http::{HeaderMap, HeaderValue, header};
-use kernel::{JobId, Permission};
+use kernel::{Code, Context, JobId, Permission};
 use serde::Deserialize;
 use serde_json::json;
-use store::job::{JobRow, job_get};
+use store::job::JobRow;
 use utoipa::IntoParams;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -97,12 +97,13 @@ async fn job_log_stream(
 ) -> Reply<impl IntoResponse> {
     let (row, _) = job_for(&app, &ctx, &job, Permission::PipelineRead).await?;
     let last = headers.get("last-event-id").and_then(|v| v.to_str().ok()).and_then(|v| v.trim().parse().ok());
-    let stream = follow(app, row.id, last.unwrap_or(from.offset));
+    let stream = follow(app, ctx, row.id, last.unwrap_or(from.offset));
     Ok(Sse::new(stream.map(Ok::<_, Infallible>)).keep_alive(KeepAlive::new().interval(Duration::from_secs(15))))
 }
 
 struct Follow {
     app: App,
+    ctx: Context,
     job: JobId,
     waiter: store::Waiter,
     at: u64,
@@ -112,10 +113,10 @@ struct Follow {
 }
 
 /// Events of a log from an offset to its end.
-fn follow(app: App, job: JobId, at: u64) -> impl Stream<Item = Event> + Send {
+fn follow(app: App, ctx: Context, job: JobId, at: u64) -> impl Stream<Item = Event> + Send {
     // before the first look, so that nothing falls between
     let waiter = app.db().wake().subscribe();
-    let state = Follow { app, job, waiter, at, carry: Vec::new(), ready: VecDeque::new(), over: false };
+    let state = Follow { app, ctx, job, waiter, at, carry: Vec::new(), ready: VecDeque::new(), over: false };
     stream::unfold(state, |mut f| async move {
         loop {
             if let Some(event) = f.ready.pop_front() {
@@ -131,9 +132,10 @@ fn follow(app: App, job: JobId, at: u64) -> impl Stream<Item = Event> + Send {
 
 impl Follow {
     async fn look(&mut self) {
-        let row = match job_get(self.app.db(), self.job).await {
-            Ok(Some(row)) => row,
-            Ok(None) => {
+        // asked each time: rights may end while somebody looks on
+        let row = match job_for(&self.app, &self.ctx, &self.job.to_string(), Permission::PipelineRead).await {
+            Ok((row, _)) => row,
+            Err(error) if !error.is(Code::Unavailable) && !error.is(Code::Internal) => {
                 self.over = true;
                 return;
             }

@@ -2,7 +2,7 @@
 
 use axum::extract::{Request, State};
 use axum::response::IntoResponse;
-use kernel::{Code, Error, JobId, Permission, RunId};
+use kernel::{Error, JobId, Permission, RunId};
 use serde::Deserialize;
 use store::run::{RunFilter, run_get, run_list};
 use utoipa::{IntoParams, ToSchema};
@@ -114,19 +114,19 @@ async fn shown_again(app: &App, run: RunId, path: &str) -> Reply<Json<RunWithJob
     responses((status = 200, content_type = "text/event-stream", description = "`run` at each change, then `end`"), (status = "4XX", body = ProblemBody)))]
 /// A run as it changes.
 async fn run_events(State(app): State<App>, Ctx(ctx): Ctx, Path(run): Path<String>) -> Reply<impl IntoResponse> {
-    let (row, project) = run_for(&app, &ctx, &run, Permission::PipelineRead).await?;
+    let (row, _) = run_for(&app, &ctx, &run, Permission::PipelineRead).await?;
     let topic = format!("run:{}", row.id);
-    let (id, path) = (row.id, project.row.path);
     Ok(web_kit::sse::snapshots(
         app,
         "run",
         move |t| t == topic,
         move |app| {
-            let path = path.clone();
+            let (ctx, run) = (ctx.clone(), run.clone());
             async move {
-                let row = run_get(app.db(), id).await?.ok_or_else(|| Error::new(Code::Gone, "the run was removed"))?;
+                // asked each time: rights may end while somebody looks on
+                let (row, project) = run_for(&app, &ctx, &run, Permission::PipelineRead).await?;
                 let end = row.state == "completed";
-                Ok((view::run_with_jobs(&app, row, &path).await?, end))
+                Ok((view::run_with_jobs(&app, row, &project.row.path).await?, end))
             }
         },
     ))

@@ -1,5 +1,7 @@
 //! Reads workflow files and detection's evidence from a commit.
 
+use std::collections::VecDeque;
+
 use dialects::detect::{Tree, detect};
 use dialects::github::{self, DIRECTORY, compile};
 use git::{EntryKind, GitError, Oid, Reader, Repository};
@@ -14,6 +16,8 @@ const MAX_FILES: usize = 100;
 const MAX_PATHS: usize = 20_000;
 /// And so deep.
 const MAX_DEPTH: usize = 5;
+/// In so many directories, which a small pack can hold any number of by naming one of them again and again.
+const MAX_TREES: usize = 5_000;
 /// Largest file that detection reads.
 const MAX_EVIDENCE: u64 = 1 << 20;
 
@@ -46,8 +50,8 @@ fn read(reader: &Reader, commit: Oid) -> git::Result<Workflows> {
     }
     if found.files.is_empty() {
         let mut paths = Vec::new();
-        list(reader, reader.commit(commit)?.tree, "", 0, &mut paths)?;
         let root = reader.commit(commit)?.tree;
+        list(reader, root, &mut paths)?;
         let text = |path: &str| {
             let path = RepoPath::parse(path).ok()?;
             let entry = reader.entry(root, &path).ok().filter(|e| e.kind == EntryKind::Blob)?;
@@ -58,21 +62,27 @@ fn read(reader: &Reader, commit: Oid) -> git::Result<Workflows> {
     Ok(found)
 }
 
-fn list(reader: &Reader, tree: Oid, prefix: &str, depth: usize, out: &mut Vec<String>) -> git::Result<()> {
-    let mut below = Vec::new();
-    for entry in reader.tree(tree)? {
-        if out.len() >= MAX_PATHS {
+/// Paths of files, those near the root first, as many as detection looks at.
+fn list(reader: &Reader, root: Oid, out: &mut Vec<String>) -> git::Result<()> {
+    let mut open = VecDeque::from([(String::new(), root, 0)]);
+    let (mut trees, mut entries) = (0, 0);
+    while let Some((prefix, tree, depth)) = open.pop_front() {
+        trees += 1;
+        if trees > MAX_TREES {
             return Ok(());
         }
-        let path = format!("{prefix}{}", entry.name_lossy());
-        match entry.kind {
-            EntryKind::Blob => out.push(path),
-            EntryKind::Tree if depth < MAX_DEPTH => below.push((path, entry.oid)),
-            _ => {}
+        for entry in reader.tree(tree)? {
+            entries += 1;
+            if entries > MAX_PATHS {
+                return Ok(());
+            }
+            let path = format!("{prefix}{}", entry.name_lossy());
+            match entry.kind {
+                EntryKind::Blob => out.push(path),
+                EntryKind::Tree if depth < MAX_DEPTH => open.push_back((format!("{path}/"), entry.oid, depth + 1)),
+                _ => {}
+            }
         }
-    }
-    for (path, oid) in below {
-        list(reader, oid, &format!("{path}/"), depth + 1, out)?;
     }
     Ok(())
 }

@@ -12,9 +12,9 @@ use std::time::Duration;
 use ::search::{Batch, CONTENT_LIMIT, Change, Found, Query};
 use git::{GitError, Reader};
 use kernel::authz::authorize;
-use kernel::{Access, Context, Permission, ProjectId, Result, Visibility};
+use kernel::{Context, Permission, ProjectId, Result};
 use store::progress::{ProgressRow, progress_get, progress_set};
-use store::project::{ProjectFilter, ProjectSort, project_access, project_list};
+use store::project::{ProjectFilter, ProjectSort, project_access_many, project_list};
 use tokio::sync::Semaphore;
 use web_kit::App;
 
@@ -164,19 +164,8 @@ pub(crate) async fn search(app: &App, ctx: &Context, asked: Asked) -> Result<(Fo
     let rows = project_list(app.db(), &filter, PROJECTS + 1).await?;
     let whole = rows.len() as i64 <= PROJECTS;
     let mut readable = Vec::new();
-    for row in rows.into_iter().take(usize::try_from(PROJECTS).unwrap_or(0)) {
-        // reading files comes with seeing a project, except in private ones, where the role decides
-        let access = if row.visibility == Visibility::Private {
-            project_access(app.db(), &row, ctx.user()).await?
-        } else {
-            Access {
-                project: row.id,
-                visibility: row.visibility,
-                role: None,
-                archived: row.archived_at.is_some(),
-                deleted: row.deleted_at.is_some(),
-            }
-        };
+    let access = project_access_many(app.db(), &rows, ctx.user()).await?;
+    for (row, access) in rows.into_iter().zip(access).take(usize::try_from(PROJECTS).unwrap_or(0)) {
         if authorize(ctx, &access, Permission::RepositoryRead).is_ok() {
             readable.push((row.id, row.path));
         }

@@ -32,7 +32,7 @@ pub async fn session_create(app: &App, ctx: &Context, by: &model::SignIn, agent:
             account.ok_or_else(|| Error::new(Code::BadCredentials, "the link was used or has expired"))?
         }
         model::SignIn::Password { name, password } => {
-            let (actor, grant) = web_kit::auth::by_password(app, name, password, ctx.now).await?;
+            let (actor, grant) = web_kit::auth::by_password(app, name, password, ctx.ip, ctx.now).await?;
             // a session has all of the account's rights, so a narrowed token may not become one
             if grant.permissions != kernel::PermissionSet::ALL && !all_permissions(&grant) || grant.projects.is_some() {
                 return Err(Error::new(Code::Forbidden, "a limited token cannot sign in to the web pages"));

@@ -15,8 +15,12 @@ use model::{GroupChange, GroupNew};
 
 /// What the caller is in a group: its role there, direct or inherited.
 async fn role_in(app: &App, ctx: &Context, path: &str) -> Result<Option<Role>> {
-    if ctx.is_admin() && ctx.grant.projects.is_none() {
+    if ctx.is_admin() {
         return Ok(Some(Role::Owner));
+    }
+    // a credential for some projects carries nothing of the groups above them
+    if ctx.grant.projects.is_some() {
+        return Ok(None);
     }
     match ctx.actor {
         Actor::User { id, .. } => rows::group_role(app.db(), path, id).await,
@@ -161,7 +165,7 @@ pub async fn group_member_set(app: &App, ctx: &Context, id: &str, account: &str,
 /// `not_found`, `conflict` for the last owner.
 pub async fn group_member_delete(app: &App, ctx: &Context, id: &str, account: &str) -> Result<()> {
     let account = crate::account::find(app, account).await?;
-    let leaves = ctx.user() == Some(account.id);
+    let leaves = matches!(ctx.actor, Actor::User { id, .. } if id == account.id);
     let group = group_at(app, ctx, id, Some(if leaves { Role::Guest } else { Role::Maintainer })).await?;
     if !leaves && rows::group_role(app.db(), &group.path, account.id).await? > role_in(app, ctx, &group.path).await? {
         return Err(Error::new(Code::Forbidden, "this member has a higher role than yours"));
@@ -191,6 +195,9 @@ pub async fn namespace_list(app: &App, ctx: &Context) -> Result<Vec<model::Names
         return Err(Error::new(Code::Unauthenticated, "sign in first"));
     };
     let mut out = vec![model::Namespace { path: name.clone(), kind: "user" }];
+    if ctx.grant.projects.is_some() {
+        return Ok(out);
+    }
     for (path, role) in rows::group_roles(app.db(), *id).await? {
         if role < Role::Maintainer {
             continue;

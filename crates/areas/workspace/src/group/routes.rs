@@ -22,7 +22,10 @@ pub fn router() -> OpenApiRouter<App> {
 /// Groups the caller may know of, by path.
 #[utoipa::path(get, path = "/groups", tag = "groups", params(PageParams), responses((status = 200, body = List<Group>)))]
 async fn group_list(State(app): State<App>, Ctx(ctx): Ctx, page: Page) -> Reply<List<Group>> {
-    let viewer = if let Actor::User { id, .. } = ctx.actor { Some(id) } else { None };
+    let viewer = match ctx.actor {
+        Actor::User { id, .. } if ctx.grant.projects.is_none() => Some(id),
+        _ => None,
+    };
     let after: Option<String> = page.after("group")?;
     let rows = store::group::group_list(app.db(), viewer, ctx.is_admin(), &after.unwrap_or_default(), page.fetch()).await?;
     Ok(page.finish("group", rows, |r| r.path.clone(), Group::from))

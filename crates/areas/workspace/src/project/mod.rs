@@ -185,7 +185,8 @@ pub async fn project_member_set(app: &App, ctx: &Context, id: &str, account: &st
 /// `forbidden`, `not_found`.
 pub async fn project_member_delete(app: &App, ctx: &Context, id: &str, account: &str) -> Result<()> {
     let account = crate::account::find(app, account).await?;
-    let leaves = ctx.user() == Some(account.id);
+    // by themselves: not by a job of theirs, nor by a token that is for something else
+    let leaves = matches!(ctx.actor, Actor::User { id, .. } if id == account.id) && ctx.grant.permissions.has(Permission::AccountWrite);
     let p = app.project(ctx, id, if leaves { Permission::ProjectRead } else { Permission::MemberWrite }).await?;
     if !leaves && rows::project_access(app.db(), &p.row, Some(account.id)).await?.role > own_role(ctx, &p) {
         return Err(Error::new(Code::Forbidden, "this member has a higher role than yours"));

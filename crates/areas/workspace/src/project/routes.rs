@@ -91,8 +91,11 @@ async fn list(app: &App, ctx: &kernel::Context, f: Filter, page: &Page) -> kerne
     if f.deleted {
         // who may restore: owners of the namespace, and administrators
         filter.deleted = true;
+        if ctx.user().is_none() {
+            return Err(Error::new(Code::Unauthenticated, "sign in first"));
+        }
         if !filter.all {
-            filter.member = filter.viewer;
+            filter.owner = filter.viewer;
         }
     }
     filter.after = page.after::<Cursor>("project")?.map(|c| match c {
@@ -112,6 +115,8 @@ async fn list(app: &App, ctx: &kernel::Context, f: Filter, page: &Page) -> kerne
 
 fn cursor_of(row: &ProjectRow, sort: ProjectSort) -> Cursor {
     match sort {
+        // the stored path of a deleted project
+        ProjectSort::Name if row.deleted_at.is_some() => Cursor::Path(format!("{}\n{}", row.path, row.id)),
         ProjectSort::Name => Cursor::Path(row.path.clone()),
         ProjectSort::Created => Cursor::Time(row.created_at.millis(), row.id),
         ProjectSort::Activity => Cursor::Time(row.last_activity_at.millis(), row.id),

@@ -49,13 +49,8 @@ pub struct Manifest {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Tool {
-    /// Shown to people.
+    /// Which one, of those the service can look for (`executors::tools`).
     pub name: String,
-    /// The program; `name` when not given.
-    pub command: Option<String>,
-    /// Its arguments.
-    #[serde(default)]
-    pub probe: Vec<String>,
     /// The least version.
     pub minimum: Option<String>,
 }
@@ -151,6 +146,9 @@ impl Manifest {
         kernel::Slug::parse(&manifest.name).map_err(|e| broken(e.detail))?;
         globs(&manifest.render)?;
         globs(&manifest.executable)?;
+        if let Some(tool) = manifest.tools.iter().find(|t| !executors::tools::is_known(&t.name)) {
+            return Err(broken(format!("tools: {} is not a tool that the service can look for", tool.name)));
+        }
         let mut seen = HashSet::new();
         for p in &manifest.parameters {
             let named = p.name.starts_with(|c: char| c.is_ascii_lowercase())

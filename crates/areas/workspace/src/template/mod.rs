@@ -112,8 +112,14 @@ fn read_repository(reader: &git::Reader, reference: &str) -> git::Result<(String
     let mut files = Vec::new();
     let mut bytes = 0u64;
     let mut open = vec![(String::new(), top)];
+    // directories count too: a small pack can name one of them any number of times
+    let mut entries = 0;
     while let Some((prefix, tree)) = open.pop() {
         for entry in reader.tree(tree)? {
+            entries += 1;
+            if entries > 4 * MOST_FILES {
+                return Err(git::GitError::TooLarge(format!("a template has at most {} entries", 4 * MOST_FILES)));
+            }
             let path = format!("{prefix}{}", entry.name_lossy());
             match entry.kind {
                 git::EntryKind::Tree => open.push((format!("{path}/"), entry.oid)),
@@ -195,18 +201,16 @@ pub async fn tools_find(app: &App, manifest: &Manifest) -> Result<Vec<ToolFound>
     let cache = app.part::<ToolCache>()?;
     let mut out = Vec::new();
     for tool in manifest.tools.iter().take(20) {
-        let command = tool.command.as_deref().unwrap_or(&tool.name);
-        let key = format!("{command} {}", tool.probe.join(" "));
-        let known = cache.0.lock().get(&key).filter(|(at, _)| at.elapsed() < Duration::from_secs(60)).map(|(_, p)| p.clone());
+        let known = cache.0.lock().get(&tool.name).filter(|(at, _)| at.elapsed() < Duration::from_secs(60)).map(|(_, p)| p.clone());
         let found = match known {
             Some(found) => found,
             None => {
-                let found = probe(command, &tool.probe).await;
+                let found = probe(&tool.name).await;
                 let mut cache = cache.0.lock();
                 if cache.len() > 1000 {
                     cache.clear();
                 }
-                cache.insert(key, (Instant::now(), found.clone()));
+                cache.insert(tool.name.clone(), (Instant::now(), found.clone()));
                 found
             }
         };

@@ -227,6 +227,6 @@ async fn form(app: &App, caller: &Caller, parts: Parts, body: Body) -> Result<(C
         "refresh_token" => ("token".to_owned(), value("refresh_token")),
         _ => return Err(Error::new(ErrorCode::Unsupported, "grant_type is password or refresh_token").with_status(400).into()),
     };
-    let (actor, grant) = by_password(app, &name, &secret, caller.ctx.now).await?;
+    let (actor, grant) = by_password(app, &name, &secret, caller.ctx.ip, caller.ctx.now).await?;
     Ok((Context { actor, grant, ..caller.ctx.clone() }, parameters(&form, "scope").collect()))
 }

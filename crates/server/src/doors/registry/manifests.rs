@@ -122,6 +122,9 @@ pub(super) async fn put(app: &App, caller: &Caller, target: &Target, reference: 
     build(response, Body::empty())
 }
 
+/// Manifests of an index; the largest real ones have some dozens, one for each platform.
+const MOST_MANIFESTS: usize = 500;
+
 /// Is everything there that the manifest needs?
 async fn complete(target: &Target, manifest: &Manifest, tx: &mut store::Tx) -> Result<(), Failure> {
     let missing = |digest: &oci::Digest, what: &str| {
@@ -140,10 +143,15 @@ async fn complete(target: &Target, manifest: &Manifest, tx: &mut store::Tx) -> R
             Some(_) => {}
         }
     }
-    for entry in &manifest.manifests {
-        let digest = entry.digest.to_string();
+    // the same one may be named again and again
+    let named: std::collections::BTreeSet<&oci::Digest> = manifest.manifests.iter().map(|e| &e.digest).collect();
+    if named.len() > MOST_MANIFESTS {
+        return Err(Error::new(ErrorCode::ManifestInvalid, format!("an index names at most {MOST_MANIFESTS} manifests")).into());
+    }
+    for found in named {
+        let digest = found.to_string();
         if store::registry::manifest_by_digest(&mut *tx, target.project.id(), &target.image, &digest).await?.is_none() {
-            return Err(missing(&entry.digest, "a manifest of the index"));
+            return Err(missing(found, "a manifest of the index"));
         }
     }
     Ok(())
