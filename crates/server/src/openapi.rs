@@ -135,9 +135,6 @@ mod tests {
     #[test]
     fn the_committed_description_is_current() {
         let committed = include_str!("../../../openapi.json");
-        assert!(
-            committed.trim_end() == crate::openapi_json().trim_end(),
-            "openapi.json is not current: run `make openapi`"
-        );
+        assert!(committed.trim_end() == crate::openapi_json().trim_end(), "openapi.json is not current: run `make openapi`");
     }
 }
