@@ -2,7 +2,7 @@
 import { Kbd, Modal } from "@mantine/core";
 import { useDebouncedValue } from "@mantine/hooks";
 import { IconArrowRight, IconCode, IconSearch } from "@tabler/icons-react";
-import { useInfiniteQuery } from "@tanstack/react-query";
+import { keepPreviousData, useInfiniteQuery } from "@tanstack/react-query";
 import { type ReactNode, useEffect, useId, useMemo, useRef, useState } from "react";
 import { flat, queries } from "@/api/queries";
 import { ProjectMark } from "@/ui/bits";
@@ -40,9 +40,12 @@ export default function Palette({ onClose }: { onClose: () => void }) {
   const list = useRef<HTMLDivElement>(null);
   const id = useId();
   const actions = useAllActions().filter((a) => a.id !== "palette");
-  const projects = useInfiniteQuery(
-    queries.projects({ q: query, sort: "activity", order: "desc", limit: 8 }),
-  );
+  const projects = useInfiniteQuery({
+    ...queries.projects({ q: query, sort: "activity", order: "desc", limit: 8 }),
+    placeholderData: keepPreviousData,
+  });
+  // Until the server has answered for these words, what is known of them stays, so that Enter means what is seen.
+  const stale = projects.isPlaceholderData || query !== text.trim();
 
   const rows = useMemo<Row[]>(() => {
     const run = (perform: () => void) => () => {
@@ -67,7 +70,10 @@ export default function Palette({ onClose }: { onClose: () => void }) {
           perform: run(() => void action.perform()),
         };
       });
-    const own = flat(projects.data).map((p) => ({
+    const known = flat(projects.data).filter(
+      (p) => !stale || score(`${p.path} ${p.description}`, text) !== null,
+    );
+    const own = known.map((p) => ({
       id: p.id,
       group: "Projects",
       name: p.path,
@@ -92,7 +98,7 @@ export default function Palette({ onClose }: { onClose: () => void }) {
     const all = text ? [...own, ...found, ...search] : [...found, ...own];
     const order = [...new Set(all.map((r) => r.group))];
     return order.flatMap((group) => all.filter((r) => r.group === group));
-  }, [actions, projects.data, text, go, onClose]);
+  }, [actions, projects.data, stale, text, go, onClose]);
 
   const active = Math.min(at, rows.length - 1);
   useEffect(() => {

@@ -324,7 +324,7 @@ async fn the_newest_wins() {
     let ann = s.user("ann").await;
     s.project("acme/web", Visibility::Private, ann).await;
     s.push_app("acme/web", "v1").await;
-    s.environment("process", Value::Null).await;
+    let environment = s.environment("process", Value::Null).await;
     let mut ids = Vec::new();
     for _ in 0..5 {
         ids.push(s.deploy(json!({ "environment": "production", "image": "v1", "config": { "WARM_UP": "500" } })).await);
@@ -337,5 +337,9 @@ async fn the_newest_wins() {
     assert!(conclusions.iter().filter(|c| *c == "superseded").count() >= 3, "{conclusions:?}");
     let events = store::event::event_list(s.running.app().db(), Default::default(), None, 100).await.unwrap();
     assert_eq!(events.iter().filter(|(_, e)| e.data.kind() == "deployment.finished").count(), 5);
+    // applications outlive the service
+    s.send("ann", Method::DELETE, &format!("/environments/{}", environment["id"].as_str().unwrap()), "").await;
+    let address = format!("127.0.0.1:{}", environment["port"]);
+    eventually("the end", async || tokio::net::TcpStream::connect(&address).await.is_err().then_some(())).await;
     s.running.stop().await;
 }
