@@ -3,6 +3,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
+mod rights;
+
 use serde_json::json;
 use testkit::{Api, Clone, Server, ServerOptions, git, git_fails, try_run};
 

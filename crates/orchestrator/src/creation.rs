@@ -11,8 +11,8 @@ use git::{Oid, Signature};
 use kernel::event::RefUpdate;
 use kernel::{Actor, Code, Context, Error, Event, EventData, OperationId, PushId, RefName, RepoPath, Result, Timestamp};
 use serde_json::json;
-use store::WorkRow;
-use store::operation::{OperationRow, operation_finish, operation_get, operation_step};
+use store::{NewWork, WorkRow};
+use store::operation::{OperationRow, operation_finish, operation_get, operation_orphans, operation_step};
 use store::project::ProjectRow;
 use web_kit::App;
 
@@ -37,6 +37,20 @@ struct Flow {
     project: ProjectRow,
 }
 
+/// Sets off the undoing of flows whose work was given up, after crashes or a long outage: never half there.
+pub(crate) async fn abandoned(app: App) -> Result<()> {
+    for op in operation_orphans(app.db()).await? {
+        tracing::warn!(operation = %op.id, "a creation was given up; it is undone");
+        let mut work = NewWork::new("project_create", json!({ "operation": op.id, "give_up": true })).project(op.project);
+        work.dedup = Some(op.id.to_string());
+        work.max_attempts = 100;
+        let mut tx = app.db().begin().await?;
+        tx.enqueue(work).await?;
+        tx.commit().await?;
+    }
+    Ok(())
+}
+
 /// Carries a creation flow on.
 pub(crate) async fn run(app: App, work: WorkRow) -> Result<()> {
     let id: OperationId = serde_json::from_value(work.payload["operation"].clone()).map_err(Error::internal)?;
@@ -48,6 +62,9 @@ pub(crate) async fn run(app: App, work: WorkRow) -> Result<()> {
     let request = serde_json::from_value(op.request.clone()).map_err(Error::internal)?;
     let steps = serde_json::from_value(op.steps.clone()).map_err(Error::internal)?;
     let mut flow = Flow { app, op, request, steps, project };
+    if work.payload["give_up"] == true {
+        return flow.undo(&Error::new(Code::Unavailable, "the creation was tried too often without success")).await;
+    }
     match flow.go().await {
         Ok(()) => Ok(()),
         // a defect or an outage may pass; the caller's mistakes do not

@@ -20,6 +20,7 @@ const AT_ONCE: usize = 8;
 pub fn jobs() -> Jobs {
     let mut all = Jobs::default()
         .on("project_create", |app, work| Box::pin(crate::creation::run(app, work)))
+        .every("creations", Duration::from_secs(60), None, |app| Box::pin(crate::creation::abandoned(app)))
         .on("project_stop", |app, work| Box::pin(crate::removal::stop(app, work)))
         .on("project_purge", |app, work| Box::pin(crate::removal::purge(app, work)));
     for area in [area_workspace::jobs(), area_code::jobs(), area_build::jobs(), area_deliver::jobs()] {

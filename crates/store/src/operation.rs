@@ -102,3 +102,21 @@ pub async fn operation_finish(tx: &mut Tx, id: OperationId, steps: &serde_json::
     tx.wake(format!("operation:{id}"));
     Ok(n == 1)
 }
+
+/// Running operations whose work was given up: nobody carries them on.
+///
+/// # Errors
+/// The database's.
+pub async fn operation_orphans(db: &Db) -> Result<Vec<OperationRow>> {
+    let rows = db
+        .all(
+            sql!(
+                "SELECT * FROM operation o WHERE o.state = 'running' AND NOT EXISTS
+                 (SELECT 1 FROM work w WHERE w.project_id = o.project_id AND w.kind = 'project_create' AND w.state IN ('queued', 'leased'))
+                 ORDER BY o.id LIMIT 100"
+            ),
+            args![],
+        )
+        .await?;
+    rows.iter().map(OperationRow::from_row).collect()
+}

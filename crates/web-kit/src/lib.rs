@@ -8,6 +8,7 @@ pub mod bearer;
 pub mod config;
 pub mod extract;
 pub mod jobs;
+pub mod markdown;
 pub mod page;
 pub mod password;
 pub mod problem;

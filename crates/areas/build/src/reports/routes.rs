@@ -3,7 +3,7 @@
 use axum::extract::State;
 use kernel::{Error, JobId, Permission};
 use serde::{Deserialize, Serialize};
-use store::report::{coverage_list, summary_list, test_list, test_totals};
+use store::report::{SummaryRow, coverage_list, summary_list, test_list, test_totals};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -183,19 +183,33 @@ async fn summary_get(State(app): State<App>, Ctx(ctx): Ctx, Path(run): Path<Stri
     let (row, _) = run_for(&app, &ctx, &run, Permission::PipelineRead).await?;
     let rows = summary_list(app.db(), row.id).await?;
     let items = tokio::task::spawn_blocking(move || {
-        rows.into_iter().map(|s| Summary { job: s.job, step: s.step, html: html(&s.markdown) }).collect()
+        let mut left = SHOWN;
+        let show = |s: SummaryRow| {
+            let html = if s.markdown.len() > left {
+                left = 0;
+                "<p><em>This run's summaries are too long to be shown whole.</em></p>".to_owned()
+            } else {
+                left -= s.markdown.len();
+                html(&s.markdown)
+            };
+            Summary { job: s.job, step: s.step, html }
+        };
+        rows.into_iter().map(show).collect()
     })
     .await
     .map_err(Error::internal)?;
     Ok(List::whole(items))
 }
 
+/// Bytes of Markdown that one answer renders.
+const SHOWN: usize = 2 << 20;
+
 /// Markdown as HTML that holds nothing active.
 fn html(markdown: &str) -> String {
     use pulldown_cmark::{Options, Parser, html::push_html};
     let options = Options::ENABLE_TABLES | Options::ENABLE_STRIKETHROUGH | Options::ENABLE_TASKLISTS;
     let mut out = String::with_capacity(markdown.len() * 2);
-    push_html(&mut out, Parser::new_ext(markdown, options));
+    push_html(&mut out, web_kit::markdown::shallow(Parser::new_ext(markdown, options)));
     ammonia::clean(&out)
 }
 

@@ -4,7 +4,8 @@
 use std::borrow::Cow;
 use std::collections::HashSet;
 
-use pulldown_cmark::{Event, Options, Parser, html};
+use pulldown_cmark::{Options, Parser, html};
+use web_kit::markdown::shallow;
 
 /// Larger files are shown as text.
 pub const MAX_BYTES: usize = 512 << 10;
@@ -36,25 +37,6 @@ pub fn render(text: &str, base: &Base) -> String {
     let mut out = String::with_capacity(text.len() * 3 / 2);
     html::push_html(&mut out, shallow(Parser::new_ext(text, options)));
     clean(&out, base)
-}
-
-/// Elements within elements; what is deeper keeps its text only, since browsers and cleaners alike are slow on towers.
-const MAX_DEPTH: usize = 100;
-
-/// Leaves out the elements that lie deeper than [`MAX_DEPTH`].
-fn shallow<'a>(events: impl Iterator<Item = Event<'a>>) -> impl Iterator<Item = Event<'a>> {
-    let mut depth = 0_usize;
-    events.filter(move |event| match event {
-        Event::Start(_) => {
-            depth += 1;
-            depth <= MAX_DEPTH
-        }
-        Event::End(_) => {
-            depth = depth.saturating_sub(1);
-            depth < MAX_DEPTH
-        }
-        _ => true,
-    })
 }
 
 fn clean(dirty: &str, base: &Base) -> String {
