@@ -41,9 +41,8 @@ fn narrow_credentials_stay_narrow() {
 fn wrong_passwords_run_out() {
     let s = Server::start_with(Database::Sqlite, &quiet());
     s.user("ann");
-    let statuses: Vec<u16> = (0..40)
-        .map(|i| s.anonymous().header("authorization", &basic("ann", &format!("guess {i}"))).get("/projects/list").status)
-        .collect();
+    let statuses: Vec<u16> =
+        (0..40).map(|i| s.anonymous().header("authorization", &basic("ann", &format!("guess {i}"))).get("/projects/list").status).collect();
     assert_eq!(statuses[0], 401);
     assert!(statuses.ends_with(&[429; 3]), "{statuses:?}");
     s.anonymous().post("/session", &json!({"name": "ann", "password": "one more"})).problem(429, "rate_limited");

@@ -11,9 +11,9 @@ use git::{Oid, Signature};
 use kernel::event::RefUpdate;
 use kernel::{Actor, Code, Context, Error, Event, EventData, OperationId, PushId, RefName, RepoPath, Result, Timestamp};
 use serde_json::json;
-use store::{NewWork, WorkRow};
 use store::operation::{OperationRow, operation_finish, operation_get, operation_orphans, operation_step};
 use store::project::ProjectRow;
+use store::{NewWork, WorkRow};
 use web_kit::App;
 
 /// The push of the first commit is recorded with the end of the flow, not when the commit is made.

@@ -264,8 +264,16 @@ impl Service for Process {
             if this.port().is_none() {
                 return Ok(State::Missing);
             }
-            let code = fs::read_to_string(this.dir.join("exit")).ok().and_then(|t| t.trim().parse().ok());
-            Ok(State::Exited { code })
+            // whoever waits for the program writes the code down a moment after its end; a crash of the machine left none
+            let file = this.dir.join("exit");
+            let code = || fs::read_to_string(&file).ok().and_then(|t| t.trim().parse().ok());
+            for _ in 0..25 {
+                if let Some(code) = code() {
+                    return Ok(State::Exited { code: Some(code) });
+                }
+                std::thread::sleep(Duration::from_millis(20));
+            }
+            Ok(State::Exited { code: code() })
         })
         .await
     }
