@@ -3,6 +3,7 @@
 use axum::body::Bytes;
 use axum::extract::{FromRequest, FromRequestParts, Request};
 use axum::response::{IntoResponse, Response};
+use futures::StreamExt as _;
 use http::request::Parts;
 use http::{HeaderValue, StatusCode, header};
 use kernel::{Code, Context, Error};
@@ -80,21 +81,38 @@ impl<T: DeserializeOwned> FromRequest<App> for Json<T> {
     }
 }
 
+/// What is read and thrown away of a body that is too large: a client that still sends when the connection closes never sees
+/// the answer that says why.
+const THROWN_AWAY: usize = 16 << 20;
+
 /// Reads a whole body up to `limit` bytes.
 ///
 /// # Errors
-/// `too_large`, or `invalid_request` when the client breaks off.
+/// `too_large`, `request_timeout`, or `invalid_request` when the client breaks off.
 pub async fn read_body(req: Request, limit: usize) -> Result<Bytes, Problem> {
-    let read = tokio::time::timeout(BODY_TIME, axum::body::to_bytes(req.into_body(), limit)).await;
-    let read = read.map_err(|_| Error::new(Code::RequestTimeout, "the body did not arrive in time"))?;
-    read.map_err(|e| {
-        let too_large = std::error::Error::source(&e).is_some_and(|s| s.is::<http_body_util::LengthLimitError>());
-        Problem(if too_large {
-            Error::new(Code::TooLarge, format!("the body is larger than {limit} bytes"))
-        } else {
-            Error::new(Code::InvalidRequest, "the body could not be read").with_source(e)
-        })
-    })
+    let mut stream = req.into_body().into_data_stream();
+    let mut chunks: Vec<Bytes> = Vec::new();
+    let mut length = 0_usize;
+    let read = async {
+        while let Some(chunk) = stream.next().await {
+            let chunk = chunk.map_err(|e| Error::new(Code::InvalidRequest, "the body could not be read").with_source(e))?;
+            length = length.saturating_add(chunk.len());
+            if length <= limit {
+                chunks.push(chunk);
+            } else {
+                chunks.clear();
+                if length > limit.saturating_add(THROWN_AWAY) {
+                    break;
+                }
+            }
+        }
+        Ok::<_, Error>(())
+    };
+    tokio::time::timeout(BODY_TIME, read).await.map_err(|_| Error::new(Code::RequestTimeout, "the body did not arrive in time"))??;
+    if length > limit {
+        return Err(Error::new(Code::TooLarge, format!("the body is larger than {limit} bytes")).into());
+    }
+    Ok(if chunks.len() == 1 { chunks.remove(0) } else { chunks.concat().into() })
 }
 
 impl<T: Serialize> IntoResponse for Json<T> {
