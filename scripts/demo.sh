@@ -4,7 +4,8 @@
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
 data=$root/.data/demo
-port=${DEMO_PORT:-3004}
+# a demo that runs keeps its port
+port=${DEMO_PORT:-$(cat "$data/port" 2>/dev/null || echo 3004)}
 server=http://127.0.0.1:$port
 export XDG_CONFIG_HOME=$data/client DEVMENTOR_SERVER=$server
 unset DEVMENTOR_TOKEN DEVMENTOR_PROJECT
@@ -24,7 +25,7 @@ if [ "${1:-}" = stop ]; then
   # what was deleted ends by itself, given a moment
   sleep 3
   stop "$(cat "$data/server.pid")"
-  rm "$data/server.pid"
+  rm -f "$data/server.pid" "$data/port"
   exit
 fi
 
@@ -38,6 +39,7 @@ else
   DEVMENTOR_SERVER='' DEVMENTOR_LISTEN=127.0.0.1:$port DEVMENTOR_DATA_DIR=$data/server \
     setsid nohup "$root/target/release/devmentor" serve >"$data/server.log" 2>&1 </dev/null &
   echo $! >"$data/server.pid"
+  echo "$port" >"$data/port"
   wait_for 30 curl -fsS "$server/health" || { cat "$data/server.log" >&2; fail "the service did not start"; }
   say "It answers on $server."
 fi
