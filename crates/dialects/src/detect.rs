@@ -1,11 +1,10 @@
 //! A build for a repository without a workflow file, made from what lies in it, and the reasons in plain words.
 
-use indexmap::IndexMap;
 use serde_json::Value;
 
 use crate::diagnostic::Span;
 use crate::emit;
-use crate::plan::{Action, Dialect, Job, Late, Map, Plan, RefFilter, RunDefaults, Step, StepKind, Trigger};
+use crate::plan::{Action, Dialect, Job, Late, Map, Plan, RefFilter, Step, StepKind, Trigger};
 
 /// What was found.
 #[derive(Debug)]
@@ -65,17 +64,9 @@ pub fn detect(tree: &Tree<'_>) -> Option<Detection> {
         job.steps.iter_mut().for_each(|s| s.span = span.clone());
     }
     let plan = Plan {
-        dialect: Dialect::Detected,
-        source: d.source,
-        name: "Detected build".into(),
-        run_name: None,
         triggers: vec![Trigger::Push(RefFilter::default()), Trigger::WorkflowDispatch],
-        env: Map::new(),
-        defaults: RunDefaults::default(),
-        permissions: None,
-        concurrency: None,
-        inputs: IndexMap::new(),
         jobs: d.jobs,
+        ..Plan::new(Dialect::Detected, d.source, "Detected build")
     };
     let workflow = emit::workflow(&plan);
     Some(Detection { plan, explanation: d.why, workflow })
@@ -121,24 +112,11 @@ impl Detector {
         let mut all = vec![uses("", Action::Checkout, "v4", &[])];
         all.extend(steps);
         self.jobs.push(Job {
-            key: key.into(),
-            name: None,
-            span: Span::whole(""),
             needs,
-            condition: None,
             runs_on: vec![RUNS_ON.into()],
-            env: Map::new(),
-            outputs: Map::new(),
-            strategy: None,
             timeout_minutes: Some(Late::Known(60.0)),
-            continue_on_error: Late::Known(false),
-            container: None,
-            services: IndexMap::new(),
-            defaults: RunDefaults::default(),
-            environment: None,
-            permissions: None,
-            concurrency: None,
             steps: all,
+            ..Job::new(key, Span::whole(""))
         });
     }
 

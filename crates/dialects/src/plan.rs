@@ -38,6 +38,10 @@ impl<T: Copy> Late<T> {
 pub enum Dialect {
     /// `.github/workflows/*.yml`.
     GithubActions,
+    /// `.gitlab-ci.yml`.
+    GitlabCi,
+    /// `Jenkinsfile`.
+    Jenkinsfile,
     /// No file: made from what lies in the repository.
     Detected,
 }
@@ -73,9 +77,52 @@ pub struct Plan {
     pub inputs: IndexMap<String, Input>,
     /// Jobs in the order of the file.
     pub jobs: Vec<Job>,
+    /// Stages in the order they are shown; empty where the dialect has none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub stages: Vec<String>,
+    /// For each job of the file why it is in the plan or not, where that is decided when the run is made.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub decisions: Vec<Decision>,
+}
+
+/// Whether a job of the file is in the plan, and why.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Decision {
+    /// Its key in the file.
+    pub job: String,
+    /// Is it in?
+    pub included: bool,
+    /// What decided: the rule, or the job.
+    pub span: Span,
+    /// In plain words, with the values that were compared.
+    pub because: String,
+}
+
+/// A text that interpolates to itself, whatever it holds.
+pub fn literal(text: &str) -> String {
+    text.replace("${{", "${{ '${{' }}")
 }
 
 impl Plan {
+    /// A plan without triggers and jobs.
+    pub fn new(dialect: Dialect, source: impl Into<String>, name: impl Into<String>) -> Self {
+        Self {
+            dialect,
+            source: source.into(),
+            name: name.into(),
+            run_name: None,
+            triggers: Vec::new(),
+            env: Map::new(),
+            defaults: RunDefaults::default(),
+            permissions: None,
+            concurrency: None,
+            inputs: IndexMap::new(),
+            jobs: Vec::new(),
+            stages: Vec::new(),
+            decisions: Vec::new(),
+        }
+    }
+
     /// The job of that key.
     pub fn job(&self, key: &str) -> Option<&Job> {
         self.jobs.iter().find(|j| j.key == key)
@@ -188,6 +235,9 @@ pub struct Concurrency {
     pub group: String,
     /// Cancel what runs instead of waiting for it.
     pub cancel_in_progress: Late<bool>,
+    /// All that wait keep their turn, in the order they came; else a newer one takes the place of the one that waits.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub queue: bool,
 }
 
 /// One input of `workflow_dispatch`.
@@ -277,6 +327,91 @@ pub struct Job {
     pub concurrency: Option<Concurrency>,
     /// What it does.
     pub steps: Vec<Step>,
+    /// The stage it is shown in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stage: Option<String>,
+    /// What must happen before it may start, besides the jobs it needs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gate: Option<Gate>,
+    /// Tried again when it fails.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry: Option<Retry>,
+    /// Exit codes of its script that do not fail the run.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub allow_exit_codes: Vec<i32>,
+    /// May be stopped when a newer run makes its own superfluous.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub interruptible: bool,
+}
+
+impl Job {
+    /// A job without steps that asks for no labels.
+    pub fn new(key: impl Into<String>, span: Span) -> Self {
+        Self {
+            key: key.into(),
+            name: None,
+            span,
+            needs: Vec::new(),
+            condition: None,
+            runs_on: Vec::new(),
+            env: Map::new(),
+            outputs: Map::new(),
+            strategy: None,
+            timeout_minutes: None,
+            continue_on_error: Late::Known(false),
+            container: None,
+            services: IndexMap::new(),
+            defaults: RunDefaults::default(),
+            environment: None,
+            permissions: None,
+            concurrency: None,
+            steps: Vec::new(),
+            stage: None,
+            gate: None,
+            retry: None,
+            allow_exit_codes: Vec::new(),
+            interruptible: false,
+        }
+    }
+}
+
+/// What holds a job that could start.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Gate {
+    /// Somebody starts it by hand.
+    Manual {
+        /// The jobs behind it wait; else it counts as skipped until somebody starts it.
+        blocking: bool,
+    },
+    /// Time.
+    Delay {
+        /// Seconds from the moment it could have started.
+        seconds: u64,
+    },
+    /// Somebody answers a question.
+    Input {
+        /// The question.
+        message: String,
+        /// Label of the button that goes on.
+        ok: String,
+        /// Names of those who may answer; empty means everybody who may start runs.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        submitters: Vec<String>,
+    },
+}
+
+/// When a failed job is tried again by itself.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Retry {
+    /// How often at most.
+    pub max: u8,
+    /// Kinds of failure: `script_failure`, `runner_system_failure`, `job_execution_timeout`; empty means any.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub when: Vec<String>,
+    /// Exit codes of the script; empty means any.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub exit_codes: Vec<i32>,
 }
 
 /// The environment a job names.
@@ -342,6 +477,12 @@ pub struct Container {
     /// For a private registry.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub credentials: Option<Credentials>,
+    /// Program of a service, instead of the image's.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub entrypoint: Vec<String>,
+    /// Its arguments, instead of the image's.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub command: Vec<String>,
     /// Where it is written.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub span: Option<Span>,

@@ -2,11 +2,9 @@
 
 use std::collections::HashMap;
 
-use indexmap::IndexMap;
-
 use crate::expr::scope;
 use crate::matrix;
-use crate::plan::{Environment, Job, Late, Matrix, RunDefaults, Strategy};
+use crate::plan::{Environment, Job, Late, Matrix, Strategy};
 use crate::yaml::{Key, Node, Value};
 
 use super::read::Reader;
@@ -67,26 +65,7 @@ fn read(r: &mut Reader<'_>, key: &Key, node: &Node) -> Option<Job> {
         r.out.error(&key.span, "bad_identifier", message);
         return None;
     }
-    let mut job = Job {
-        key: key.name.clone(),
-        name: None,
-        span: key.span.clone(),
-        needs: Vec::new(),
-        condition: None,
-        runs_on: Vec::new(),
-        env: IndexMap::new(),
-        outputs: IndexMap::new(),
-        strategy: None,
-        timeout_minutes: None,
-        continue_on_error: Late::Known(false),
-        container: None,
-        services: IndexMap::new(),
-        defaults: RunDefaults::default(),
-        environment: None,
-        permissions: None,
-        concurrency: None,
-        steps: Vec::new(),
-    };
+    let mut job = Job::new(&key.name, key.span.clone());
     let entries = r.mapping(node, "a job")?;
     if let Some((uses, _)) = entries.iter().find(|(k, _)| k.name == "uses") {
         r.out.error(&uses.span, "unsupported_key", "reusable workflows (`uses` of a job) are not supported; write the jobs into this file");

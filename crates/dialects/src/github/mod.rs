@@ -49,19 +49,7 @@ pub fn compile(path: &str, bytes: &[u8]) -> Compiled {
 
 fn workflow(path: &str, root: &yaml::Node, out: &mut Diagnostics) -> Option<Plan> {
     let mut r = Reader { out };
-    let mut plan = Plan {
-        dialect: Dialect::GithubActions,
-        source: path.to_owned(),
-        name: path.to_owned(),
-        run_name: None,
-        triggers: Vec::new(),
-        env: Default::default(),
-        defaults: Default::default(),
-        permissions: None,
-        concurrency: None,
-        inputs: Default::default(),
-        jobs: Vec::new(),
-    };
+    let mut plan = Plan::new(Dialect::GithubActions, path, path);
     let known = ["name", "run-name", "on", "env", "defaults", "permissions", "concurrency", "jobs"];
     let (mut on, mut jobs) = (None, None);
     for (key, node) in r.mapping(root, "a workflow")? {

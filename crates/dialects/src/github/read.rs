@@ -262,7 +262,7 @@ impl Reader<'_> {
     pub(super) fn concurrency(&mut self, node: &Node, scope: Scope) -> Option<Concurrency> {
         if !matches!(node.value, Value::Map(_)) {
             let group = self.non_empty(node, "concurrency", scope)?;
-            return Some(Concurrency { group, cancel_in_progress: Late::Known(false) });
+            return Some(Concurrency { group, cancel_in_progress: Late::Known(false), queue: false });
         }
         let (mut group, mut cancel) = (None, Late::Known(false));
         for (key, value) in self.mapping(node, "`concurrency`")? {
@@ -278,7 +278,7 @@ impl Reader<'_> {
             self.out.error(&node.span, "missing_key", "Required property is missing: group");
             return None;
         };
-        Some(Concurrency { group, cancel_in_progress: cancel })
+        Some(Concurrency { group, cancel_in_progress: cancel, queue: false })
     }
 
     pub(super) fn container(&mut self, node: &Node, what: &str) -> Option<Container> {
