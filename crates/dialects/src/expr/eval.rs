@@ -3,7 +3,7 @@
 use serde_json::Value as Json;
 
 use super::parse::{Expr, Op};
-use super::value::Val;
+use super::value::{Val, same};
 use super::{Context, ExprError, MAX_MEMORY, functions};
 
 pub(super) struct Evaluation<'c> {
@@ -37,11 +37,11 @@ impl<'c> Evaluation<'c> {
                 self.spend(s.len())?;
                 Val::String(s.clone().into())
             }
-            Expr::Context(name) => self.ctx.roots.get(name).map_or(Val::Null, Val::borrow),
+            Expr::Context(name) => self.root(name).map_or(Val::Null, Val::borrow),
             Expr::Call(name, args) => functions::call(self, name, args)?,
             Expr::Index(left, index) => {
                 // only the names of environment variables have case
-                let exact = matches!(&**left, Expr::Context(name) if name == "env");
+                let exact = self.ctx.env_case && matches!(&**left, Expr::Context(name) if name == "env");
                 let left = self.eval(left)?;
                 let index = self.eval(index)?;
                 access(&left, &index, exact)
@@ -58,14 +58,21 @@ impl<'c> Evaluation<'c> {
                     Op::Eq => left.loosely_equals(&right),
                     Op::Ne => !left.loosely_equals(&right),
                     Op::Lt => order().is_some_and(std::cmp::Ordering::is_lt),
-                    Op::Le => order().is_some_and(std::cmp::Ordering::is_le),
+                    // the same list equals itself, though lists have no order
+                    Op::Le => left.loosely_equals(&right) || order().is_some_and(std::cmp::Ordering::is_lt),
                     Op::Gt => order().is_some_and(std::cmp::Ordering::is_gt),
-                    Op::Ge => order().is_some_and(std::cmp::Ordering::is_ge),
+                    Op::Ge => left.loosely_equals(&right) || order().is_some_and(std::cmp::Ordering::is_gt),
                 })
             }
             Expr::And(items) => self.until(items, false)?,
             Expr::Or(items) => self.until(items, true)?,
         })
+    }
+
+    /// A context by its lower-case name.
+    fn root(&self, name: &str) -> Option<&'c Json> {
+        let Json::Object(roots) = self.ctx.roots else { return None };
+        roots.get(name).or_else(|| roots.iter().find(|(k, _)| k.to_lowercase() == name).map(|(_, v)| v))
     }
 
     /// The first operand whose truth is `stop`, else the last one.
@@ -84,7 +91,7 @@ impl<'c> Evaluation<'c> {
 fn property<'c, 'j>(object: &'j serde_json::Map<String, Json>, key: &str, exact: bool, make: fn(&'j Json) -> Val<'c>) -> Option<Val<'c>> {
     object
         .get(key)
-        .or_else(|| if exact { None } else { object.iter().find(|(k, _)| k.eq_ignore_ascii_case(key)).map(|(_, v)| v) })
+        .or_else(|| if exact { None } else { object.iter().find(|(k, _)| same(k, key)).map(|(_, v)| v) })
         .map(make)
 }
 

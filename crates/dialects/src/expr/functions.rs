@@ -3,7 +3,6 @@
 use std::borrow::Cow;
 use std::rc::Rc;
 
-use serde::Serialize;
 use serde_json::Value as Json;
 
 use super::ExprError;
@@ -48,16 +47,16 @@ pub(super) fn call<'c>(e: &mut Evaluation<'c>, name: &str, args: &[Expr]) -> Res
             let (search, item) = (e.eval(a)?, e.eval(b)?);
             Val::Bool(match search.items() {
                 Some(items) => items.iter().any(|i| item.loosely_equals(i)),
-                None => search.is_primitive() && item.is_primitive() && fold(&search.to_text()).contains(&fold(&item.to_text())),
+                None => search.is_primitive() && item.is_primitive() && fold(&search.to_text()).contains(&*fold(&item.to_text())),
             })
         }
         ("startswith", [a, b]) => {
             let (search, item) = (e.eval(a)?, e.eval(b)?);
-            Val::Bool(search.is_primitive() && item.is_primitive() && fold(&search.to_text()).starts_with(&fold(&item.to_text())))
+            Val::Bool(search.is_primitive() && item.is_primitive() && fold(&search.to_text()).starts_with(&*fold(&item.to_text())))
         }
         ("endswith", [a, b]) => {
             let (search, item) = (e.eval(a)?, e.eval(b)?);
-            Val::Bool(search.is_primitive() && item.is_primitive() && fold(&search.to_text()).ends_with(&fold(&item.to_text())))
+            Val::Bool(search.is_primitive() && item.is_primitive() && fold(&search.to_text()).ends_with(&*fold(&item.to_text())))
         }
         ("format", [first, rest @ ..]) => {
             let pattern = e.eval(first)?.to_text().into_owned();
@@ -70,9 +69,10 @@ pub(super) fn call<'c>(e: &mut Evaluation<'c>, name: &str, args: &[Expr]) -> Res
         ("join", [list, rest @ ..]) => {
             let list = e.eval(list)?;
             let separator = match rest {
-                [sep] => e.eval(sep)?.to_text(),
-                _ => Cow::Borrowed(","),
+                [sep] => Some(e.eval(sep)?).filter(Val::is_primitive),
+                _ => None,
             };
+            let separator = separator.map_or(Cow::Borrowed(","), |s| s.to_text());
             match list.items() {
                 Some(items) => {
                     let mut out = String::new();
@@ -90,22 +90,24 @@ pub(super) fn call<'c>(e: &mut Evaluation<'c>, name: &str, args: &[Expr]) -> Res
             }
         }
         ("tojson", [value]) => {
-            let json = e.eval(value)?.into_json();
-            let mut out = Vec::new();
-            let mut serializer = serde_json::Serializer::with_formatter(&mut out, serde_json::ser::PrettyFormatter::with_indent(b"  "));
-            json.serialize(&mut serializer).map_err(|err| ExprError(format!("Error from function 'toJSON': {err}")))?;
+            let mut json = match e.eval(value)? {
+                Val::Number(n) if !n.is_finite() => Json::Null,
+                value => value.into_json(),
+            };
+            written(&mut json);
+            let out = serde_json::to_string_pretty(&json).map_err(|err| ExprError(format!("Error from function 'toJSON': {err}")))?;
             e.spend(out.len())?;
-            text(String::from_utf8_lossy(&out).into_owned())
+            text(out)
         }
         ("fromjson", [value]) => {
             let source = e.eval(value)?.to_text();
             if source.trim().is_empty() {
-                return Err(ExprError("Error from function 'fromJSON': empty input is invalid JSON".into()));
+                return Err(ExprError("Error from function 'fromJSON': empty input".into()));
             }
             // a tree takes several times the bytes of its text
             e.spend(source.len().saturating_mul(4))?;
             let json: Json = serde_json::from_str(&source)
-                .map_err(|err| ExprError(format!("Error from function 'fromJSON': Error parsing fromJson: {err}")))?;
+                .map_err(|err| ExprError(format!("Error parsing JSON when evaluating fromJson: {err}")))?;
             match json {
                 json @ (Json::Array(_) | Json::Object(_)) => Val::Own(Rc::new(json)),
                 scalar => Val::own(scalar),
@@ -124,15 +126,32 @@ pub(super) fn call<'c>(e: &mut Evaluation<'c>, name: &str, args: &[Expr]) -> Res
                 match e.eval(&pair[0])? {
                     Val::Bool(true) => return e.eval(&pair[1]),
                     Val::Bool(false) => {}
-                    other => {
-                        return Err(ExprError(format!("case predicate must evaluate to a boolean value, it is '{}'", other.to_text())));
-                    }
+                    _ => return Err(ExprError("case predicate must evaluate to a boolean value".into())),
                 }
             }
             e.eval(default)?
         }
         _ => return Err(missing(name)),
     })
+}
+
+/// Whole numbers are written without a fraction or exponent, as JavaScript does below 10^21.
+fn written(json: &mut Json) {
+    match json {
+        Json::Number(n) => {
+            if let Some(f) = n.as_f64().filter(|f| n.is_f64() && f.fract() == 0.0 && f.abs() < 1e21) {
+                *json = whole(f);
+            }
+        }
+        Json::Array(items) => items.iter_mut().for_each(written),
+        Json::Object(map) => map.values_mut().for_each(written),
+        _ => {}
+    }
+}
+
+fn whole(f: f64) -> Json {
+    // beyond 64 bits JSON's numbers are floats anyway
+    if f.abs() < 9.2e18 { Json::from(f as i64) } else { Json::from(f) }
 }
 
 fn format(e: &mut Evaluation<'_>, pattern: &str, values: &[Cow<'_, str>]) -> Result<String, ExprError> {

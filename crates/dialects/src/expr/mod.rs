@@ -3,11 +3,13 @@
 //! Invariant: evaluation never panics, is bounded in depth (50), in length (21,000 characters) and in the bytes it may
 //! produce, and does no IO; `hashFiles` is a callback. Messages use the wording users know from GitHub.
 //!
-//! Read next: `parse` (grammar), `value` (coercions), `functions`, `template` (texts with `${{ }}`), `scope` (which
-//! contexts exist for which key).
+//! Read next: `lex` and `parse` (grammar), `value` (coercions), `functions`, `template` (texts with `${{ }}`), `scope`
+//! (which contexts exist for which key), `answer` (one expression over any contexts, for the command line).
 
+mod answer;
 mod eval;
 mod functions;
+mod lex;
 mod parse;
 pub mod scope;
 mod template;
@@ -15,6 +17,7 @@ mod value;
 
 use serde_json::Value as Json;
 
+pub use answer::{Answer, Phase, answer};
 pub use parse::Expr;
 pub use template::{Piece, split};
 pub use value::{json_number, number_text};
@@ -63,12 +66,14 @@ pub struct Context<'a> {
     pub status: Option<Status>,
     /// For `hashFiles`; none where it does not exist.
     pub hash_files: Option<HashFiles<'a>>,
+    /// Names of environment variables have case, as on Linux.
+    pub env_case: bool,
 }
 
 impl<'a> Context<'a> {
     /// A context without status functions and `hashFiles`.
     pub fn new(roots: &'a Json) -> Self {
-        Self { roots, status: None, hash_files: None }
+        Self { roots, status: None, hash_files: None, env_case: true }
     }
 
     /// With status functions.

@@ -1,6 +1,9 @@
-//! Lexer and parser. Precedence from tight to loose: access, `!`, comparison, equality, `&&`, `||`.
+//! Parser. Precedence from tight to loose: access, `!`, comparison, equality, `&&`, `||`.
 
-use super::{ExprError, MAX_DEPTH, MAX_LENGTH, functions};
+use serde_json::Value as Json;
+
+use super::lex::{Tok, Token, Tokens, lex, located};
+use super::{ExprError, MAX_DEPTH, functions};
 
 /// An expression. Built only by [`Expr::parse`], so names of functions are known and their argument counts right.
 #[derive(Clone, Debug, PartialEq)]
@@ -53,20 +56,12 @@ pub const CONTEXTS: &[&str] =
     &["github", "env", "vars", "job", "jobs", "steps", "runner", "secrets", "strategy", "matrix", "needs", "inputs"];
 
 impl Expr {
-    /// Parses a bare expression.
+    /// Parses a bare expression of a workflow file.
     ///
     /// # Errors
     /// With GitHub's wording and the position.
     pub fn parse(text: &str) -> Result<Self, ExprError> {
-        if text.chars().count() > MAX_LENGTH {
-            return Err(ExprError(format!("Exceeded max expression length {MAX_LENGTH}")));
-        }
-        let mut parser = Parser { text, tokens: lex(text)?, next: 0, depth: 0 };
-        let expr = parser.or()?;
-        match parser.peek() {
-            None => Ok(expr),
-            Some(_) => Err(parser.unexpected()),
-        }
+        parse(text, &lex(text)?, Names::Workflow)?.ok_or_else(|| ExprError("An expression was expected".into()))
     }
 
     /// Does it call `success`, `failure`, `always` or `cancelled` anywhere?
@@ -91,117 +86,94 @@ impl Expr {
     }
 }
 
-#[derive(Clone, Debug, PartialEq)]
-enum Tok {
-    Name(String),
-    Number(f64),
-    Str(String),
-    Sym(&'static str),
+/// Which names an expression may use.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Names<'n> {
+    /// The contexts and functions of workflow files.
+    Workflow,
+    /// The keys of this object, and the functions that need nothing around them.
+    Given(&'n Json),
 }
 
-struct Token {
-    tok: Tok,
-    start: usize,
-    end: usize,
-}
-
-fn located(what: &str, raw: &str, start: usize, text: &str) -> ExprError {
-    let position = text.get(..start).map_or(0, |t| t.chars().count()) + 1;
-    ExprError(format!("{what}: '{raw}'. Located at position {position} within expression: {text}"))
-}
-
-fn lex(text: &str) -> Result<Vec<Token>, ExprError> {
-    const SYMBOLS: &[&str] = &["==", "!=", "<=", ">=", "&&", "||", "<", ">", "!", "(", ")", "[", "]", ",", ".", "*"];
-    let mut tokens: Vec<Token> = Vec::new();
-    let bytes = text.as_bytes();
-    let mut i = 0;
-    while i < bytes.len() {
-        let rest = &text[i..];
-        let Some(c) = rest.chars().next() else { break };
-        if c.is_whitespace() {
-            i += c.len_utf8();
-            continue;
+impl Names<'_> {
+    fn context(self, lower: &str) -> bool {
+        match self {
+            Names::Workflow => CONTEXTS.contains(&lower),
+            Names::Given(Json::Object(map)) => map.contains_key(lower) || map.keys().any(|k| k.to_lowercase() == lower),
+            Names::Given(_) => false,
         }
-        // a dot begins a number only where no value stands before it
-        let after_value =
-            matches!(tokens.last().map(|t| &t.tok), Some(Tok::Name(_) | Tok::Str(_) | Tok::Number(_) | Tok::Sym(")" | "]" | "*")));
-        let start = i;
-        let tok = if c == '\'' {
-            let mut value = String::new();
-            let mut j = i + 1;
-            loop {
-                let Some(end) = text[j..].find('\'') else { return Err(located("Unexpected symbol", rest, start, text)) };
-                value.push_str(&text[j..j + end]);
-                j += end + 1;
-                if bytes.get(j) == Some(&b'\'') {
-                    value.push('\'');
-                    j += 1;
-                } else {
-                    break;
-                }
-            }
-            i = j;
-            Tok::Str(value)
-        } else if c.is_ascii_alphabetic() || c == '_' {
-            let len = rest.bytes().take_while(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-')).count();
-            i += len;
-            Tok::Name(rest[..len].to_owned())
-        } else if c.is_ascii_digit() || matches!(c, '-' | '+') || (c == '.' && !after_value) {
-            // everything up to the next separator belongs to the number, so that `1a` is refused as a whole
-            let len = rest.find(|c: char| c.is_whitespace() || "()[],!<>=&|".contains(c)).unwrap_or(rest.len());
-            i += len;
-            let raw = &rest[..len];
-            let number = super::value::parse_number(raw);
-            if number.is_nan() {
-                return Err(located("Unexpected symbol", raw, start, text));
-            }
-            Tok::Number(number)
-        } else if let Some(symbol) = SYMBOLS.iter().find(|s| rest.starts_with(**s)) {
-            i += symbol.len();
-            Tok::Sym(symbol)
-        } else {
-            let len = rest.find(char::is_whitespace).unwrap_or(rest.len());
-            return Err(located("Unexpected symbol", &rest[..len], start, text));
-        };
-        tokens.push(Token { tok, start, end: i });
     }
-    Ok(tokens)
+
+    fn function(self, lower: &str) -> Option<(usize, usize)> {
+        let ours = matches!(self, Names::Workflow) || !(functions::is_status(lower) || lower == "hashfiles");
+        functions::arity(lower).filter(|_| ours)
+    }
+}
+
+/// Parses tokens; none when there are none.
+pub(super) fn parse(text: &str, tokens: &Tokens<'_>, names: Names<'_>) -> Result<Option<Expr>, ExprError> {
+    if tokens.list.is_empty() {
+        return Ok(None);
+    }
+    let mut parser = Parser { text, tokens, names, next: 0, depth: 0 };
+    let expr = parser.or()?;
+    match parser.peek() {
+        None => Ok(Some(expr)),
+        Some(_) => Err(parser.unexpected()),
+    }
 }
 
 struct Parser<'t> {
     text: &'t str,
-    tokens: Vec<Token>,
+    tokens: &'t Tokens<'t>,
+    names: Names<'t>,
     next: usize,
     depth: usize,
 }
 
 type Parsed = Result<Expr, ExprError>;
 
-impl Parser<'_> {
-    fn peek(&self) -> Option<&Tok> {
-        self.tokens.get(self.next).map(|t| &t.tok)
+impl<'t> Parser<'t> {
+    fn peek(&self) -> Option<&'t Tok<'t>> {
+        self.tokens.list.get(self.next).map(|t| &t.tok)
+    }
+
+    fn sees(&self, symbol: &str) -> bool {
+        matches!(self.peek(), Some(Tok::Sym(s)) if *s == symbol)
     }
 
     fn take(&mut self, symbol: &str) -> bool {
-        let found = matches!(self.peek(), Some(Tok::Sym(s)) if *s == symbol);
-        if found {
-            self.next += 1;
-        }
+        let found = self.sees(symbol);
+        self.next += usize::from(found);
         found
     }
 
-    fn unexpected(&self) -> ExprError {
-        match self.tokens.get(self.next) {
-            Some(t) => self.at("Unexpected symbol", t),
-            None => ExprError(match self.tokens.last() {
-                Some(t) => self.at("Unexpected end of expression", t).0,
-                None => "An expression was expected".into(),
-            }),
+    /// About the token that comes next.
+    fn here(&self, what: &str) -> ExprError {
+        match self.tokens.list.get(self.next) {
+            Some(t) => self.at(what, t),
+            None => located(what, "EOF", self.tokens.end, self.text),
         }
     }
 
-    fn at(&self, what: &str, token: &Token) -> ExprError {
-        located(what, self.text.get(token.start..token.end).unwrap_or_default(), token.start, self.text)
+    fn unexpected(&self) -> ExprError {
+        self.here("Unexpected symbol")
+    }
+
+    /// The end came where something was needed: the last token is shown.
+    fn ended(&self) -> ExprError {
+        match self.tokens.list.last() {
+            Some(last) => self.at("Unexpected end of expression", last),
+            None => self.unexpected(),
+        }
+    }
+
+    fn at(&self, what: &str, token: &Token<'_>) -> ExprError {
+        let raw = match &token.tok {
+            Tok::Str(s) => s,
+            _ => token.raw,
+        };
+        located(what, raw, token.start, self.text)
     }
 
     fn expect(&mut self, symbol: &str) -> Result<(), ExprError> {
@@ -211,27 +183,34 @@ impl Parser<'_> {
     fn deeper(&mut self) -> Result<(), ExprError> {
         self.depth += 1;
         if self.depth > MAX_DEPTH {
-            return Err(ExprError(format!("Exceeded max expression depth {MAX_DEPTH}")));
+            return Err(self.here(&format!("Exceeded max expression depth {MAX_DEPTH}")));
         }
         Ok(())
     }
 
     fn or(&mut self) -> Parsed {
         self.deeper()?;
-        let mut items = vec![self.and()?];
-        while self.take("||") {
-            items.push(self.and()?);
-        }
+        let expr = self.logical("||", Self::and, Expr::Or)?;
         self.depth -= 1;
-        Ok(if items.len() == 1 { items.remove(0) } else { Expr::Or(items) })
+        Ok(expr)
     }
 
     fn and(&mut self) -> Parsed {
-        let mut items = vec![self.equality()?];
-        while self.take("&&") {
-            items.push(self.equality()?);
+        self.logical("&&", Self::equality, Expr::And)
+    }
+
+    fn logical(&mut self, symbol: &str, inner: fn(&mut Self) -> Parsed, make: fn(Vec<Expr>) -> Expr) -> Parsed {
+        let first = inner(self)?;
+        if !self.sees(symbol) {
+            return Ok(first);
         }
-        Ok(if items.len() == 1 { items.remove(0) } else { Expr::And(items) })
+        self.deeper()?;
+        let mut items = vec![first];
+        while self.take(symbol) {
+            items.push(inner(self)?);
+        }
+        self.depth -= 1;
+        Ok(make(items))
     }
 
     fn binary(&mut self, ops: &[(&str, Op)], inner: fn(&mut Self) -> Parsed) -> Parsed {
@@ -265,100 +244,84 @@ impl Parser<'_> {
     }
 
     fn access(&mut self) -> Parsed {
+        // what is written out has no parts
+        let has_parts = matches!(self.peek(), Some(Tok::Name(_) | Tok::Sym("(")));
         let mut value = self.primary()?;
         let before = self.depth;
-        loop {
-            let indexed = if self.take(".") {
+        while has_parts {
+            value = if self.take(".") {
+                self.deeper()?;
                 if self.take("*") {
                     Expr::Filter(Box::new(value))
                 } else {
-                    let Some(Tok::Name(name)) = self.peek().cloned() else { return Err(self.unexpected()) };
+                    let Some(Tok::Name(name)) = self.peek() else { return Err(self.unexpected()) };
                     self.next += 1;
-                    Expr::Index(Box::new(value), Box::new(Expr::String(name)))
+                    Expr::Index(Box::new(value), Box::new(Expr::String((*name).to_owned())))
                 }
             } else if self.take("[") {
-                if self.take("*") {
-                    self.expect("]")?;
-                    Expr::Filter(Box::new(value))
-                } else {
-                    let index = self.or()?;
-                    self.expect("]")?;
-                    Expr::Index(Box::new(value), Box::new(index))
+                let index = if self.take("*") { None } else { Some(self.or()?) };
+                self.expect("]")?;
+                self.deeper()?;
+                match index {
+                    None => Expr::Filter(Box::new(value)),
+                    Some(index) => Expr::Index(Box::new(value), Box::new(index)),
                 }
             } else {
-                self.depth = before;
-                return Ok(value);
+                break;
             };
-            self.deeper()?;
-            value = indexed;
         }
+        self.depth = before;
+        Ok(value)
     }
 
     fn primary(&mut self) -> Parsed {
-        let at = self.next;
-        let Some(tok) = self.peek().cloned() else { return Err(self.unexpected()) };
-        match tok {
-            Tok::Number(n) => {
-                self.next += 1;
-                Ok(Expr::Number(n))
-            }
-            Tok::Str(s) => {
-                self.next += 1;
-                Ok(Expr::String(s))
-            }
+        let Some(token) = self.tokens.list.get(self.next) else { return Err(self.ended()) };
+        let literal = match &token.tok {
+            Tok::Null => Expr::Null,
+            Tok::Bool(b) => Expr::Bool(*b),
+            Tok::Number(n) => Expr::Number(*n),
+            Tok::Str(s) => Expr::String(s.clone().into_owned()),
             Tok::Sym("(") => {
                 self.next += 1;
                 let inner = self.or()?;
+                if self.peek().is_none() {
+                    return Err(self.ended());
+                }
                 self.expect(")")?;
-                Ok(inner)
+                return Ok(inner);
             }
-            Tok::Sym(_) => Err(self.unexpected()),
+            Tok::Sym(_) => return Err(self.unexpected()),
             Tok::Name(name) => {
                 self.next += 1;
                 if self.take("(") {
-                    return self.call(&name, at);
-                }
-                match name.as_str() {
-                    "null" => return Ok(Expr::Null),
-                    "true" => return Ok(Expr::Bool(true)),
-                    "false" => return Ok(Expr::Bool(false)),
-                    "NaN" => return Ok(Expr::Number(f64::NAN)),
-                    "Infinity" => return Ok(Expr::Number(f64::INFINITY)),
-                    _ => {}
+                    return self.call(name, token);
                 }
                 let lower = name.to_ascii_lowercase();
-                if CONTEXTS.contains(&lower.as_str()) {
-                    Ok(Expr::Context(lower))
-                } else {
-                    Err(self.at("Unrecognized named-value", &self.tokens[at]))
-                }
+                return if self.names.context(&lower) { Ok(Expr::Context(lower)) } else { Err(self.at("Unrecognized named-value", token)) };
             }
-        }
+        };
+        self.next += 1;
+        Ok(literal)
     }
 
-    fn call(&mut self, name: &str, at: usize) -> Parsed {
-        let lower = name.to_ascii_lowercase();
-        let Some((least, most)) = functions::arity(&lower) else {
-            return Err(self.at("Unrecognized function", &self.tokens[at]));
-        };
+    fn call(&mut self, name: &str, token: &Token<'_>) -> Parsed {
         let mut args = Vec::new();
-        if !self.take(")") {
-            loop {
-                args.push(self.or()?);
-                if !self.take(",") {
-                    break;
-                }
+        while !self.take(")") {
+            args.push(self.or()?);
+            if !self.sees(")") {
+                self.expect(",")?;
             }
-            self.expect(")")?;
         }
+        let lower = name.to_ascii_lowercase();
+        let Some((least, most)) = self.names.function(&lower) else { return Err(self.at("Unrecognized function", token)) };
         if args.len() < least {
-            return Err(self.at("Too few parameters supplied", &self.tokens[at]));
+            return Err(self.at("Too few parameters supplied", token));
         }
         if args.len() > most {
-            return Err(self.at("Too many parameters supplied", &self.tokens[at]));
+            return Err(self.at("Too many parameters supplied", token));
         }
         if lower == "case" && args.len() % 2 == 0 {
-            return Err(self.at("Even number of parameters supplied, requires an odd number of parameters", &self.tokens[at]));
+            return Err(self.at("Even number of parameters supplied, requires an odd number of parameters", token));
         }
         Ok(Expr::Call(lower, args))
     }

@@ -102,15 +102,83 @@ fn refusals_have_known_words() {
         ("1a", "Unexpected symbol: '1a'. Located at position 1 within expression: 1a"),
         ("format('{1}', 1)", "The following format string references more arguments than were supplied: {1}"),
         ("format('{', 1)", "The following format string is invalid: {"),
-        ("fromJSON('')", "Error from function 'fromJSON': empty input is invalid JSON"),
+        ("fromJSON('')", "Error from function 'fromJSON': empty input"),
         ("case(1, 2)", "Too few parameters supplied: 'case'. Located at position 1 within expression: case(1, 2)"),
         ("hashFiles('x')", "The function 'hashFiles' is not available here"),
     ] {
         assert_eq!(run(text), format!("error: {expect}"), "{text}");
     }
-    assert_eq!(run(&format!("{}1{}", "(".repeat(60), ")".repeat(60))), "error: Exceeded max expression depth 50");
-    assert_eq!(run(&format!("{}1", "!".repeat(5000))), "error: Exceeded max expression depth 50");
+    assert!(run(&format!("{}1{}", "(".repeat(60), ")".repeat(60))).starts_with("error: Exceeded max expression depth 50: '('. Located at"));
+    assert!(run(&format!("{}1", "!".repeat(5000))).starts_with("error: Exceeded max expression depth 50: '!'."));
+    assert!(run(&vec!["1"; 200].join(" == ")).starts_with("error: Exceeded max expression depth 50"));
     assert!(run(&"1 ".repeat(20_000)).starts_with("error: Exceeded max expression length"));
+}
+
+#[test]
+fn any_contexts_give_kinds_and_phases() {
+    let contexts = json!({"Thing": {"Key": [1, {"x": 2}], "b": true, "Env": "v"}, "env": {"Path": "p"}, "list": [3, 1]});
+    for (text, kind, value) in [
+        ("", "Null", json!(null)),
+        (" \n", "Null", json!(null)),
+        ("thing.KEY[0]", "Number", json!(1)),
+        ("thing['key'].*", "Array", json!([1, {"x": 2}])),
+        ("thing.key.*.X", "Array", json!([2])),
+        ("thing.b.*", "Array", json!([])),
+        ("env.PATH", "String", json!("p")),
+        ("thing.env || true", "String", json!("v")),
+        ("thing.true", "Null", json!(null)),
+        ("list['1']", "Number", json!(1)),
+        ("list[-1]", "Null", json!(null)),
+        ("list >= list && list <= list && !(list > list)", "Boolean", json!(true)),
+        ("list == thing.key", "Boolean", json!(false)),
+        ("null >= null", "Boolean", json!(true)),
+        ("'ς' == 'Σ' && 'ı' != 'I' && 'ı' > 'I' && 'a' < '['", "Boolean", json!(true)),
+        ("join(list, list)", "String", json!("3,1")),
+        ("join(list, null)", "String", json!("31")),
+        ("contains(list, '3')", "Boolean", json!(true)),
+        ("format('{0}', 0.84551240822557006)", "String", json!("0.84551240822557")),
+        ("toJSON(100000000000000000)", "String", json!("100000000000000000")),
+        ("toJSON(NaN)", "String", json!("null")),
+        ("fromJSON('-0')", "Number", json!(0)),
+        ("-Infinity", "Number", json!("-Infinity")),
+        ("case(true, 1, 2,)", "Number", json!(1)),
+        ("'it''s ''it'''", "String", json!("it's 'it'")),
+        (".5", "Number", json!(0.5)),
+        ("(thing).b", "Boolean", json!(true)),
+    ] {
+        assert_eq!(answer(text, &contexts), Ok(Answer { kind, value }), "{text}");
+    }
+    for (text, phase, message) in [
+        ("thing.b@r", Phase::Lexing, "Unexpected symbol: 'b@r'. Located at position 7 within"),
+        ("list+1", Phase::Lexing, "Unexpected symbol: 'list+1'. Located at position 1 within"),
+        ("a = b", Phase::Lexing, "Unexpected symbol: '='. Located at position 3 within"),
+        ("a =b", Phase::Lexing, "Unexpected symbol: '=b'. Located at position 3 within"),
+        ("(\"x\")", Phase::Lexing, "Unexpected symbol: '\"x\"'. Located at position 2 within"),
+        ("'abc", Phase::Lexing, "Unexpected symbol: ''abc'. Located at position 1 within"),
+        ("'a'.b", Phase::Lexing, "Unexpected symbol: '.b'. Located at position 4 within"),
+        ("1-1", Phase::Lexing, "Unexpected symbol: '1-1'. Located at position 1 within"),
+        ("thing.1", Phase::Parsing, "Unexpected symbol: '1'. Located at position 7 within"),
+        ("thing.", Phase::Parsing, "Unexpected symbol: 'EOF'. Located at position 6 within"),
+        ("list[0", Phase::Parsing, "Unexpected symbol: 'EOF'. Located at position 6 within"),
+        ("join('a'", Phase::Parsing, "Unexpected symbol: 'EOF'. Located at position 6 within"),
+        ("join(", Phase::Parsing, "Unexpected end of expression: '('. Located at position 5 within"),
+        ("1 ==", Phase::Parsing, "Unexpected end of expression: '=='. Located at position 3 within"),
+        ("'a' 'b'", Phase::Parsing, "Unexpected symbol: 'b'. Located at position 5 within"),
+        ("'a'[0]", Phase::Parsing, "Unexpected symbol: '['. Located at position 4 within"),
+        ("null()", Phase::Parsing, "Unexpected symbol: '('. Located at position 5 within"),
+        ("github", Phase::Parsing, "Unrecognized named-value: 'github'. Located at position 1 within"),
+        ("True", Phase::Parsing, "Unrecognized named-value: 'True'. Located at position 1 within"),
+        ("always()", Phase::Parsing, "Unrecognized function: 'always'. Located at position 1 within"),
+        ("bogus(nope)", Phase::Parsing, "Unrecognized named-value: 'nope'. Located at position 7 within"),
+        ("case(1, 2, 3)", Phase::Evaluation, "case predicate must evaluate to a boolean value. Located within expression: case(1, 2, 3)"),
+        ("format('{0')", Phase::Evaluation, "The following format string is invalid: {0. Located within expression: format('{0')"),
+        ("fromJSON('{')", Phase::Evaluation, "Error parsing JSON when evaluating fromJson"),
+        ("fromJSON(' ')", Phase::Evaluation, "empty input. Located within"),
+    ] {
+        let (found, error) = answer(text, &contexts).unwrap_err();
+        assert_eq!(found, phase, "{text}");
+        assert!(error.0.contains(message), "{text}: {error}");
+    }
 }
 
 #[test]

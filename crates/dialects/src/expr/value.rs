@@ -124,7 +124,7 @@ impl<'c> Val<'c> {
         match (self, other) {
             (Val::Null, Val::Null) => true,
             (Val::Bool(a), Val::Bool(b)) => a == b,
-            (Val::String(a), Val::String(b)) => fold(a) == fold(b),
+            (Val::String(a), Val::String(b)) => same(a, b),
             (Val::Ref(a), Val::Ref(b)) => std::ptr::eq(*a, *b),
             (Val::Own(a), Val::Own(b)) => Rc::ptr_eq(a, b),
             (a, b) if a.is_primitive() && b.is_primitive() => a.to_number() == b.to_number(),
@@ -135,16 +135,34 @@ impl<'c> Val<'c> {
     /// `<` and `>` with the same coercion; none when the two cannot be ordered.
     pub(super) fn compare(&self, other: &Val<'_>) -> Option<Ordering> {
         match (self, other) {
-            (Val::String(a), Val::String(b)) => Some(fold(a).cmp(&fold(b))),
+            (Val::String(a), Val::String(b)) => Some(order(a, b)),
             (a, b) if a.is_primitive() && b.is_primitive() => a.to_number().partial_cmp(&b.to_number()),
             _ => None,
         }
     }
 }
 
-/// Upper case, for comparisons without case.
-pub(super) fn fold(text: &str) -> String {
-    if text.is_ascii() { text.to_ascii_uppercase() } else { text.chars().flat_map(char::to_uppercase).collect() }
+/// Upper case, for comparisons without case. The dotless i has none.
+pub(super) fn fold(text: &str) -> Cow<'_, str> {
+    if text.is_ascii() {
+        if text.bytes().any(|b| b.is_ascii_lowercase()) { Cow::Owned(text.to_ascii_uppercase()) } else { Cow::Borrowed(text) }
+    } else {
+        let upper = |c: char| (c != 'ı').then(|| c.to_uppercase());
+        Cow::Owned(text.chars().flat_map(|c| upper(c).into_iter().flatten().chain((c == 'ı').then_some(c))).collect())
+    }
+}
+
+/// Equal without case?
+pub(super) fn same(a: &str, b: &str) -> bool {
+    if a.is_ascii() && b.is_ascii() { a.eq_ignore_ascii_case(b) } else { fold(a) == fold(b) }
+}
+
+/// Order without case, by UTF-16 units.
+fn order(a: &str, b: &str) -> Ordering {
+    if a.is_ascii() && b.is_ascii() {
+        return a.bytes().map(|b| b.to_ascii_uppercase()).cmp(b.bytes().map(|b| b.to_ascii_uppercase()));
+    }
+    fold(a).encode_utf16().cmp(fold(b).encode_utf16())
 }
 
 /// A text as a number: blank is 0, also `0xff`, `0o17`, `1e3`, `+1`; anything else is not a number.
