@@ -430,16 +430,101 @@ pub(crate) enum Image {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Pipeline {
-    /// Check a pipeline file; exits with 1 when it has errors.
+    /// Check pipeline files; exits with 1 when one has errors.
     Lint {
         /// Files; every workflow of the repository here without one.
         files: Vec<std::path::PathBuf>,
+        /// Language of the files; without it, seen from their names.
+        #[arg(long)]
+        dialect: Option<FileDialect>,
     },
-    /// Show the plan that a pipeline file compiles to.
-    Plan {
-        /// The file.
-        file: std::path::PathBuf,
+    /// Show the plan that a pipeline file compiles to; with an event, which jobs it starts, and why.
+    Plan(PlanOf),
+    /// Evaluate an expression and print its value with its kind.
+    Eval {
+        /// Language of the expression.
+        #[arg(long, default_value = "github")]
+        dialect: ExpressionDialect,
+        /// The expression; `-` reads lines `{"expr": .., "contexts": {..}}` and answers each with a line.
+        #[arg(allow_hyphen_values = true)]
+        expression: String,
+        /// JSON file; its top-level keys are the names that the expression may use.
+        #[arg(long, value_name = "FILE")]
+        context: Option<std::path::PathBuf>,
     },
+}
+
+/// Which plan, and for which event.
+#[derive(Debug, Args)]
+pub(crate) struct PlanOf {
+    /// The file.
+    pub(crate) file: std::path::PathBuf,
+    /// Language of the file; without it, seen from its name.
+    #[arg(long)]
+    pub(crate) dialect: Option<FileDialect>,
+    /// What happens: push, pull_request, workflow_dispatch, schedule, ...
+    #[arg(long)]
+    pub(crate) event: Option<String>,
+    /// Where: a full ref name, or a branch.
+    #[arg(long, default_value = "refs/heads/main", value_name = "REF")]
+    pub(crate) r#ref: String,
+    /// Files that changed; without it, all of them count as changed.
+    #[arg(long, num_args = 0.., value_name = "FILE")]
+    pub(crate) changed: Option<Vec<String>>,
+    /// Activity of the event, such as `opened` of a pull request.
+    #[arg(long, default_value = "opened")]
+    pub(crate) action: String,
+    /// Branch that a pull request goes to.
+    #[arg(long, default_value = "main")]
+    pub(crate) base: String,
+    /// The default branch.
+    #[arg(long, default_value = "main")]
+    pub(crate) default_branch: String,
+    /// Input of a manual start; may be given many times.
+    #[arg(long = "input", short = 'i', value_name = "NAME=VALUE", value_parser = pair)]
+    pub(crate) inputs: Vec<(String, String)>,
+}
+
+/// Languages of pipeline files.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum FileDialect {
+    /// GitHub Actions.
+    Github,
+    /// GitLab CI.
+    Gitlab,
+    /// Declarative Jenkinsfile.
+    Jenkins,
+}
+
+impl FileDialect {
+    /// The language that a file of this name is written in.
+    pub(crate) fn of(path: &str) -> Self {
+        let name = path.rsplit('/').next().unwrap_or(path);
+        let lower = name.to_ascii_lowercase();
+        if lower.ends_with(".gitlab-ci.yml") || lower.ends_with(".gitlab-ci.yaml") {
+            Self::Gitlab
+        } else if lower.starts_with("jenkinsfile") || lower.ends_with(".jenkinsfile") || lower.ends_with(".groovy") {
+            Self::Jenkins
+        } else {
+            Self::Github
+        }
+    }
+
+    /// Its name for people.
+    pub(crate) fn title(self) -> &'static str {
+        match self {
+            Self::Github => "GitHub Actions",
+            Self::Gitlab => "GitLab CI",
+            Self::Jenkins => "Jenkins",
+        }
+    }
+}
+
+/// Languages of expressions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ExpressionDialect {
+    /// GitHub Actions.
+    Github,
 }
 
 impl std::fmt::Display for ProjectSort {

@@ -11,6 +11,7 @@ pub mod diagnostic;
 pub mod emit;
 pub mod expr;
 pub mod filter;
+pub mod forecast;
 pub mod github;
 pub mod matrix;
 pub mod plan;

@@ -24,6 +24,13 @@ pub enum Occasion<'e> {
     },
     /// Somebody asked for a run.
     Dispatch,
+    /// Any other event of the dialect.
+    Other {
+        /// Its name.
+        event: &'e str,
+        /// `published`, `completed`, ...
+        action: &'e str,
+    },
 }
 
 /// Does the event start the plan?

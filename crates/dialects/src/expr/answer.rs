@@ -49,7 +49,9 @@ pub fn answer(text: &str, contexts: &Json) -> Result<Answer, (Phase, ExprError)>
         return Ok(Answer { kind: "Null", value: Json::Null });
     };
     let context = Context { env_case: false, ..Context::new(contexts) };
-    let value = Evaluation::new(&context).eval(&expr).map_err(|e| (Phase::Evaluation, ExprError(format!("{}. Located within expression: {text}", e.0))))?;
+    let value = Evaluation::new(&context)
+        .eval(&expr)
+        .map_err(|e| (Phase::Evaluation, ExprError(format!("{}. Located within expression: {text}", e.0))))?;
     let kind = match &value {
         Val::Null => "Null",
         Val::Bool(_) => "Boolean",

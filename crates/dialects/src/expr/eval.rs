@@ -89,10 +89,7 @@ impl<'c> Evaluation<'c> {
 }
 
 fn property<'c, 'j>(object: &'j serde_json::Map<String, Json>, key: &str, exact: bool, make: fn(&'j Json) -> Val<'c>) -> Option<Val<'c>> {
-    object
-        .get(key)
-        .or_else(|| if exact { None } else { object.iter().find(|(k, _)| same(k, key)).map(|(_, v)| v) })
-        .map(make)
+    object.get(key).or_else(|| if exact { None } else { object.iter().find(|(k, _)| same(k, key)).map(|(_, v)| v) }).map(make)
 }
 
 /// One step of access into a tree; none when there is nothing.

@@ -106,8 +106,8 @@ pub(super) fn call<'c>(e: &mut Evaluation<'c>, name: &str, args: &[Expr]) -> Res
             }
             // a tree takes several times the bytes of its text
             e.spend(source.len().saturating_mul(4))?;
-            let json: Json = serde_json::from_str(&source)
-                .map_err(|err| ExprError(format!("Error parsing JSON when evaluating fromJson: {err}")))?;
+            let json: Json =
+                serde_json::from_str(&source).map_err(|err| ExprError(format!("Error parsing JSON when evaluating fromJson: {err}")))?;
             match json {
                 json @ (Json::Array(_) | Json::Object(_)) => Val::Own(Rc::new(json)),
                 scalar => Val::own(scalar),

@@ -247,8 +247,11 @@ impl<'t> Parser<'t> {
         // what is written out has no parts
         let has_parts = matches!(self.peek(), Some(Tok::Name(_) | Tok::Sym("(")));
         let mut value = self.primary()?;
+        if !has_parts {
+            return Ok(value);
+        }
         let before = self.depth;
-        while has_parts {
+        loop {
             value = if self.take(".") {
                 self.deeper()?;
                 if self.take("*") {

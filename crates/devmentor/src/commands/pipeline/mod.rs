@@ -1,13 +1,17 @@
-//! `pipeline lint|plan`: the compiler of pipeline files, without a server.
+//! `pipeline lint|plan|eval`: the compiler of pipeline files and their expressions, without a server.
+
+mod eval;
 
 use std::fs;
+use std::io::{self, IsTerminal as _};
 use std::path::{Path, PathBuf};
 
+use dialects::forecast::{Facts, forecast};
 use dialects::github::{self, Compiled};
 use dialects::{Plan, Severity};
 use serde_json::{Value, json};
 
-use crate::args::Pipeline;
+use crate::args::{ExpressionDialect, FileDialect, Pipeline, PlanOf};
 use crate::failure::{Failure, Result};
 use crate::output::{Format, line, plain};
 
@@ -17,14 +21,43 @@ const MAX_FILE: u64 = 1 << 20;
 pub(super) fn run(command: Pipeline, json: bool) -> Result {
     let format = if json { Format::Json } else { Format::Human };
     match command {
-        Pipeline::Lint { files } => lint(&if files.is_empty() { workflows_here()? } else { files }, format),
-        Pipeline::Plan { file } => {
-            let compiled = compile(&file)?;
-            report(&compiled);
-            let plan = compiled.plan.ok_or_else(|| Failure::Failed("the file has errors".to_owned()))?;
-            format.show(&serde_json::to_value(&plan)?, |_| describe(&plan))
-        }
+        Pipeline::Lint { files, dialect } => lint(&if files.is_empty() { workflows_here()? } else { files }, dialect, format),
+        Pipeline::Plan(asked) => plan(&asked, format),
+        Pipeline::Eval { dialect: ExpressionDialect::Github, expression, context } => match expression.as_str() {
+            "-" => eval::stream(io::stdin().lock(), io::stdout().lock()),
+            text => eval::one(text, context.as_deref()),
+        },
     }
+}
+
+fn plan(asked: &PlanOf, format: Format) -> Result {
+    let compiled = compile(&asked.file, asked.dialect)?;
+    report(&compiled);
+    let mut plan = compiled.plan.ok_or_else(|| Failure::Failed("the file has errors".to_owned()))?;
+    let mut quiet = None;
+    if let Some(event) = &asked.event {
+        let facts = Facts {
+            event,
+            r#ref: &asked.r#ref,
+            changed: asked.changed.as_deref(),
+            action: &asked.action,
+            base: &asked.base,
+            default_branch: &asked.default_branch,
+            inputs: asked.inputs.iter().map(|(k, v)| (k.clone(), Value::String(v.clone()))).collect(),
+        };
+        quiet = forecast(&mut plan, &facts).err();
+    }
+    let mut value = serde_json::to_value(&plan)?;
+    if asked.event.is_some() {
+        value["starts"] = json!(quiet.is_none());
+        value["because"] = json!(quiet.clone().unwrap_or_else(|| "the event starts it".to_owned()));
+    }
+    // a program that reads the plan should not have to ask twice
+    let format = if io::stdout().is_terminal() { format } else { Format::Json };
+    format.show(&value, |_| match &quiet {
+        Some(why) => format!("{} does not start: {}\n", plain(&plan.name), plain(why)),
+        None => describe(&plan),
+    })
 }
 
 /// Every workflow below the repository that the current directory is in.
@@ -40,23 +73,27 @@ fn workflows_here() -> Result<Vec<PathBuf>> {
     Ok(files)
 }
 
-fn compile(path: &Path) -> Result<Compiled> {
+fn compile(path: &Path, dialect: Option<FileDialect>) -> Result<Compiled> {
     let told = |e: std::io::Error| match e.kind() {
-        std::io::ErrorKind::NotFound => Failure::NotFound(format!("{}: there is no such file", path.display())),
-        _ => Failure::Failed(format!("{}: {e}", path.display())),
+        std::io::ErrorKind::NotFound => Failure::Usage(format!("{}: there is no such file", path.display())),
+        _ => Failure::Usage(format!("{}: {e}", path.display())),
     };
     if fs::metadata(path).map_err(told)?.len() > MAX_FILE {
         return Err(Failure::Usage(format!("{} is larger than {MAX_FILE} bytes", path.display())));
     }
     let bytes = fs::read(path).map_err(told)?;
-    Ok(github::compile(&path.to_string_lossy(), &bytes))
+    let name = path.to_string_lossy();
+    match dialect.unwrap_or_else(|| FileDialect::of(&name)) {
+        FileDialect::Github => Ok(github::compile(&name, &bytes)),
+        other => Err(Failure::Usage(format!("{name}: files of {} are not read yet", other.title()))),
+    }
 }
 
-fn lint(files: &[PathBuf], format: Format) -> Result {
+fn lint(files: &[PathBuf], dialect: Option<FileDialect>, format: Format) -> Result {
     let mut all: Vec<Value> = Vec::new();
     let mut errors = 0;
     for file in files {
-        let compiled = compile(file)?;
+        let compiled = compile(file, dialect)?;
         errors += compiled.diagnostics.iter().filter(|d| d.severity == Severity::Error).count();
         if format == Format::Human {
             report(&compiled);
@@ -85,9 +122,15 @@ fn describe(plan: &Plan) -> String {
     for job in &plan.jobs {
         let needs = if job.needs.is_empty() { String::new() } else { format!(" after {}", job.needs.join(", ")) };
         out.push_str(&format!("\n{}{}\n", plain(&job.key), plain(&needs)));
+        if let Some(decision) = plan.decisions.iter().find(|d| d.job == job.key) {
+            out.push_str(&format!("  in: {}\n", plain(&decision.because)));
+        }
         for (index, step) in job.steps.iter().enumerate() {
             out.push_str(&format!("  {:>2}. {}\n", index + 1, plain(&step.title())));
         }
+    }
+    for decision in plan.decisions.iter().filter(|d| !d.included) {
+        out.push_str(&format!("\n{}\n  out: {}\n", plain(&decision.job), plain(&decision.because)));
     }
     out
 }
@@ -106,10 +149,10 @@ mod tests {
         };
         let good = write("good.yml", "on: push\njobs:\n  a:\n    runs-on: ubuntu-latest\n    steps:\n      - run: true\n");
         let bad = write("bad.yml", "on: push\njobs: 3\n");
-        assert!(lint(std::slice::from_ref(&good), Format::Human).is_ok());
-        assert_eq!(lint(&[good.clone(), bad], Format::Json).unwrap_err().exit_code(), 1);
-        assert_eq!(compile(&folder.path().join("none.yml")).unwrap_err().exit_code(), 4);
-        assert!(describe(&compile(&good).unwrap().plan.unwrap()).contains("   1. "));
+        assert!(lint(std::slice::from_ref(&good), None, Format::Human).is_ok());
+        assert_eq!(lint(&[good.clone(), bad], None, Format::Json).unwrap_err().exit_code(), 1);
+        assert_eq!(compile(&folder.path().join("none.yml"), None).unwrap_err().exit_code(), 2);
+        assert!(describe(&compile(&good, None).unwrap().plan.unwrap()).contains("   1. "));
     }
 
     #[test]
@@ -118,7 +161,7 @@ mod tests {
         let mut seen = 0;
         for template in fs::read_dir(templates).unwrap() {
             let file = template.unwrap().path().join("files").join(github::DIRECTORY).join("ci.yml");
-            let compiled = compile(&file).unwrap();
+            let compiled = compile(&file, None).unwrap();
             assert!(compiled.diagnostics.is_empty(), "{:?}", compiled.diagnostics);
             seen += 1;
         }
