@@ -106,25 +106,34 @@ fn from_a_push_to_its_results() {
         h.runner
             .post(&format!("{base}/steps"), &json!({ "epoch": 1, "steps": [{ "index": 0, "name": "Run true", "state": "completed", "conclusion": "success", "outcome": "success", "exit_code": 0, "log_from": 0, "log_to": 13 }] }))
             .expect(204);
-        h.runner
-            .post(
-                &format!("{base}/annotations"),
-                &json!({ "epoch": 1, "items": [{ "severity": "warning", "message": "careful", "file": "a", "line": 1 }] }),
-            )
-            .expect(204);
+        // a call that is repeated, because its answer was lost, adds nothing
+        for _ in 0..2 {
+            h.runner
+                .post(
+                    &format!("{base}/annotations"),
+                    &json!({ "epoch": 1, "call": 9, "items": [{ "severity": "warning", "message": "careful", "file": "a", "line": 1 }] }),
+                )
+                .expect(204);
+        }
         let junit = "<testsuite name='s'><testcase name='a'/><testcase name='b'><failure message='no'/></testcase></testsuite>";
-        h.runner
-            .send("POST", &format!("{base}/reports?epoch=1&kind=junit&name=j.xml"), Some(("application/xml", junit.into())))
-            .expect(204);
+        for _ in 0..2 {
+            h.runner
+                .send("POST", &format!("{base}/reports?epoch=1&call=1&kind=junit&name=j.xml"), Some(("application/xml", junit.into())))
+                .expect(204);
+        }
         h.runner
             .send(
                 "POST",
-                &format!("{base}/reports?epoch=1&kind=lcov&name=l"),
+                &format!("{base}/reports?epoch=1&call=2&kind=lcov&name=l"),
                 Some(("text/plain", "SF:a\nDA:1,1\nDA:2,0\nend_of_record\n".into())),
             )
             .expect(204);
         h.runner
-            .send("POST", &format!("{base}/reports?epoch=1&kind=summary&name=s"), Some(("text/plain", "# Hi <script>x</script>".into())))
+            .send(
+                "POST",
+                &format!("{base}/reports?epoch=1&call=3&kind=summary&name=s"),
+                Some(("text/plain", "# Hi <script>x</script>".into())),
+            )
             .expect(204);
         h.runner.send("PUT", &format!("{base}/artifacts/site?epoch=1"), Some(("application/zip", zip()))).expect(200);
         h.runner

@@ -5,6 +5,7 @@
 mod builds;
 mod deployments;
 mod instances;
+mod requests;
 mod source;
 
 use serde_json::Value;

@@ -322,6 +322,8 @@ pub struct Annotation {
 pub struct AnnotationsRequest {
     /// Epoch of the lease.
     pub epoch: i64,
+    /// Number of this call in the job: one that is repeated has the same number and adds nothing.
+    pub call: u64,
     /// The remarks, in order.
     pub items: Vec<Annotation>,
 }
@@ -357,6 +359,8 @@ impl ReportKind {
 pub struct ReportQuery {
     /// Epoch of the lease.
     pub epoch: i64,
+    /// Number of this call in the job: one that is repeated has the same number and adds nothing.
+    pub call: u64,
     /// What the body is.
     pub kind: ReportKind,
     /// File name or step name.

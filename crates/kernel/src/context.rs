@@ -1,5 +1,7 @@
 //! Who asks, with what right, in which request. The first argument of every use case.
 
+use std::sync::Arc;
+
 use crate::authz::{Permission, PermissionSet};
 use crate::clock::Timestamp;
 use crate::id::{JobId, ProjectId, RequestId, RunnerId, TokenId, UserId};
@@ -64,6 +66,22 @@ pub struct Context {
     pub now: Timestamp,
     /// The client's address as far as trusted proxies tell.
     pub ip: Option<std::net::IpAddr>,
+    /// Which try of a request this is, when it carries an `Idempotency-Key`.
+    pub attempt: Option<Arc<Attempt>>,
+}
+
+/// One try of a request that carries an `Idempotency-Key`. What it makes is written with what it did (a receipt, in the
+/// same transaction), so that a later try, after a crash, finds it and does nothing twice.
+#[derive(Clone, Debug)]
+pub struct Attempt {
+    /// The same for all tries of one request, and for no other request.
+    pub request: uuid::Uuid,
+    /// This try. A receipt counts only while this try holds the key.
+    pub claim: uuid::Uuid,
+    /// The row of the key: a hash of the caller and the key.
+    pub key: Vec<u8>,
+    /// The sealed receipt of an earlier try that ended before it could answer.
+    pub receipt: Option<Vec<u8>>,
 }
 
 impl Context {
@@ -74,7 +92,7 @@ impl Context {
 
     /// An actor with all its rights, outside any HTTP request.
     pub fn of(actor: Actor) -> Self {
-        Self { actor, grant: Grant::all(), request: RequestId::new(), now: Timestamp::now(), ip: None }
+        Self { actor, grant: Grant::all(), request: RequestId::new(), now: Timestamp::now(), ip: None, attempt: None }
     }
 
     /// The account behind the actor, if any.

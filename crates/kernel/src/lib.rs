@@ -15,7 +15,7 @@ pub mod name;
 
 pub use authz::{Access, Permission, PermissionSet, Role, Visibility};
 pub use clock::Timestamp;
-pub use context::{Actor, Context, Grant};
+pub use context::{Actor, Attempt, Context, Grant};
 pub use error::{Code, Error, FieldError, Result};
 pub use event::{Event, EventData};
 pub use id::*;

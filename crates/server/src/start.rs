@@ -197,6 +197,7 @@ pub async fn start(app: App) -> Result<Running> {
 pub async fn run(config: Config) -> Result<()> {
     let begun = Instant::now();
     let app = open(config).await?;
+    store::idempotency::idempotency_restart(app.db()).await?;
     let link = first_start(&app).await?;
     let running = start(app.clone()).await?;
     let url = app.config().public_url();

@@ -347,6 +347,23 @@ pub async fn job_renew(tx: &mut Tx, id: JobId, runner: RunnerId, epoch: i64, unt
     .transpose()
 }
 
+/// Notes a call of a job's runner that adds something; false when it was made before.
+///
+/// # Errors
+/// The database's.
+pub async fn job_call(tx: &mut Tx, job: JobId, call: u64) -> Result<bool> {
+    let n = tx.exec(sql!("INSERT INTO job_call (job_id, call) VALUES ($1, $2) ON CONFLICT DO NOTHING"), args![job, call]).await?;
+    Ok(n == 1)
+}
+
+/// Forgets the calls of a job that has ended.
+///
+/// # Errors
+/// The database's.
+pub async fn job_calls_forget(tx: &mut Tx, job: JobId) -> Result<()> {
+    tx.exec(sql!("DELETE FROM job_call WHERE job_id = $1"), args![job]).await.map(|_| ())
+}
+
 /// Adds remarks to a job that a caller holds.
 ///
 /// # Errors

@@ -45,13 +45,24 @@ impl PushRow {
 ///
 /// # Errors
 /// The database's.
-pub async fn push_open(db: &Db, push: &PushRow) -> Result<()> {
-    db.exec(
-        sql!("INSERT INTO push (id, project_id, account_id, instance, refs, created_at, lease_until) VALUES ($1, $2, $3, $4, $5, $6, $7)"),
-        args![push.id, push.project, push.account, push.instance.as_str(), serde_json::json!(push.refs), push.created_at, push.lease_until],
-    )
-    .await
-    .map(|_| ())
+pub async fn push_open(q: impl Into<Q<'_>>, push: &PushRow) -> Result<()> {
+    q.into()
+        .exec(
+            sql!(
+                "INSERT INTO push (id, project_id, account_id, instance, refs, created_at, lease_until) VALUES ($1, $2, $3, $4, $5, $6, $7)"
+            ),
+            args![
+                push.id,
+                push.project,
+                push.account,
+                push.instance.as_str(),
+                serde_json::json!(push.refs),
+                push.created_at,
+                push.lease_until
+            ],
+        )
+        .await
+        .map(|_| ())
 }
 
 /// Says that a push is still being carried out.

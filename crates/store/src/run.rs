@@ -95,6 +95,15 @@ impl RunRow {
     }
 }
 
+/// The run that was made of something before.
+///
+/// # Errors
+/// The database's.
+pub async fn run_by_dedup(db: &Db, project: ProjectId, dedup: &str) -> Result<Option<RunId>> {
+    let row = db.opt(sql!("SELECT id FROM run WHERE project_id = $1 AND dedup = $2"), args![project, dedup]).await?;
+    row.map(|row| row.get("id")).transpose()
+}
+
 /// Adds a run and gives it the next number of its project. False when what it follows from has one already.
 ///
 /// # Errors
@@ -282,6 +291,7 @@ pub async fn pipeline_purge(tx: &mut Tx, project: ProjectId) -> Result<bool> {
         for statement in [
             sql!("DELETE FROM step WHERE job_id IN (SELECT id FROM pipeline_job WHERE run_id = $1)"),
             sql!("DELETE FROM job_log WHERE job_id IN (SELECT id FROM pipeline_job WHERE run_id = $1)"),
+            sql!("DELETE FROM job_call WHERE job_id IN (SELECT id FROM pipeline_job WHERE run_id = $1)"),
             sql!("DELETE FROM artifact WHERE run_id = $1"),
             sql!("DELETE FROM test_case WHERE run_id = $1"),
             sql!("DELETE FROM test_total WHERE run_id = $1"),

@@ -83,6 +83,15 @@ pub async fn token_find(db: &Db, hash: &[u8], now: Timestamp) -> Result<Option<(
     Ok(account.map(|a| (token, a)))
 }
 
+/// A token of an account.
+///
+/// # Errors
+/// The database's.
+pub async fn token_get(db: &Db, account: UserId, id: TokenId) -> Result<Option<TokenRow>> {
+    let row = db.opt(sql!("SELECT * FROM access_token WHERE id = $1 AND account_id = $2"), args![id, account]).await?;
+    row.as_ref().map(TokenRow::from_row).transpose()
+}
+
 /// Notes that a token was used.
 ///
 /// # Errors

@@ -25,16 +25,23 @@ pub fn databases() -> Vec<Database> {
 pub fn postgres_url() -> String {
     let base = std::env::var("TEST_DATABASE_URL").expect("TEST_DATABASE_URL");
     let name = format!("dm_{}", uuid::Uuid::now_v7().simple());
-    let made = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("runtime").block_on(async {
-        let mut options = store::DbOptions::new(base.clone());
-        options.connections = 4;
-        let db = store::Db::connect(&options).await?;
-        db.exec(&format!("CREATE DATABASE {name}"), vec![]).await?;
-        db.close().await;
-        Ok::<(), kernel::Error>(())
-    });
-    made.expect("CREATE DATABASE");
+    execute(&base, &[&format!("CREATE DATABASE {name}")]);
     let mut url = url::Url::parse(&base).expect("TEST_DATABASE_URL is an address");
     url.set_path(&format!("/{name}"));
     url.to_string()
+}
+
+/// Runs statements on a database.
+pub fn execute(url: &str, statements: &[&str]) {
+    let done = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("runtime").block_on(async {
+        let mut options = store::DbOptions::new(url);
+        options.connections = 4;
+        let db = store::Db::connect(&options).await?;
+        for statement in statements {
+            db.exec(statement, vec![]).await?;
+        }
+        db.close().await;
+        Ok::<(), kernel::Error>(())
+    });
+    done.expect("the statements run");
 }

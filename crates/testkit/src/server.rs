@@ -154,6 +154,13 @@ impl Server {
         }
     }
 
+    /// Runs statements on its database, past it: to bring about what only a failing database does.
+    pub fn sql(&self, statements: &[&str]) {
+        let file = || format!("sqlite:{}", self.data().join("devmentor.db").display());
+        let url = self.variables.get("DEVMENTOR_DATABASE_URL").cloned().unwrap_or_else(file);
+        crate::database::execute(&url, statements);
+    }
+
     /// Where it answers.
     pub fn url(&self) -> &str {
         &self.url

@@ -165,5 +165,5 @@ pub async fn authenticate(app: &App, headers: &HeaderMap, request: RequestId, ip
             None => (Actor::Anonymous, Grant::all(), Shown::Nothing),
         },
     };
-    Ok((Context { actor, grant, request, now, ip }, shown))
+    Ok((Context { actor, grant, request, now, ip, attempt: None }, shown))
 }

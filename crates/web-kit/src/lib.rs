@@ -3,6 +3,7 @@
 //! Read next: `app` (the state and the project lookup with its decision), `extract`, `problem`.
 
 pub mod app;
+pub mod attempt;
 pub mod auth;
 pub mod bearer;
 pub mod config;

@@ -7,6 +7,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -64,6 +65,8 @@ pub(crate) struct RemoteHost {
     api: Client,
     base: String,
     epoch: i64,
+    /// How many calls that add something there have been.
+    calls: AtomicU64,
     project: String,
     outbox: Mutex<Outbox>,
     /// Something waits.
@@ -83,12 +86,17 @@ impl RemoteHost {
             api: client.with_authorization(format!("Bearer {}", spec.job_token)),
             base: format!("/runner/jobs/{}", spec.job_id),
             epoch: spec.epoch,
+            calls: AtomicU64::new(0),
             project: spec.project.id.to_string(),
             outbox: Mutex::default(),
             filled: Notify::new(),
             drained: Notify::new(),
             stop,
         })
+    }
+
+    fn next_call(&self) -> u64 {
+        self.calls.fetch_add(1, Ordering::Relaxed) + 1
     }
 
     /// Is the lease lost?
@@ -170,7 +178,7 @@ impl RemoteHost {
             self.client.persist(call, forever).await?;
         }
         if !annotations.is_empty() {
-            let body = AnnotationsRequest { epoch: self.epoch, items: annotations };
+            let body = AnnotationsRequest { epoch: self.epoch, call: self.next_call(), items: annotations };
             let call = self.client.json(Method::POST, format!("{}/annotations", self.base), &body)?;
             self.client.persist(call, forever).await?;
         }
@@ -303,7 +311,8 @@ impl JobHost for RemoteHost {
     }
 
     async fn report(&self, kind: ReportKind, name: &str, body: Bytes) -> HostResult<()> {
-        let path = format!("{}/reports?epoch={}&kind={}&name={}", self.base, self.epoch, kind.as_str(), encode(name));
+        let (epoch, call) = (self.epoch, self.next_call());
+        let path = format!("{}/reports?epoch={epoch}&call={call}&kind={}&name={}", self.base, kind.as_str(), encode(name));
         let payload = Payload::Bytes(body);
         let call = Call { content_type: "application/octet-stream", payload, ..self.client.call(Method::POST, path) };
         self.client.persist(call, PATIENCE).await?;

@@ -44,8 +44,14 @@ pub fn runner_of(ctx: &Context) -> Result<RunnerId> {
 /// `forbidden` unless the caller administers the instance.
 pub async fn runner_invite(app: &App, ctx: &Context) -> Result<String> {
     authorize_instance(ctx, Permission::InstanceAdmin)?;
+    if let Some(token) = app.made::<String>(ctx)? {
+        return Ok(token);
+    }
     let token = secret::token("dmi");
-    invitation_create(app.db(), &secret::hash(&token), ctx.user(), ctx.now.plus(INVITATION)).await?;
+    let mut tx = app.db().begin().await?;
+    invitation_create(&mut tx, &secret::hash(&token), ctx.user(), ctx.now.plus(INVITATION)).await?;
+    tx.keep(app.receipt(ctx, &token)?).await?;
+    tx.commit().await?;
     Ok(token)
 }
 

@@ -14,7 +14,7 @@ use http::{HeaderValue, StatusCode, header};
 use kernel::{Code, Context, Error, JobId, Result, RunnerId, Timestamp};
 use serde_json::{Value, json};
 use store::Tx;
-use store::job::{JobRow, Lease, StepRow, job_annotations_set, job_get, job_renew, step_set};
+use store::job::{JobRow, Lease, StepRow, job_annotations_set, job_call, job_get, job_renew, step_set};
 use utoipa_axum::router::OpenApiRouter;
 use web_kit::extract::read_body;
 use web_kit::{App, Ctx, Json, Path, Query, Reply};
@@ -193,6 +193,9 @@ async fn annotations(
     let job = job_id(&job)?;
     let mut tx = app.db().begin().await?;
     let lease = held(&mut tx, job, runner, request.epoch).await?;
+    if !job_call(&mut tx, job, request.call).await? {
+        return Ok(StatusCode::NO_CONTENT);
+    }
     let mut list = match job_get(&mut tx, job).await?.ok_or_else(stale)?.annotations {
         Value::Array(list) => list,
         _ => Vec::new(),
@@ -276,6 +279,9 @@ async fn report(
     let parsed = reports::parse(q.kind, &q.name, bytes).await?;
     let mut tx = app.db().begin().await?;
     held(&mut tx, row.id, runner, q.epoch).await?;
+    if !job_call(&mut tx, row.id, q.call).await? {
+        return Ok(StatusCode::NO_CONTENT);
+    }
     reports::record(&mut tx, &row, parsed).await?;
     tx.wake(format!("run:{}", row.run));
     tx.commit().await?;

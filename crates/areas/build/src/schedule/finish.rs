@@ -2,6 +2,7 @@
 
 use kernel::{Code, Context, Error, JobId, Permission, Result, RunId, Timestamp};
 use serde_json::json;
+use store::idempotency::Receipt;
 use store::job::{JobRow, job_create, job_get, step_close};
 use store::run::run_lock;
 use store::{Db, NewWork, Tx};
@@ -174,7 +175,11 @@ async fn authorized(app: &App, ctx: &Context, run: RunId) -> Result<()> {
 /// `not_found`, `forbidden`, `conflict` for a run that has ended.
 pub async fn run_cancel(app: &App, ctx: &Context, run: RunId) -> Result<()> {
     authorized(app, ctx, run).await?;
-    cancel(app.db(), run, "the run was cancelled").await
+    // a repeated request is not the second one, which kills
+    if app.made::<()>(ctx)?.is_some() {
+        return Ok(());
+    }
+    cancel_as(app.db(), run, "the run was cancelled", app.receipt(ctx, &())?).await
 }
 
 /// Cancels a run for a reason of the service.
@@ -182,8 +187,12 @@ pub async fn run_cancel(app: &App, ctx: &Context, run: RunId) -> Result<()> {
 /// # Errors
 /// `conflict` for a run that has ended.
 pub async fn cancel(db: &Db, run: RunId, reason: &str) -> Result<()> {
+    cancel_as(db, run, reason, None).await
+}
+
+async fn cancel_as(db: &Db, run: RunId, reason: &str, receipt: Option<Receipt>) -> Result<()> {
     retrying(|| {
-        let (db, reason) = (db.clone(), reason.to_owned());
+        let (db, reason, receipt) = (db.clone(), reason.to_owned(), receipt.clone());
         Box::pin(async move {
             let mut tx = db.begin().await?;
             let row = run_lock(&mut tx, run).await?.ok_or_else(|| Error::not_found("run"))?;
@@ -201,6 +210,7 @@ pub async fn cancel(db: &Db, run: RunId, reason: &str) -> Result<()> {
                 }
             }
             advance(&mut tx, &mut state, now).await?;
+            tx.keep(receipt).await?;
             tx.commit().await
         })
     })
@@ -224,9 +234,12 @@ pub enum Retry {
 /// `not_found`, `forbidden`, `conflict` while the run goes on, or when there is nothing to retry.
 pub async fn run_retry(app: &App, ctx: &Context, run: RunId, what: Retry) -> Result<()> {
     authorized(app, ctx, run).await?;
-    let db = app.db().clone();
+    if app.made::<()>(ctx)?.is_some() {
+        return Ok(());
+    }
+    let (db, receipt) = (app.db().clone(), app.receipt(ctx, &())?);
     retrying(|| {
-        let (db, what) = (db.clone(), what.clone());
+        let (db, what, receipt) = (db.clone(), what.clone(), receipt.clone());
         Box::pin(async move {
             let mut tx = db.begin().await?;
             let row = run_lock(&mut tx, run).await?.ok_or_else(|| Error::not_found("run"))?;
@@ -290,6 +303,7 @@ pub async fn run_retry(app: &App, ctx: &Context, run: RunId, what: Retry) -> Res
             state.run.cancelled = false;
             state.run.blocked = state.run.concurrency_group.is_some();
             advance(&mut tx, &mut state, Timestamp::now()).await?;
+            tx.keep(receipt).await?;
             tx.commit().await
         })
     })

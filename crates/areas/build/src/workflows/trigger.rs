@@ -10,6 +10,7 @@ use kernel::{Code, Context, Error, FieldError, Permission, PushId, Result, RunId
 use serde_json::{Map, Value};
 use store::WorkRow;
 use store::project::ProjectRow;
+use store::run::run_by_dedup;
 use web_kit::App;
 
 use super::{Workflows, source};
@@ -176,7 +177,7 @@ pub async fn project_build(app: &App, ctx: &Context, id: &str, request: BuildReq
         head,
         inputs: Map::new(),
         actor: ctx.user(),
-        dedup: None,
+        dedup: ctx.attempt.as_ref().map(|a| format!("request:{}", a.request)),
     };
     start(app, &workflows, base, &request).await
 }
@@ -211,16 +212,27 @@ async fn start(app: &App, workflows: &Workflows, base: NewRun, request: &BuildRe
             inputs,
             ..base.clone()
         };
-        built.runs.extend(create(app, new).await?);
+        built.runs.push(create_once(app, new).await?);
     }
     if let Some(d) = workflows.detected.as_ref().filter(|_| workflows.files.is_empty()) {
         let new = NewRun { workflow: d.plan.source.clone(), name: d.plan.name.clone(), plan: Some(d.plan.clone()), detected: true, ..base };
-        built.runs.extend(create(app, new).await?);
+        built.runs.push(create_once(app, new).await?);
     }
     if built.runs.is_empty() && !built.diagnostics.iter().any(|d| d.severity == Severity::Error) {
         return Err(Error::new(Code::Unprocessable, "nothing to build: the commit has no workflow file, and no build was detected"));
     }
     Ok(built)
+}
+
+/// Makes the run of one workflow, or finds the one that an earlier try of the same request made.
+async fn create_once(app: &App, mut new: NewRun) -> Result<RunId> {
+    new.dedup = new.dedup.map(|request| format!("{request}:{}", new.workflow));
+    let (project, dedup) = (new.project.id, new.dedup.clone());
+    if let Some(made) = create(app, new).await? {
+        return Ok(made);
+    }
+    let made = run_by_dedup(app.db(), project, &dedup.unwrap_or_default()).await?;
+    made.ok_or_else(|| Error::internal("a run that was made before is gone"))
 }
 
 /// Checks the inputs of a manual start and fills in defaults.

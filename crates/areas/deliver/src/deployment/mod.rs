@@ -77,7 +77,7 @@ pub async fn deploy(app: &App, ctx: &Context, project: &str, new: DeployNew) -> 
                 health: Default::default(),
                 container_port: None,
             };
-            match crate::environment::create(app, &project, made).await {
+            match crate::environment::create(app, &project, made, |_| Ok(None)).await {
                 // somebody else asked at the same moment
                 Err(e) if e.is(Code::AlreadyExists) => {
                     find_environment(app, &project, &new.environment).await?.ok_or_else(|| Error::not_found("environment"))?
@@ -105,13 +105,19 @@ pub async fn deploy(app: &App, ctx: &Context, project: &str, new: DeployNew) -> 
 /// `unprocessable` when there is none.
 pub async fn rollback(app: &App, ctx: &Context, environment: &str, to: Option<ReleaseId>) -> Result<DeploymentRow> {
     let (environment, _) = crate::environment::environment_get(app, ctx, environment, Permission::DeploymentWrite).await?;
+    let (run, key) = asked_by(app, ctx, None).await?;
+    // asked again, the environment may have gone on to another release already
+    if let Some(key) = &key
+        && let Some(made) = deployment_by_key(app.db(), environment.id, key).await?
+    {
+        return Ok(made);
+    }
     let release = match to {
         Some(id) => own_release(app, &environment, id).await?,
         None => release_before(app.db(), environment.id, environment.release)
             .await?
             .ok_or_else(|| Error::new(Code::Unprocessable, "there is no earlier release to go back to"))?,
     };
-    let (run, key) = asked_by(app, ctx, None).await?;
     enqueue(app, &environment, release, false, Asked { kind: "rollback", account: ctx.user(), run, key }).await
 }
 
@@ -237,6 +243,9 @@ async fn asked_by(app: &App, ctx: &Context, key: Option<&str>) -> Result<(Option
         Actor::Job { id, .. } => store::job::job_get(app.db(), *id).await?.map(|job| job.run),
         _ => None,
     };
+    // an Idempotency-Key stands for a key in the body
+    let by_header = ctx.attempt.as_ref().map(|a| format!("request:{}", a.request));
+    let key = key.map(str::to_owned).or(by_header);
     let whose = match (run, ctx.user()) {
         (Some(run), _) => run.to_string(),
         (None, Some(user)) => user.to_string(),

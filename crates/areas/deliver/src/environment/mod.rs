@@ -19,6 +19,7 @@ use store::environment::environment_delete as delete_row;
 use store::environment::environment_get as get_row;
 use store::environment::environment_port_taken;
 use store::environment::environment_update as update_row;
+use store::idempotency::Receipt;
 use web_kit::App;
 use web_kit::Project;
 use web_kit::changed;
@@ -89,10 +90,19 @@ pub async fn environment_get(app: &App, ctx: &Context, id: &str, p: Permission) 
 /// `validation_failed`, `already_exists`, `unavailable` when no port is free.
 pub async fn environment_create(app: &App, ctx: &Context, project: &str, new: EnvironmentNew) -> Result<EnvironmentRow> {
     let project = app.project(ctx, project, Permission::EnvironmentWrite).await?;
-    create(app, &project, new).await
+    if let Some(id) = app.made::<EnvironmentId>(ctx)? {
+        return get_row(app.db(), id).await?.ok_or_else(|| Error::not_found("environment"));
+    }
+    create(app, &project, new, |id| app.receipt(ctx, &id)).await
 }
 
-pub(crate) async fn create(app: &App, project: &Project, new: EnvironmentNew) -> Result<EnvironmentRow> {
+/// Makes the row; `receipt` is kept with it.
+pub(crate) async fn create(
+    app: &App,
+    project: &Project,
+    new: EnvironmentNew,
+    receipt: impl FnOnce(EnvironmentId) -> Result<Option<Receipt>>,
+) -> Result<EnvironmentRow> {
     let name = Slug::parse(&new.name)?;
     model::check(Some(&new.config), Some(&new.secrets), Some(&new.health), new.container_port)?;
     if i64::try_from(store::environment::environment_list(app.db(), project.id(), "", MOST + 1).await?.len()).unwrap_or(MOST) >= MOST {
@@ -127,6 +137,7 @@ pub(crate) async fn create(app: &App, project: &Project, new: EnvironmentNew) ->
     let mut tx = app.db().begin().await?;
     row.port = free_port(app, &mut tx).await?;
     create_row(&mut tx, &row).await?;
+    tx.keep(receipt(row.id)?).await?;
     tx.commit().await?;
     Ok(row)
 }

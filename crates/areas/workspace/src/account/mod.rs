@@ -63,6 +63,9 @@ pub async fn user_create(app: &App, ctx: &Context, new: UserNew) -> Result<Accou
     if new.admin.unwrap_or(false) && !admin {
         return Err(Error::new(Code::Forbidden, "only administrators make administrators"));
     }
+    if let Some(id) = app.made::<UserId>(ctx)? {
+        return rows::account_get(app.db(), id).await?.ok_or_else(|| Error::not_found("user"));
+    }
     let name = Slug::parse_top(&new.name)?;
     model::check_texts(new.display_name.as_deref(), new.email.as_deref())?;
     if new.password.is_none() && !admin {
@@ -86,6 +89,7 @@ pub async fn user_create(app: &App, ctx: &Context, new: UserNew) -> Result<Accou
     )
     .await?;
     tx.emit(&Event::new(ctx.user(), None, EventData::UserCreated { user: account.id, name: account.name.clone() })).await?;
+    tx.keep(app.receipt(ctx, &account.id)?).await?;
     tx.commit().await?;
     Ok(account)
 }
@@ -198,6 +202,10 @@ pub async fn password_change(app: &App, ctx: &Context, change: PasswordChange) -
 pub async fn token_create(app: &App, ctx: &Context, new: TokenNew) -> Result<(TokenRow, String)> {
     authorize_instance(ctx, Permission::AccountWrite)?;
     let account = own_id(ctx)?;
+    if let Some((id, value)) = app.made::<(TokenId, String)>(ctx)? {
+        let row = tokens::token_get(app.db(), account, id).await?.ok_or_else(|| Error::not_found("token"))?;
+        return Ok((row, value));
+    }
     model::check_name(&new.name)?;
     if new.permissions.is_empty() {
         return Err(Error::field("permissions", "required", "choose at least one permission"));
@@ -240,7 +248,10 @@ pub async fn token_create(app: &App, ctx: &Context, new: TokenNew) -> Result<(To
         created_at: ctx.now,
     };
     let value = secret::token("dmp");
-    tokens::token_create(app.db(), &row, &secret::hash(&value)).await?;
+    let mut tx = app.db().begin().await?;
+    tokens::token_create(&mut tx, &row, &secret::hash(&value)).await?;
+    tx.keep(app.receipt(ctx, &(row.id, &value))?).await?;
+    tx.commit().await?;
     Ok((row, value))
 }
 

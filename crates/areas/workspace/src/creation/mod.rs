@@ -55,6 +55,9 @@ pub async fn project_create(app: &App, ctx: &Context, new: ProjectNew) -> Result
     let Actor::User { id: account, name: account_name, .. } = &ctx.actor else {
         return Err(Error::new(Code::Forbidden, "only people create projects"));
     };
+    if let Some(id) = app.made::<OperationId>(ctx)? {
+        return rows::operation_get(app.db(), id).await?.ok_or_else(|| Error::not_found("operation"));
+    }
     let name = Slug::parse(&new.name)?;
     let namespace = NamespacePath::parse(new.namespace.as_deref().unwrap_or(account_name))?;
     let owner = crate::group::namespace_for_project(app, ctx, &namespace).await?;
@@ -127,6 +130,7 @@ pub async fn project_create(app: &App, ctx: &Context, new: ProjectNew) -> Result
     let mut work = NewWork::new("project_create", serde_json::json!({ "operation": operation.id })).project(project.id);
     work.max_attempts = 6;
     tx.enqueue(work).await?;
+    tx.keep(app.receipt(ctx, &operation.id)?).await?;
     tx.commit().await?;
     Ok(operation)
 }

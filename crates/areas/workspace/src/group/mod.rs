@@ -64,6 +64,9 @@ pub async fn group_create(app: &App, ctx: &Context, new: GroupNew) -> Result<Gro
     let Actor::User { id: owner, .. } = ctx.actor else {
         return Err(Error::new(Code::Forbidden, "only people make groups"));
     };
+    if let Some(id) = app.made::<GroupId>(ctx)? {
+        return rows::group_get(app.db(), id).await?.ok_or_else(|| Error::not_found("group"));
+    }
     let path = NamespacePath::parse(&new.path)?;
     let parent = match path.parent() {
         None => None,
@@ -85,6 +88,7 @@ pub async fn group_create(app: &App, ctx: &Context, new: GroupNew) -> Result<Gro
     let mut tx = app.db().begin().await?;
     rows::group_create(&mut tx, &group, owner).await?;
     tx.emit(&Event::new(ctx.user(), None, EventData::GroupCreated { group: group.id, path: group.path.clone() })).await?;
+    tx.keep(app.receipt(ctx, &group.id)?).await?;
     tx.commit().await?;
     Ok(group)
 }

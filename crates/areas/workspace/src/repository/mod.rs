@@ -24,6 +24,7 @@ use store::project::ProjectRow;
 use web_kit::{App, Project};
 
 use model::{CommitDetail, CommitNew, CommitView, FileView, LastCommit, ReadmeView, RefPage, RefView, Stats, TreeEntryView, TreeView};
+use record::Begun;
 pub use record::Recorder;
 
 /// Files up to this size are shown in the API's JSON.
@@ -360,6 +361,11 @@ pub async fn commit_status_list_of(app: &App, ctx: &Context, id: &str, oid: &str
 pub async fn commit_create(app: &App, ctx: &Context, id: &str, new: CommitNew) -> Result<CommitView> {
     let (_, repository) = open(app, ctx, id, Permission::RepositoryWrite).await?;
     let branch = RefName::branch(&new.branch).map_err(|e| Error::field("branch", "invalid", e.detail))?;
+    if let Some(begun) = app.made::<Begun>(ctx)?
+        && let Some(commit) = committed(&repository, &branch, &begun.commit).await?
+    {
+        return Ok(CommitView::new(commit, None));
+    }
     if new.actions.is_empty() || new.actions.len() > MAX_ACTIONS {
         return Err(Error::field("actions", "out_of_range", format!("between 1 and {MAX_ACTIONS}")));
     }
@@ -372,7 +378,19 @@ pub async fn commit_create(app: &App, ctx: &Context, id: &str, new: CommitNew) -
     let start = refs.head_entry().map(git::RefEntry::target);
     let author = signature(app, ctx).await?;
     let commit = NewCommit { branch, start, expected, actions, committer: author.clone(), author, message: new.message };
-    Ok(CommitView::new(commit_as(app, &repository, ctx.user(), commit).await?, None))
+    let recorder = Recorder::requested(app, &repository, ctx);
+    Ok(CommitView::new(repository.commit(commit, &recorder).await?, None))
+}
+
+/// A commit that an earlier try of a request began, if it came to be on its branch. Its event is on record or will be: the
+/// open push says so.
+async fn committed(repository: &Repository, branch: &RefName, oid: &str) -> Result<Option<git::Commit>> {
+    let Ok(oid) = Oid::parse(oid) else { return Ok(None) };
+    let Some(head) = repository.refs().await?.get(branch.as_str()).map(|r| r.oid) else { return Ok(None) };
+    if !repository.read(move |r| Ok(r.has(oid))).await? || (head != oid && repository.rewrites(oid, head).await) {
+        return Ok(None);
+    }
+    Ok(Some(repository.read(move |r| r.commit(oid)).await?))
 }
 
 /// Makes a commit and puts it on record like any push. For the creation flow and other rooms that edit files.

@@ -12,8 +12,9 @@ use std::time::Duration;
 use git::serve::{Command, Outcome, PushHook};
 use git::{Repositories, Repository};
 use kernel::event::RefUpdate;
-use kernel::{Code, Error, Event, EventData, PushId, RefName, Result, Timestamp, UserId};
+use kernel::{Code, Context, Error, Event, EventData, PushId, RefName, Result, Timestamp, UserId};
 use parking_lot::Mutex;
+use serde::{Deserialize, Serialize};
 use store::git_ref::{git_ref_get, git_ref_move};
 use store::push::{PushRow, push_close, push_forget, push_open, push_orphans, push_prune, push_renew};
 use tokio::task::AbortHandle;
@@ -46,7 +47,18 @@ pub struct Recorder {
     app: App,
     repository: Repository,
     account: Option<UserId>,
+    /// Of a request that may be repeated.
+    ctx: Option<Context>,
     open: Mutex<Option<Open>>,
+}
+
+/// The receipt of a commit: which push, and what it would make of the branch.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Begun {
+    /// The push.
+    pub push: PushId,
+    /// The commit, in hex.
+    pub commit: String,
 }
 
 /// A push of ours that is under way; its lease is renewed as long as this lives.
@@ -64,7 +76,27 @@ impl Drop for Open {
 impl Recorder {
     /// For what `account` does; none for the service itself.
     pub fn new(app: &App, repository: &Repository, account: Option<UserId>) -> Self {
-        Self { app: app.clone(), repository: repository.clone(), account, open: Mutex::default() }
+        Self { app: app.clone(), repository: repository.clone(), account, ctx: None, open: Mutex::default() }
+    }
+
+    /// For a commit that a request asks for; a repeated one finds [`Begun`].
+    pub fn requested(app: &App, repository: &Repository, ctx: &Context) -> Self {
+        Self { ctx: Some(ctx.clone()), ..Self::new(app, repository, ctx.user()) }
+    }
+
+    async fn put(&self, row: &PushRow, commands: &[Command]) -> Result<()> {
+        let commit = commands.first().and_then(|c| c.new).map(git::Oid::to_hex).unwrap_or_default();
+        let receipt = match &self.ctx {
+            Some(ctx) => self.app.receipt(ctx, &Begun { push: row.id, commit })?,
+            None => None,
+        };
+        if receipt.is_none() {
+            return push_open(self.app.db(), row).await;
+        }
+        let mut tx = self.app.db().begin().await?;
+        push_open(&mut tx, row).await?;
+        tx.keep(receipt).await?;
+        tx.commit().await
     }
 }
 
@@ -88,7 +120,7 @@ impl PushHook for Recorder {
             lease_until: now.plus(LEASE),
             closed_at: None,
         };
-        push_open(self.app.db(), &row).await.map_err(reason)?;
+        self.put(&row, commands).await.map_err(reason)?;
         let (db, id) = (self.app.db().clone(), row.id);
         let renewal = tokio::spawn(async move {
             loop {

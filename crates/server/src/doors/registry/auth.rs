@@ -65,9 +65,10 @@ pub(crate) fn is_ours(path: &str) -> bool {
 /// Finds out who asks; never refuses, the door does.
 pub(crate) async fn identify(app: &App, request: &mut Request, id: RequestId, ip: Option<IpAddr>) -> Context {
     let (ctx, identity) = match bearer(app, request.headers()) {
-        Some(Ok((Bearer { actor, grant, .. }, scopes))) => {
-            (Context { actor, grant, request: id, now: Timestamp::now(), ip }, Identity { scopes: Some(scopes), refused: None })
-        }
+        Some(Ok((Bearer { actor, grant, .. }, scopes))) => (
+            Context { actor, grant, request: id, now: Timestamp::now(), ip, attempt: None },
+            Identity { scopes: Some(scopes), refused: None },
+        ),
         Some(Err(refused)) => (anonymous(id, ip), Identity { scopes: None, refused: Some(refused) }),
         // a cookie is for pages only
         None if !request.headers().contains_key(header::AUTHORIZATION) => (anonymous(id, ip), Identity { scopes: None, refused: None }),
@@ -84,7 +85,7 @@ pub(crate) async fn identify(app: &App, request: &mut Request, id: RequestId, ip
 }
 
 fn anonymous(request: RequestId, ip: Option<IpAddr>) -> Context {
-    Context { actor: Actor::Anonymous, grant: Grant::all(), request, now: Timestamp::now(), ip }
+    Context { actor: Actor::Anonymous, grant: Grant::all(), request, now: Timestamp::now(), ip, attempt: None }
 }
 
 /// Reads the registry's own bearer token, if that is what the header holds.
