@@ -13,6 +13,7 @@ pub mod expr;
 pub mod filter;
 pub mod forecast;
 pub mod github;
+pub mod jenkins;
 pub mod matrix;
 pub mod plan;
 pub mod ready;

@@ -1,0 +1,705 @@
+//! From the syntax tree to the declarative model, with the messages Jenkins gives.
+
+use std::collections::HashSet;
+
+use serde_json::Value as Json;
+
+use super::ast::{At, Call, Closure, Entry, Expr, ExprKind, Stmt, StmtKind};
+use super::model::{
+    Agent, Arg, Args, Axis, Branch, Condition, EnvValue, EnvVar, Input, Matrix, MethodCall, Pipeline, PostCondition, Setting, Stage,
+    StageBase, Step, Value, When,
+};
+use super::source::Source;
+use super::tables;
+use crate::diagnostic::Diagnostics;
+
+/// Reads statements into the model.
+pub(super) struct Reader<'a> {
+    pub(super) source: &'a Source,
+    pub(super) out: &'a mut Diagnostics,
+}
+
+/// Only constant words may be names.
+fn constant(expr: &Expr) -> Option<&str> {
+    match &expr.kind {
+        ExprKind::Str(text) | ExprKind::Name(text) => Some(text),
+        _ => None,
+    }
+}
+
+impl Reader<'_> {
+    pub(super) fn error(&mut self, at: At, code: &str, message: impl Into<String>) {
+        let span = self.source.span(at.start);
+        self.out.error(&span, code, message);
+    }
+
+    /// A call by its name; a call on an object is told.
+    fn named<'s>(&mut self, stmt: &'s Stmt, otherwise: &str) -> Option<(&'s str, &'s Call)> {
+        let Some(call) = stmt.call() else {
+            self.error(stmt.at, "syntax", otherwise);
+            return None;
+        };
+        match call.plain_name() {
+            Some(name) => Some((name, call)),
+            None => {
+                let on_variable = matches!(call.receiver.as_ref().map(|r| &r.kind), Some(ExprKind::Name(_)));
+                let message =
+                    if on_variable { "Method calls on objects not allowed outside \"script\" blocks." } else { "Expected a symbol" };
+                self.error(stmt.at, "syntax", message);
+                None
+            }
+        }
+    }
+
+    fn invalid(&self, what: &str, stmt: &Stmt) -> String {
+        format!("Not a valid {what} definition: \"{}\". Some extra configuration is required.", self.source.of(stmt.at))
+    }
+
+    fn block<'s>(&mut self, stmt: &'s Stmt, name: &str) -> Option<&'s Closure> {
+        let found = stmt.block_call().map(|(_, _, body)| body);
+        if found.is_none() {
+            self.error(stmt.at, "syntax", format!("Expected a block for {name}"));
+        }
+        found
+    }
+
+    fn once(&mut self, seen: &mut HashSet<String>, name: &str, stmt: &Stmt) {
+        if !seen.insert(name.to_owned()) {
+            self.error(stmt.at, "duplicate", format!("Multiple occurrences of the {name} section"));
+        }
+    }
+
+    pub(super) fn pipeline(&mut self, stmt: &Stmt) -> Option<Pipeline> {
+        let Some((_, _, body)) = stmt.block_call() else {
+            self.error(stmt.at, "syntax", "Expected a block with the \"pipeline\" step");
+            return None;
+        };
+        let mut pipeline = Pipeline { at: stmt.at, ..Pipeline::default() };
+        let mut seen = HashSet::new();
+        for stmt in &body.body {
+            let invalid = self.invalid("section", stmt);
+            let Some((name, _)) = self.named(stmt, &invalid) else { continue };
+            self.once(&mut seen, name, stmt);
+            let gone = |what: &str, since: &str, now: &str| {
+                format!(
+                    "The \u{2018}{name}\u{2019} section has been {what} as of version {since}. Use \u{2018}{now}\u{2019} {}instead.",
+                    ""
+                )
+            };
+            match name {
+                "stages" => pipeline.stages = Some(self.stages(stmt, "stages")),
+                "environment" => pipeline.base.environment = self.environment(stmt),
+                "post" => pipeline.base.post = Some(self.post(stmt)),
+                "agent" => pipeline.base.agent = self.agent(stmt),
+                "tools" => pipeline.base.tools = self.tools(stmt),
+                "options" => pipeline.base.options = self.calls(stmt, "options", "Options", "Expected an option"),
+                "parameters" => {
+                    pipeline.parameters = self.calls(stmt, "parameters", "Build parameters", "Expected a build parameter definition");
+                }
+                "triggers" => pipeline.triggers = self.calls(stmt, "triggers", "Triggers", "Expected a trigger"),
+                "libraries" => pipeline.libraries = self.libraries(stmt),
+                "properties" | "jobProperties" => {
+                    let message = gone("renamed", if name == "properties" { "0.8" } else { "0.7" }, "options");
+                    self.error(stmt.at, "renamed", message);
+                }
+                "wrappers" => {
+                    self.error(stmt.at, "renamed", "The 'wrappers' section has been removed as of version 0.8. Use 'options' instead.");
+                }
+                "notifications" | "postBuild" => {
+                    let what = if name == "postBuild" { "renamed" } else { "removed" };
+                    let message = format!(
+                        "The \u{2018}{name}\u{2019} section has been {what} as of version 0.6. Use \u{2018}post\u{2019} for all post-build actions."
+                    );
+                    self.error(stmt.at, "renamed", message);
+                }
+                _ => self.error(stmt.at, "unknown_section", format!("Undefined section \"{name}\"")),
+            }
+        }
+        Some(pipeline)
+    }
+
+    fn stages(&mut self, stmt: &Stmt, name: &str) -> Vec<Stage> {
+        let Some(body) = self.block(stmt, name) else { return Vec::new() };
+        body.body.iter().filter_map(|s| self.stage(s)).collect()
+    }
+
+    fn stage(&mut self, stmt: &Stmt) -> Option<Stage> {
+        let Some(("stage", call, body)) = stmt.block_call() else {
+            self.error(stmt.at, "syntax", "Expected a stage");
+            return None;
+        };
+        let mut stage = Stage { at: stmt.at, ..Stage::default() };
+        if call.args.len() < 2 {
+            self.error(stmt.at, "syntax", "Expected a stage name but did not find any");
+            return None;
+        }
+        stage.name = self.constant_text(&call.args[0]);
+        let mut seen = HashSet::new();
+        for stmt in &body.body {
+            let invalid = self.invalid("stage section", stmt);
+            let Some((name, call)) = self.named(stmt, &invalid) else { continue };
+            self.once(&mut seen, name, stmt);
+            if self.base(&mut stage.base, name, stmt) {
+                continue;
+            }
+            match name {
+                "steps" => self.steps(&mut stage, stmt),
+                "parallel" => stage.parallel = Some(self.stages(stmt, "parallel")),
+                "matrix" => stage.matrix = Some(Box::new(self.matrix(stmt))),
+                "failFast" => stage.fail_fast = self.boolean(call, stmt),
+                "stages" => stage.stages = Some(self.stages(stmt, "stages")),
+                _ => {
+                    let message = format!(
+                        "Unknown stage section \"{name}\". Starting with version 0.5, steps in a stage must be in a \u{2018}steps\u{2019} block."
+                    );
+                    self.error(stmt.at, "unknown_section", message);
+                }
+            }
+        }
+        Some(stage)
+    }
+
+    /// The sections that stages and matrices share.
+    fn base(&mut self, base: &mut StageBase, name: &str, stmt: &Stmt) -> bool {
+        match name {
+            "agent" => base.agent = self.agent(stmt),
+            "when" => base.when = self.when(stmt),
+            "post" => base.post = Some(self.post(stmt)),
+            "options" => base.options = self.calls(stmt, "options", "Options", "Expected an option"),
+            "input" => base.input = self.input(stmt),
+            "tools" => base.tools = self.tools(stmt),
+            "environment" => base.environment = self.environment(stmt),
+            _ => return false,
+        }
+        true
+    }
+
+    fn steps(&mut self, stage: &mut Stage, stmt: &Stmt) {
+        let Some(body) = self.block(stmt, "steps") else { return };
+        if let [only] = body.body.as_slice()
+            && let Some(call) = only.call()
+            && call.plain_name() == Some("parallel")
+        {
+            let entries = match call.args.as_slice() {
+                [Expr { kind: ExprKind::Map(entries), .. }] => entries.as_slice(),
+                _ => &[],
+            };
+            for Entry { key, value } in entries {
+                if constant(key) == Some("failFast") {
+                    match value.kind {
+                        ExprKind::Bool(b) => stage.fail_fast = Some(b),
+                        _ => self.error(key.at, "type", "Expected a boolean with failFast"),
+                    }
+                } else if let ExprKind::Closure(closure) = &value.kind {
+                    let name = self.constant_text(key);
+                    stage.branches.push(self.branch(&name, closure, value.at));
+                } else {
+                    self.error(key.at, "type", "Expected closure or failFast");
+                }
+            }
+            return;
+        }
+        let at = stmt.call().and_then(|c| c.args.last()).map_or(stmt.at, |a| a.at);
+        stage.branches.push(self.branch("default", body, at));
+    }
+
+    fn branch(&mut self, name: &str, body: &Closure, at: At) -> Branch {
+        Branch { name: name.to_owned(), steps: body.body.iter().map(|s| self.step(s)).collect(), body: body.body.clone(), at }
+    }
+
+    fn step(&mut self, stmt: &Stmt) -> Step {
+        let mut step = Step { name: "error".into(), args: Args::Named(Vec::new()), children: None, at: stmt.at };
+        let Some((name, call)) = self.named(stmt, "Expected a step") else { return step };
+        step.name = name.to_owned();
+        if matches!(name, "script" | "expression") {
+            let pronoun = if name == "script" { "Script" } else { "When" };
+            match (call.block(), call.args.last()) {
+                (Some(body), Some(last)) => step.args = Args::Named(vec![("scriptBlock".into(), self.code(body, last))]),
+                _ => self.error(stmt.at, "syntax", format!("{pronoun} step without a block")),
+            }
+            return step;
+        }
+        if let Some(body) = call.block() {
+            step.args = self.args(&call.args[..call.args.len() - 1]);
+            step.children = Some(body.body.iter().map(|s| self.step(s)).collect());
+        } else {
+            step.args = match self.args(&call.args) {
+                Args::Single(value) => match tables::find(name) {
+                    Some(spec) if spec.required.len() == 1 && !spec.block => Args::Named(vec![(spec.required[0].to_owned(), value)]),
+                    _ => Args::Single(value),
+                },
+                args => args,
+            };
+        }
+        step
+    }
+
+    /// The text of a block as a constant.
+    fn code(&self, body: &Closure, whole: &Expr) -> Value {
+        Value { literal: true, value: self.source.block(&body.body, whole.at).into(), expr: whole.clone() }
+    }
+
+    fn args(&mut self, args: &[Expr]) -> Args {
+        match args {
+            [] => Args::Named(Vec::new()),
+            [Expr { kind: ExprKind::Map(entries), .. }] if !entries.iter().any(|e| constant(&e.key) == Some("$class")) => {
+                Args::Named(entries.iter().map(|e| (self.constant_text(&e.key), self.value(&e.value))).collect())
+            }
+            [one] => Args::Single(self.value(one)),
+            many => Args::Positional(many.iter().map(|a| self.value(a)).collect()),
+        }
+    }
+
+    pub(super) fn value(&mut self, expr: &Expr) -> Value {
+        let literal = |value: Json| Value { literal: true, value, expr: expr.clone() };
+        let code = |text: String| Value { literal: false, value: text.into(), expr: expr.clone() };
+        match &expr.kind {
+            ExprKind::Null => literal(Json::Null),
+            ExprKind::Bool(b) => literal((*b).into()),
+            ExprKind::Int(n) => literal((*n).into()),
+            // as Jenkins writes numbers: without a fraction that is zero
+            #[expect(clippy::cast_possible_truncation, reason = "bounded just before")]
+            ExprKind::Decimal(n) if n.fract() == 0.0 && n.abs() < 1e15 => literal((*n as i64).into()),
+            ExprKind::Decimal(n) => literal((*n).into()),
+            ExprKind::BigInt(_) => {
+                let message = "BigIntegers cannot be used as constants in Declarative. The maximum value for an integer is \
+                               9,223,372,036,854,775,807 and the minimum value for an integer is -9,223,372,036,854,775,808.";
+                self.error(expr.at, "type", message);
+                literal((-1).into())
+            }
+            ExprKind::Str(text) => literal(text.clone().into()),
+            ExprKind::Name(name) if matches!(name.as_str(), "any" | "none") => literal(name.clone().into()),
+            ExprKind::GString(_) | ExprKind::Map(_) => code(self.source.of(expr.at)),
+            _ => {
+                let text = self.source.expr(expr);
+                if text.starts_with("${") {
+                    self.error(expr.at, "syntax", format!("{text} cannot be used as a value directly. Did you mean \"{text}\"?"));
+                }
+                code(format!("${{{text}}}"))
+            }
+        }
+    }
+
+    fn constant_text(&mut self, expr: &Expr) -> String {
+        match constant(expr) {
+            Some(text) => text.to_owned(),
+            None => {
+                self.error(expr.at, "type", "Expected string literal");
+                "error".into()
+            }
+        }
+    }
+
+    fn boolean(&mut self, call: &Call, stmt: &Stmt) -> Option<bool> {
+        match call.args.first().map(|a| &a.kind) {
+            Some(ExprKind::Bool(b)) => Some(*b),
+            _ => {
+                let name = call.plain_name().unwrap_or_default().to_owned();
+                self.error(stmt.at, "type", format!("Expected a boolean with {name}"));
+                None
+            }
+        }
+    }
+
+    fn post(&mut self, stmt: &Stmt) -> Vec<PostCondition> {
+        let Some((_, _, body)) = stmt.block_call() else {
+            self.error(stmt.at, "syntax", "Expected a block");
+            return Vec::new();
+        };
+        let mut out = Vec::new();
+        for stmt in &body.body {
+            let Some((name, call, body)) = stmt.block_call() else {
+                let known = tables::POST_CONDITIONS.join(", ");
+                let message = format!(
+                    "The \u{2018}post\u{2019} section can only contain build condition names with code blocks. Valid condition names are [{known}]"
+                );
+                self.error(stmt.at, "syntax", message);
+                continue;
+            };
+            let at = call.args.last().map_or(stmt.at, |a| a.at);
+            out.push(PostCondition { condition: name.to_owned(), branch: self.branch("default", body, at), at: stmt.at });
+        }
+        out
+    }
+
+    fn environment(&mut self, stmt: &Stmt) -> Option<Vec<EnvVar>> {
+        let body = self.block(stmt, "environment")?;
+        let mut out: Vec<EnvVar> = Vec::new();
+        let mut wrong = false;
+        for entry in &body.body {
+            let StmtKind::Expr(Expr { kind: ExprKind::Assign("", key, right), .. }) = &entry.kind else {
+                wrong = true;
+                if let StmtKind::Expr(expr) = &entry.kind {
+                    let text = self.source.of(expr.at);
+                    let message = match text.split_once('=') {
+                        Some((key, _)) => bad_identifier(key.trim()),
+                        None => format!(
+                            "\"{text}\" is not a valid environment expression. Use \"key = value\" pairs with valid Java/shell keys."
+                        ),
+                    };
+                    self.error(expr.at, "environment", message);
+                }
+                continue;
+            };
+            let name = self.constant_text(key);
+            if out.iter().any(|v| v.name == name) {
+                self.error(key.at, "duplicate", format!("Duplicate environment variable name: \"{name}\""));
+                continue;
+            }
+            let value = match &right.kind {
+                ExprKind::Call(call) if call.plain_name() == Some("credentials") => {
+                    let mut args = Vec::new();
+                    for arg in &call.args {
+                        if is_text(arg) {
+                            args.push(self.value(arg));
+                        } else {
+                            self.error(arg.at, "type", "Internal function call parameters must be strings.");
+                        }
+                    }
+                    EnvValue::Credentials(args)
+                }
+                ExprKind::Call(_) => EnvValue::Value(self.value(right)),
+                ExprKind::Binary("+", ..) => match self.concatenated(right) {
+                    Some(value) => EnvValue::Value(value),
+                    None => continue,
+                },
+                ExprKind::Binary(..) => {
+                    self.error(right.at, "environment", "Environment variable values can only be joined together with \u{2018}+\u{2019}s.");
+                    continue;
+                }
+                _ if is_text(right) => EnvValue::Value(self.value(right)),
+                _ => {
+                    let message = "Environment variable values must either be single quoted, double quoted, or function calls.";
+                    self.error(right.at, "environment", message);
+                    continue;
+                }
+            };
+            out.push(EnvVar { name, value, expr: (**right).clone(), at: key.at });
+        }
+        if wrong {
+            self.error(stmt.at, "environment", "Expected name=value pairs");
+        }
+        Some(out)
+    }
+
+    /// `'a' + "b"` as one value.
+    fn concatenated(&mut self, expr: &Expr) -> Option<Value> {
+        let mut operands = Vec::new();
+        let mut open = vec![expr];
+        while let Some(next) = open.pop() {
+            match &next.kind {
+                ExprKind::Binary("+", left, right) => {
+                    operands.push(&**right);
+                    open.push(left);
+                }
+                ExprKind::Binary(..) => {
+                    self.error(next.at, "environment", "Environment variable values can only be joined together with \u{2018}+\u{2019}s.");
+                    return None;
+                }
+                _ => operands.push(next),
+            }
+        }
+        let mut text = String::new();
+        let mut literal = true;
+        for operand in operands.into_iter().rev() {
+            if !is_text(operand) {
+                self.error(
+                    operand.at,
+                    "environment",
+                    "Environment variable values to be concatenated together must be single or double quoted.",
+                );
+                continue;
+            }
+            let value = self.value(operand);
+            let part = value.value.as_str().map_or_else(|| value.value.to_string(), str::to_owned);
+            text.push_str(if value.literal { &part } else { unquoted(&part) });
+            literal &= value.literal;
+        }
+        Some(Value { literal, value: text.into(), expr: expr.clone() })
+    }
+
+    fn tools(&mut self, stmt: &Stmt) -> Option<Vec<(String, Value)>> {
+        let body = self.block(stmt, "tools")?;
+        let mut out = Vec::new();
+        for stmt in &body.body {
+            let Some((name, call)) = self.named(stmt, "Expected to find \u{2018}someTool \"someVersion\"\u{2019}") else { continue };
+            match call.args.as_slice() {
+                [] => self.error(stmt.at, "arguments", format!("No argument for tool \"{name}\"")),
+                [one] => out.push((name.to_owned(), self.value(one))),
+                _ => self.error(stmt.at, "arguments", format!("Too many arguments for tool \"{name}\"")),
+            }
+        }
+        Some(out)
+    }
+
+    fn libraries(&mut self, stmt: &Stmt) -> Option<Vec<Value>> {
+        let body = self.block(stmt, "libraries")?;
+        let mut out = Vec::new();
+        for stmt in &body.body {
+            let text = self.source.of(stmt.at);
+            match stmt.call().filter(|c| c.plain_name() == Some("lib")).map(|c| c.args.as_slice()) {
+                Some([one]) if !matches!(one.kind, ExprKind::Closure(_) | ExprKind::Map(_) | ExprKind::Call(_)) => {
+                    out.push(self.value(one))
+                }
+                Some([.., Expr { kind: ExprKind::Closure(_), .. }]) => {
+                    self.error(stmt.at, "arguments", "Libraries definitions cannot have blocks");
+                }
+                _ => self.error(stmt.at, "arguments", format!("Expected a \"lib(...)\" but got {text}")),
+            }
+        }
+        Some(out)
+    }
+
+    /// Options, parameters, triggers.
+    fn calls(&mut self, stmt: &Stmt, section: &str, plural: &str, expected: &str) -> Option<Vec<MethodCall>> {
+        let body = self.block(stmt, section)?;
+        let mut out = Vec::new();
+        for stmt in &body.body {
+            let is_map = matches!(&stmt.kind, StmtKind::Expr(Expr { kind: ExprKind::Map(_), .. }));
+            let otherwise = if is_map { format!("{plural} cannot be defined as maps") } else { expected.to_owned() };
+            if self.named(stmt, &otherwise).is_none() {
+                continue;
+            }
+            if stmt.block_call().is_some() {
+                self.error(stmt.at, "arguments", format!("{plural} definitions cannot have blocks"));
+            } else if let Some(call) = stmt.call() {
+                out.push(self.method_call(call, stmt.at));
+            }
+        }
+        Some(out)
+    }
+
+    fn method_call(&mut self, call: &Call, at: At) -> MethodCall {
+        let name = call.plain_name().map(str::to_owned).unwrap_or_else(|| {
+            self.error(at, "syntax", "Method calls on objects not allowed outside \"script\" blocks.");
+            "error".into()
+        });
+        let mut args = Vec::new();
+        for arg in &call.args {
+            match &arg.kind {
+                ExprKind::Map(entries) => {
+                    for entry in entries {
+                        let key = self.constant_text(&entry.key);
+                        if let Some(value) = self.method_arg(&entry.value) {
+                            args.push(Arg::Pair(key, Box::new(value)));
+                        }
+                    }
+                }
+                _ => args.extend(self.method_arg(arg)),
+            }
+        }
+        MethodCall { name, args, at }
+    }
+
+    fn method_arg(&mut self, expr: &Expr) -> Option<Arg> {
+        match &expr.kind {
+            ExprKind::Closure(_) => {
+                self.error(expr.at, "arguments", "Method call arguments cannot be closures");
+                None
+            }
+            ExprKind::Call(call) => Some(Arg::Call(self.method_call(call, expr.at))),
+            _ => Some(Arg::Value(self.value(expr))),
+        }
+    }
+
+    fn settings(&mut self, body: &Closure) -> Vec<(String, Setting)> {
+        let mut out = Vec::new();
+        for stmt in &body.body {
+            let Some((name, call)) = self.named(stmt, "Expected to find \u{2018}someKey \"someValue\"\u{2019}") else { continue };
+            let setting = match call.args.as_slice() {
+                [] => {
+                    self.error(stmt.at, "arguments", format!("No argument for map key \"{name}\""));
+                    continue;
+                }
+                [Expr { kind: ExprKind::Closure(inner), .. }] => Setting::Map(self.settings(inner)),
+                [one] => Setting::Value(self.value(one)),
+                _ => {
+                    self.error(stmt.at, "arguments", format!("Too many arguments for map key \"{name}\""));
+                    continue;
+                }
+            };
+            out.push((name.to_owned(), setting));
+        }
+        out
+    }
+
+    fn agent(&mut self, stmt: &Stmt) -> Option<Agent> {
+        let only = "Only \"agent none\", \"agent any\" or \"agent {...}\" are allowed.";
+        let Some((_, _, body)) = stmt.block_call() else {
+            let Some(call) = stmt.call() else {
+                self.error(stmt.at, "agent", "Expected an agent");
+                return None;
+            };
+            match call.args.as_slice() {
+                [] => self.error(stmt.at, "agent", "No argument for agent"),
+                [one] => match constant(one) {
+                    Some(kind @ ("any" | "none")) => return Some(Agent { kind: kind.to_owned(), setting: None, at: stmt.at }),
+                    _ => self.error(stmt.at, "agent", only),
+                },
+                _ => self.error(stmt.at, "agent", only),
+            }
+            return None;
+        };
+        match body.body.as_slice() {
+            [] => self.error(stmt.at, "agent", "Expected an agent"),
+            [one] => {
+                let (name, _) = self.named(one, "Expected an agent")?;
+                let setting = self.settings(body).into_iter().next().map(|(_, setting)| setting);
+                let kind = if name == "label" && matches!(setting, Some(Setting::Map(_))) { "node" } else { name };
+                return Some(Agent { kind: kind.to_owned(), setting, at: stmt.at });
+            }
+            _ => self.error(stmt.at, "agent", "Only one agent type is allowed per agent section"),
+        }
+        None
+    }
+
+    fn when(&mut self, stmt: &Stmt) -> Option<When> {
+        let body = self.block(stmt, "when")?;
+        let mut when = When::default();
+        for stmt in &body.body {
+            let Some((name, call)) = self.named(stmt, "Expected a when condition") else { continue };
+            match name {
+                "beforeAgent" => when.before_agent = self.boolean(call, stmt),
+                "beforeInput" => when.before_input = self.boolean(call, stmt),
+                "beforeOptions" => when.before_options = self.boolean(call, stmt),
+                _ => when.conditions.extend(self.condition(stmt)),
+            }
+        }
+        Some(when)
+    }
+
+    fn condition(&mut self, stmt: &Stmt) -> Option<Condition> {
+        let (name, call) = self.named(stmt, "Expected a when condition")?;
+        let mut condition = Condition { name: name.to_owned(), args: None, children: Vec::new(), code: Vec::new(), at: stmt.at };
+        if name == "expression" {
+            match (call.block(), call.args.last()) {
+                (Some(body), Some(last)) => {
+                    condition.args = Some(Args::Named(vec![("scriptBlock".into(), self.code(body, last))]));
+                    condition.code = body.body.clone();
+                }
+                _ => self.error(stmt.at, "syntax", "When step without a block"),
+            }
+        } else if let Some(body) = call.block() {
+            let args = &call.args[..call.args.len() - 1];
+            condition.args = (!args.is_empty()).then(|| self.args(args));
+            condition.children = body.body.iter().filter_map(|s| self.condition(s)).collect();
+        } else {
+            condition.args = Some(self.args(&call.args));
+        }
+        Some(condition)
+    }
+
+    fn input(&mut self, stmt: &Stmt) -> Option<Input> {
+        let body = self.block(stmt, "input")?;
+        let mut input = Input::default();
+        let mut seen = HashSet::new();
+        for stmt in &body.body {
+            let invalid = self.invalid("section", stmt);
+            let Some((name, call)) = self.named(stmt, &invalid) else { continue };
+            self.once(&mut seen, name, stmt);
+            match call.args.as_slice() {
+                [] => self.error(stmt.at, "arguments", format!("No argument for field \"{name}\"")),
+                [one] => {
+                    let known = ["message", "id", "ok", "submitter", "submitterParameter"].into_iter().find(|k| *k == name);
+                    match (known, name) {
+                        (Some(key), _) => {
+                            let value = self.value(one);
+                            input.fields.push((key, value));
+                        }
+                        (None, "parameters") => {
+                            let found = self.calls(stmt, "parameters", "Build parameters", "Expected a build parameter definition");
+                            input.parameters.extend(found.unwrap_or_default());
+                        }
+                        _ => self.error(stmt.at, "arguments", format!("Not a valid field for input: \"{name}\"")),
+                    }
+                }
+                _ => self.error(stmt.at, "arguments", format!("Too many arguments for field \"{name}\"")),
+            }
+        }
+        Some(input)
+    }
+
+    fn matrix(&mut self, stmt: &Stmt) -> Matrix {
+        let mut matrix = Matrix::default();
+        let Some(body) = self.block(stmt, "matrix") else { return matrix };
+        let mut seen = HashSet::new();
+        for stmt in &body.body {
+            let invalid = self.invalid("section", stmt);
+            let Some((name, _)) = self.named(stmt, &invalid) else { continue };
+            self.once(&mut seen, name, stmt);
+            if self.base(&mut matrix.base, name, stmt) {
+                continue;
+            }
+            match name {
+                "axes" => matrix.axes = self.block(stmt, "axes").map(|b| b.body.iter().filter_map(|s| self.axis(s, false)).collect()),
+                "excludes" => {
+                    matrix.excludes = self.block(stmt, "excludes").map(|b| {
+                        let axes = |r: &mut Self, s| r.block(s, "exclude").map(|b| b.body.iter().filter_map(|s| r.axis(s, true)).collect());
+                        b.body.iter().filter_map(|s| axes(self, s)).collect()
+                    });
+                }
+                "stages" => matrix.stages = Some(self.stages(stmt, "stages")),
+                _ => self.error(stmt.at, "unknown_section", format!("Undefined section \"{name}\"")),
+            }
+        }
+        matrix
+    }
+
+    fn axis(&mut self, stmt: &Stmt, exclude: bool) -> Option<Axis> {
+        let body = self.block(stmt, "axis")?;
+        let mut axis = Axis { name: None, values: Vec::new(), inverse: false, at: stmt.at };
+        let mut seen = HashSet::new();
+        for stmt in &body.body {
+            let invalid = self.invalid("section", stmt);
+            let Some((name, call)) = self.named(stmt, &invalid) else { continue };
+            self.once(&mut seen, name, stmt);
+            match name {
+                "name" => match call.args.as_slice() {
+                    [] => self.error(stmt.at, "arguments", "No argument for field \"name\""),
+                    [one] => axis.name = Some(self.constant_text(one)),
+                    _ => self.error(stmt.at, "arguments", "Too many arguments for field \"name\""),
+                },
+                "values" | "notValues" if name == "values" || exclude => {
+                    if seen.contains("values") && seen.contains("notValues") {
+                        self.error(stmt.at, "arguments", "Only one of \"values\" or \"notValues\" allowed for an exclude axis");
+                    }
+                    axis.inverse |= name == "notValues";
+                    axis.values.extend(self.method_call(call, stmt.at).args);
+                }
+                _ => self.error(stmt.at, "unknown_section", format!("Undefined section \"{name}\"")),
+            }
+        }
+        Some(axis)
+    }
+}
+
+fn is_text(expr: &Expr) -> bool {
+    matches!(
+        expr.kind,
+        ExprKind::Str(_)
+            | ExprKind::GString(_)
+            | ExprKind::Int(_)
+            | ExprKind::Decimal(_)
+            | ExprKind::Bool(_)
+            | ExprKind::Null
+            | ExprKind::BigInt(_)
+    )
+}
+
+/// Without pairs of quotes around it.
+fn unquoted(mut text: &str) -> &str {
+    loop {
+        let inner = ['"', '\''].iter().find_map(|q| text.strip_prefix(*q)?.strip_suffix(*q));
+        match inner {
+            Some(inner) => text = inner,
+            None => return text,
+        }
+    }
+}
+
+pub(super) fn bad_identifier(name: &str) -> String {
+    format!(
+        "\"{name}\" is not a valid identifier and cannot be used for an environment variable. Identifiers must start with a letter or underscore \
+         and can contain only letters, numbers or underscores."
+    )
+}

@@ -1,0 +1,268 @@
+//! The parser and the model.
+
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+use super::ast::{ExprKind, StmtKind};
+use super::{parse, read};
+
+fn model(text: &str) -> Value {
+    let read = read("Jenkinsfile", text.as_bytes());
+    assert!(read.diagnostics.is_empty(), "{:?}", read.diagnostics);
+    read.pipeline.unwrap().json()["pipeline"].take()
+}
+
+fn errors(text: &str) -> Vec<String> {
+    read("Jenkinsfile", text.as_bytes()).diagnostics.iter().map(ToString::to_string).collect()
+}
+
+fn steps(body: &str) -> Value {
+    let text = format!("pipeline {{\n agent any\n stages {{ stage('a') {{ steps {{\n{body}\n}} }} }}\n}}");
+    model(&text)["stages"][0]["branches"][0]["steps"].take()
+}
+
+fn literal(value: impl Into<Value>) -> Value {
+    json!({"isLiteral": true, "value": value.into()})
+}
+
+fn code(text: &str) -> Value {
+    json!({"isLiteral": false, "value": text})
+}
+
+#[test]
+fn a_whole_pipeline() {
+    let text = r#"#!/usr/bin/env groovy
+@Library('shared@main') _
+def version = '1.0'
+pipeline {
+    agent { docker { image 'alpine:3'
+                     args "-v /tmp:/tmp" } }
+    environment {
+        A = 'x'
+        B = "${A}-y"
+        C = credentials('deploy')
+        D = 'a' + "b" + "${A}"
+    }
+    options { timeout(time: 5, unit: 'MINUTES'); buildDiscarder(logRotator(numToKeepStr: '3')); timestamps() }
+    parameters { string(name: 'WHO', defaultValue: 'me', description: '') }
+    triggers { cron('@daily') }
+    tools { jdk 'jdk21' }
+    stages {
+        stage('Build') {
+            when { beforeAgent true
+                   anyOf { branch 'main'; not { environment name: 'A', value: 'x' } }
+                   expression { return params.WHO == 'me' } }
+            input { message 'go?'
+                    ok 'yes'
+                    parameters { booleanParam(name: 'F', defaultValue: true) } }
+            steps { sh 'make' }
+        }
+        stage('Test') {
+            failFast true
+            parallel {
+                stage('one') { agent any; steps { echo "one" } }
+                stage('two') { stages { stage('inner') { steps { echo "two ${version}" } } } }
+            }
+        }
+        stage('Cells') {
+            matrix {
+                axes { axis { name 'OS'
+                              values 'linux', "mac" } }
+                excludes { exclude { axis { name 'OS'
+                                            notValues 'linux' } } }
+                stages { stage('cell') { steps { echo OS } } }
+            }
+        }
+    }
+    post { always { junit '**/*.xml' }
+           cleanup { deleteDir() } }
+}
+"#;
+    let m = model(text);
+    assert_eq!(
+        m["agent"],
+        json!({"type": "docker", "arguments": [{"key": "image", "value": literal("alpine:3")}, {"key": "args", "value": literal("-v /tmp:/tmp")}]})
+    );
+    assert_eq!(
+        m["environment"],
+        json!([
+            {"key": "A", "value": literal("x")},
+            {"key": "B", "value": code("\"${A}-y\"")},
+            {"key": "C", "value": {"name": "credentials", "arguments": [literal("deploy")]}},
+            {"key": "D", "value": code("ab${A}")},
+        ])
+    );
+    assert_eq!(
+        m["options"],
+        json!({"options": [
+            {"name": "timeout", "arguments": [{"key": "time", "value": literal(5)}, {"key": "unit", "value": literal("MINUTES")}]},
+            {"name": "buildDiscarder", "arguments": [{"name": "logRotator", "arguments": [{"key": "numToKeepStr", "value": literal("3")}]}]},
+            {"name": "timestamps", "arguments": []},
+        ]})
+    );
+    assert_eq!(m["triggers"], json!({"triggers": [{"name": "cron", "arguments": [literal("@daily")]}]}));
+    assert_eq!(m["tools"], json!([{"key": "jdk", "value": literal("jdk21")}]));
+    let build = &m["stages"][0];
+    assert_eq!(
+        build["when"],
+        json!({"beforeAgent": true, "conditions": [
+            {"name": "anyOf", "children": [
+                {"name": "branch", "arguments": literal("main")},
+                {"name": "not", "children": [{"name": "environment", "arguments": [
+                    {"key": "name", "value": literal("A")}, {"key": "value", "value": literal("x")}]}]},
+            ]},
+            {"name": "expression", "arguments": [{"key": "scriptBlock", "value": literal("return params.WHO == 'me'")}]},
+        ]})
+    );
+    assert_eq!(
+        build["input"],
+        json!({"message": literal("go?"), "ok": literal("yes"), "parameters": {"parameters": [
+            {"name": "booleanParam", "arguments": [{"key": "name", "value": literal("F")}, {"key": "defaultValue", "value": literal(true)}]}]}})
+    );
+    assert_eq!(
+        build["branches"],
+        json!([{"name": "default", "steps": [{"name": "sh", "arguments": [{"key": "script", "value": literal("make")}]}]}])
+    );
+    assert_eq!(m["stages"][1]["failFast"], true);
+    assert_eq!(m["stages"][1]["parallel"][1]["stages"][0]["name"], "inner");
+    let matrix = &m["stages"][2]["matrix"];
+    assert_eq!(matrix["axes"], json!([{"name": "OS", "values": [literal("linux"), literal("mac")]}]));
+    assert_eq!(matrix["excludes"], json!([[{"name": "OS", "values": [literal("linux")], "inverse": true}]]));
+    assert_eq!(matrix["stages"][0]["branches"][0]["steps"][0]["arguments"][0]["value"], code("${OS}"));
+    assert_eq!(m["post"]["conditions"][1]["branch"]["steps"], json!([{"name": "deleteDir", "arguments": []}]));
+}
+
+#[test]
+fn arguments_of_steps() {
+    assert_eq!(steps("echo 'a'")[0]["arguments"], json!([{"key": "message", "value": literal("a")}]));
+    assert_eq!(steps("foo 'a'")[0]["arguments"], literal("a"));
+    assert_eq!(steps("foo 'a', 2")[0]["arguments"], json!([literal("a"), literal(2)]));
+    assert_eq!(steps("checkout scm")[0]["arguments"], json!([{"key": "scm", "value": code("${scm}")}]));
+    assert_eq!(
+        steps("step([$class: 'X', a: [1, 2]])")[0]["arguments"],
+        json!([{"key": "delegate", "value": code("[$class: 'X', a: [1, 2]]")}])
+    );
+    assert_eq!(steps("echo a + b  .c")[0]["arguments"][0]["value"], code("${a+b  .c}"));
+    assert_eq!(steps("echo \"$a.b\"")[0]["arguments"][0]["value"], code("\"$a.b\""));
+    assert_eq!(
+        steps("foo(-3, 1.50, 2.0, null, true)")[0]["arguments"],
+        json!([literal(-3), literal(1.5), literal(2), literal(Value::Null), literal(true)])
+    );
+    let tree = steps("timeout(time: 1, unit: 'HOURS') { retry(3) { sh \"\"\"a\n  ${b}\"\"\" } }");
+    assert_eq!(tree[0]["children"][0]["arguments"], literal(3));
+    assert_eq!(tree[0]["children"][0]["children"][0]["arguments"][0]["value"], code("\"\"\"a\n  ${b}\"\"\""));
+    let script = steps("script {\n  def x = [a: 1] // one\n  if (x) {\n    echo 'y'\n  } // two\n}");
+    let text = "def x = [a: 1] // one\n  if (x) {\n    echo 'y'\n  } // two";
+    assert_eq!(script[0]["arguments"], json!([{"key": "scriptBlock", "value": literal(text)}]));
+    let parallel = model(
+        "pipeline { agent none; stages { stage('p') { steps { parallel(a: { echo '1' }, \"b\": { echo '2' }, failFast: true) } } } }",
+    );
+    assert_eq!(parallel["stages"][0]["branches"][1]["name"], "b");
+    assert_eq!(parallel["stages"][0]["failFast"], true);
+}
+
+#[test]
+fn groovy_is_parsed() {
+    for text in [
+        "def a = [1, 2, 3].collect { it * 2 }.findAll { x -> x > 2 }",
+        "def f(String a, b = 2) { return a ?: b }\nf 'x'",
+        "for (int i = 0; i < 3; i++) { println i }",
+        "for (x in 1..<4) println(x)",
+        "try { a() } catch (IOException | Foo e) { throw e } finally { b() }",
+        "switch (x) { case 1: a(); break\n case ~/foo/: case [1, 2]: b()\n default: c() }",
+        "a?.b?.c()\n  .d { it }\n  .e",
+        "def (x, y) = [1, 2]",
+        "Map<String, List<Integer>> m = [:]",
+        "def s = sh script: 'x', returnStdout: true",
+        "def t = a ? b : c\nx = y == 1 && !z || w =~ /a\\/b$/",
+        "x = (String) y\nz = y as Integer",
+        "m.each { k, v -> echo \"${k}=${v.collect { it.toString() }.join(\", \")}\" }",
+        "def d = $/a $x /$",
+        "if (a) b() else if (c) d()\nelse { e() }",
+        "a << 'x'\nb[1] = c['d'].e += 2",
+        "new Date()\nassert x : 'no'",
+        "while (true) { break }",
+        "foo.\"bar ${x}\"()",
+        "'''a\n'b' \\u0041'''",
+        "echo 'a'; echo 'b' /* c */ // d",
+        "x = [*a, *b]\nf(*c)",
+        "final String q = 'a'\nprivate static int z() { 1 }",
+        "return\n",
+    ] {
+        if let Err(e) = parse(text) {
+            panic!("{text}: {e:?}");
+        }
+    }
+    let script = parse("a = 1 + 2 * 3 ** 2 - -4").unwrap();
+    let StmtKind::Expr(expr) = &script.body[0].kind else { panic!() };
+    assert!(matches!(&expr.kind, ExprKind::Assign("", _, right) if matches!(right.kind, ExprKind::Binary("-", ..))));
+}
+
+#[test]
+fn messages_have_places() {
+    let wrap = |body: &str| format!("pipeline {{\n  agent any\n  stages {{\n{body}\n  }}\n}}\n");
+    for (text, expected) in [
+        (wrap(""), "Jenkinsfile:1:1: error[empty]: No stages specified"),
+        (wrap("stage('a') { echo 'x' }"), "Jenkinsfile:4:14: error[unknown_section]: Unknown stage section \"echo\""),
+        (wrap("stage('a') { }"), "Jenkinsfile:4:1: error[missing]: Expected one of \"steps\", \"stages\", or \"parallel\" for stage \"a\""),
+        (wrap("stage('a') { steps { echo 'x' ) }"), "Jenkinsfile:4:31: error[syntax]: unexpected token: )"),
+        (wrap("stage('a') { steps { echo mesage: 'x' } }"), "Invalid parameter \"mesage\", did you mean \"message\"?"),
+        (wrap("stage('a') { steps { writeFile file: 'x' } }"), "Missing required parameter: \"text\""),
+        (wrap("stage('a') { when { foo() }\nsteps { echo 'x' } }"), "Unknown conditional foo."),
+        (wrap("stage('a') { environment { A = b }\nsteps { echo 'x' } }"), "Environment variable values must either be"),
+        (wrap("stage('a') { steps { x = 1 } }"), "Expected a step"),
+        (wrap("stage('a') { steps { foo.bar() } }"), "Method calls on objects not allowed outside \"script\" blocks."),
+        ("pipeline { stages { stage('a') { steps { echo 'x' } } } }".into(), "Missing required section \"agent\""),
+        ("pipeline { agent foo\n stages { stage('a') { steps { echo 'x' } } } }".into(), "Only \"agent none\", \"agent any\""),
+        ("node { sh 'x' }".into(), "scripted pipelines"),
+        ("node { pipeline { agent any } }".into(), "pipeline block must be at the top-level"),
+        ("pipeline { agent any; agent none; stages { stage('a') { steps { echo 'x' } } } }".into(), "Multiple occurrences of the agent"),
+        ("pipeline { agent any; notifications { } }".into(), "has been removed as of version 0.6"),
+        ("def x = 'a\n'".into(), "Jenkinsfile:1:11: error[syntax]: expecting ''', found '\\n'"),
+    ] {
+        let found = errors(&text);
+        assert!(found.iter().any(|e| e.contains(expected)), "{expected}: {found:?}");
+    }
+}
+
+#[test]
+fn hostile_files_are_refused() {
+    for text in [
+        "(".repeat(200_000),
+        "[".repeat(50_000),
+        "{".repeat(50_000),
+        "\"${".repeat(5_000),
+        "a.".repeat(200_000),
+        "!".repeat(100_000),
+        "-x".repeat(100_000),
+        "a?b:".repeat(50_000),
+        "if(a)".repeat(50_000),
+        "else ".repeat(1000),
+        "{ x -> ".repeat(3000),
+        "a b ".repeat(50_000),
+        "x=".repeat(10_000),
+    ] {
+        let _ = read("Jenkinsfile", text.as_bytes());
+    }
+    let _ = read("Jenkinsfile", &vec![b'a'; 3 << 20]);
+    let _ = read("Jenkinsfile", &[0xff, 0xfe]);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(400))]
+
+    #[test]
+    fn never_panics(text in "\\PC{0,200}") {
+        let _ = read("Jenkinsfile", text.as_bytes());
+    }
+
+    #[test]
+    fn never_panics_on_tokens(words in proptest::collection::vec(proptest::sample::select(vec![
+        "pipeline", "stages", "stage('a')", "steps", "{", "}", "(", ")", "[", "]", "'x'", "\"${", "a", "$b", "\"", "'''", ":", ",", ".", "->", "=", "\n",
+        "sh", "def", "if", "else", "for", "in", "1", "2.5", "+", "?", "?:", "/", "agent any", "when", "script", "return", "..", "as", "@", "try", "catch",
+        "environment", "matrix", "axes", "parallel", "post", "always", "é",
+    ]), 0..60)) {
+        let _ = read("Jenkinsfile", words.join(" ").as_bytes());
+        let _ = read("Jenkinsfile", words.concat().as_bytes());
+    }
+}
