@@ -440,6 +440,11 @@ pub(crate) enum Pipeline {
     },
     /// Show the plan that a pipeline file compiles to; with an event, which jobs it starts, and why.
     Plan(PlanOf),
+    /// Show the declarative model of a Jenkinsfile in the JSON form that Jenkins converts it to.
+    Model {
+        /// The file.
+        file: std::path::PathBuf,
+    },
     /// Evaluate an expression and print its value with its kind.
     Eval {
         /// Language of the expression.

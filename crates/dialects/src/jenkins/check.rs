@@ -249,6 +249,10 @@ impl Reader<'_> {
     fn check_agent(&mut self, agent: &Agent) {
         let Some((kind, required, optional)) = tables::AGENTS.iter().find(|(kind, ..)| *kind == agent.kind) else {
             let known: Vec<&str> = tables::AGENTS.iter().map(|(kind, ..)| *kind).collect();
+            // a block of settings is what the agents of plugins look like; the plan says that it cannot be run
+            if matches!(agent.setting, Some(Setting::Map(_))) {
+                return;
+            }
             let message = format!("Invalid agent type \"{}\" specified. Must be one of [{}]", agent.kind, known.join(", "));
             self.error(agent.at, "agent", message);
             return;

@@ -173,8 +173,8 @@ impl Lexer<'_> {
             let rest = self.rest();
             if rest.starts_with("//") {
                 self.pos += rest.find('\n').unwrap_or(rest.len());
-            } else if rest.starts_with("/*") {
-                let Some(end) = rest[2..].find("*/") else { return self.error(self.pos, "expecting '*/', found end of file") };
+            } else if let Some(comment) = rest.strip_prefix("/*") {
+                let Some(end) = comment.find("*/") else { return self.error(self.pos, "expecting '*/', found end of file") };
                 self.pos += end + 4;
             } else if rest.starts_with("\\\n") {
                 self.pos += 2;

@@ -80,12 +80,6 @@ impl Reader<'_> {
             let invalid = self.invalid("section", stmt);
             let Some((name, _)) = self.named(stmt, &invalid) else { continue };
             self.once(&mut seen, name, stmt);
-            let gone = |what: &str, since: &str, now: &str| {
-                format!(
-                    "The \u{2018}{name}\u{2019} section has been {what} as of version {since}. Use \u{2018}{now}\u{2019} {}instead.",
-                    ""
-                )
-            };
             match name {
                 "stages" => pipeline.stages = Some(self.stages(stmt, "stages")),
                 "environment" => pipeline.base.environment = self.environment(stmt),
@@ -99,7 +93,10 @@ impl Reader<'_> {
                 "triggers" => pipeline.triggers = self.calls(stmt, "triggers", "Triggers", "Expected a trigger"),
                 "libraries" => pipeline.libraries = self.libraries(stmt),
                 "properties" | "jobProperties" => {
-                    let message = gone("renamed", if name == "properties" { "0.8" } else { "0.7" }, "options");
+                    let since = if name == "properties" { "0.8" } else { "0.7" };
+                    let message = format!(
+                        "The \u{2018}{name}\u{2019} section has been renamed as of version {since}. Use \u{2018}options\u{2019} instead."
+                    );
                     self.error(stmt.at, "renamed", message);
                 }
                 "wrappers" => {
@@ -439,7 +436,7 @@ impl Reader<'_> {
             let text = self.source.of(stmt.at);
             match stmt.call().filter(|c| c.plain_name() == Some("lib")).map(|c| c.args.as_slice()) {
                 Some([one]) if !matches!(one.kind, ExprKind::Closure(_) | ExprKind::Map(_) | ExprKind::Call(_)) => {
-                    out.push(self.value(one))
+                    out.push(self.value(one));
                 }
                 Some([.., Expr { kind: ExprKind::Closure(_), .. }]) => {
                     self.error(stmt.at, "arguments", "Libraries definitions cannot have blocks");
@@ -470,10 +467,13 @@ impl Reader<'_> {
     }
 
     fn method_call(&mut self, call: &Call, at: At) -> MethodCall {
-        let name = call.plain_name().map(str::to_owned).unwrap_or_else(|| {
-            self.error(at, "syntax", "Method calls on objects not allowed outside \"script\" blocks.");
-            "error".into()
-        });
+        let name = match call.plain_name() {
+            Some(name) => name.to_owned(),
+            None => {
+                self.error(at, "syntax", "Method calls on objects not allowed outside \"script\" blocks.");
+                "error".into()
+            }
+        };
         let mut args = Vec::new();
         for arg in &call.args {
             match &arg.kind {

@@ -1,4 +1,4 @@
-//! `pipeline lint|plan|eval`: the compiler of pipeline files and their expressions, without a server.
+//! `pipeline lint|plan|model|eval`: the compiler of pipeline files and their expressions, without a server.
 
 mod eval;
 
@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use dialects::forecast::{Facts, forecast};
 use dialects::github::{self, Compiled};
+use dialects::jenkins;
 use dialects::{Plan, Severity};
 use serde_json::{Value, json};
 
@@ -23,6 +24,7 @@ pub(super) fn run(command: Pipeline, json: bool) -> Result {
     match command {
         Pipeline::Lint { files, dialect } => lint(&if files.is_empty() { workflows_here()? } else { files }, dialect, format),
         Pipeline::Plan(asked) => plan(&asked, format),
+        Pipeline::Model { file } => model(&file),
         Pipeline::Eval { dialect: ExpressionDialect::Github, expression, context } => match expression.as_str() {
             "-" => eval::stream(io::stdin().lock(), io::stdout().lock()),
             text => eval::one(text, context.as_deref()),
@@ -73,15 +75,32 @@ fn workflows_here() -> Result<Vec<PathBuf>> {
     Ok(files)
 }
 
-fn compile(path: &Path, dialect: Option<FileDialect>) -> Result<Compiled> {
-    let told = |e: std::io::Error| match e.kind() {
-        std::io::ErrorKind::NotFound => Failure::Usage(format!("{}: there is no such file", path.display())),
+/// Prints the declarative model of a Jenkinsfile, always as JSON: that is what it is for.
+fn model(path: &Path) -> Result {
+    let read = jenkins::read(&path.to_string_lossy(), &bytes(path)?);
+    for diagnostic in &read.diagnostics {
+        eprintln!("{}", plain(&diagnostic.to_string()));
+    }
+    match read.pipeline {
+        Some(pipeline) => line(&serde_json::to_string_pretty(&pipeline.json())?),
+        None => Err(Failure::Failed("the file has errors".to_owned())),
+    }
+}
+
+/// The bytes of a file of a sensible size.
+fn bytes(path: &Path) -> Result<Vec<u8>> {
+    let told = |e: io::Error| match e.kind() {
+        io::ErrorKind::NotFound => Failure::Usage(format!("{}: there is no such file", path.display())),
         _ => Failure::Usage(format!("{}: {e}", path.display())),
     };
     if fs::metadata(path).map_err(told)?.len() > MAX_FILE {
         return Err(Failure::Usage(format!("{} is larger than {MAX_FILE} bytes", path.display())));
     }
-    let bytes = fs::read(path).map_err(told)?;
+    fs::read(path).map_err(told)
+}
+
+fn compile(path: &Path, dialect: Option<FileDialect>) -> Result<Compiled> {
+    let bytes = bytes(path)?;
     let name = path.to_string_lossy();
     match dialect.unwrap_or_else(|| FileDialect::of(&name)) {
         FileDialect::Github => Ok(github::compile(&name, &bytes)),
