@@ -4,7 +4,7 @@
 //! is ready, and the detection of a build where no file is written. Must not know where files, runs or runners live.
 //! What a file asks for and we do not do becomes a [`Diagnostic`]; nothing is ignored in silence.
 //!
-//! Read next: [`plan`] (the types), [`github`] (workflow files), [`expr`] (expressions), [`ready`] (when a job runs).
+//! Read next: [`plan`] (the types), [`github`] and [`gitlab`] (their files), [`expr`] (expressions), [`ready`] (when a job runs).
 
 pub mod detect;
 pub mod diagnostic;
@@ -13,6 +13,7 @@ pub mod expr;
 pub mod filter;
 pub mod forecast;
 pub mod github;
+pub mod gitlab;
 pub mod jenkins;
 pub mod matrix;
 pub mod plan;

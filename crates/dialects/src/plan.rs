@@ -614,6 +614,8 @@ actions! {
     Deploy = "devmentor/deploy";
     /// Read test and coverage reports.
     Report = "devmentor/report";
+    /// Read variables from files for later jobs, or take those of earlier ones.
+    Dotenv = "devmentor/dotenv";
 }
 
 impl Action {

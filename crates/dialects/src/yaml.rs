@@ -13,6 +13,8 @@ use crate::diagnostic::{Diagnostics, Span};
 pub const MAX_BYTES: usize = 1024 * 1024;
 /// Most nodes after aliases are expanded.
 pub const MAX_NODES: usize = 100_000;
+/// Most keys of one mapping.
+pub const MAX_KEYS: usize = 10_000;
 /// Deepest nesting.
 pub const MAX_DEPTH: usize = 100;
 
@@ -110,7 +112,7 @@ impl Node {
 }
 
 enum Frame {
-    Seq { span: Span, anchor: usize, items: Vec<Node> },
+    Seq { span: Span, anchor: usize, items: Vec<Node>, reference: bool },
     Map { span: Span, anchor: usize, entries: Vec<(Key, Node)>, key: Option<Key> },
 }
 
@@ -120,8 +122,22 @@ struct Anchor {
     height: usize,
 }
 
+/// Which YAML a dialect reads.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Flavor {
+    /// One document of plain YAML 1.2.
+    Strict,
+    /// GitLab's: merge keys, `!reference`, a header document before the pipeline, and the last of equal keys counts.
+    Gitlab,
+}
+
+/// Key of the mapping that stands for a `!reference [..]`.
+pub const REFERENCE: &str = "!reference";
+
 struct Builder<'d> {
     file: Arc<str>,
+    flavor: Flavor,
+    documents: Vec<Node>,
     out: &'d mut Diagnostics,
     stack: Vec<Frame>,
     anchors: HashMap<usize, Anchor>,
@@ -131,6 +147,16 @@ struct Builder<'d> {
 
 /// Reads one document. `None` means the text is no usable YAML; the reason is in `out`.
 pub fn parse(file: &str, bytes: &[u8], out: &mut Diagnostics) -> Option<Node> {
+    documents(file, bytes, Flavor::Strict, out)?.pop()
+}
+
+/// Reads a file of GitLab's: one document, or a header and one. Merge keys are applied, `!reference [a, b]` becomes a mapping
+/// with the one key [`REFERENCE`].
+pub fn parse_gitlab(file: &str, bytes: &[u8], out: &mut Diagnostics) -> Option<Vec<Node>> {
+    documents(file, bytes, Flavor::Gitlab, out)
+}
+
+fn documents(file: &str, bytes: &[u8], flavor: Flavor, out: &mut Diagnostics) -> Option<Vec<Node>> {
     let whole = Span::whole(file);
     if bytes.len() > MAX_BYTES {
         out.error(&whole, "file_too_large", format!("the file has {} bytes, at most {MAX_BYTES} are read", bytes.len()));
@@ -141,7 +167,8 @@ pub fn parse(file: &str, bytes: &[u8], out: &mut Diagnostics) -> Option<Node> {
         return None;
     };
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-    let mut b = Builder { file: file.into(), out, stack: Vec::new(), anchors: HashMap::new(), nodes: 0, root: None };
+    let mut b =
+        Builder { file: file.into(), flavor, documents: Vec::new(), out, stack: Vec::new(), anchors: HashMap::new(), nodes: 0, root: None };
     let mut parser = Parser::new_from_str(text);
     loop {
         match parser.next_event() {
@@ -157,10 +184,12 @@ pub fn parse(file: &str, bytes: &[u8], out: &mut Diagnostics) -> Option<Node> {
             }
         }
     }
-    if b.root.is_none() {
+    b.documents.extend(b.root.take());
+    if b.documents.is_empty() {
         b.out.error(&whole, "empty_file", "the file is empty");
+        return None;
     }
-    b.root
+    Some(b.documents)
 }
 
 impl Builder<'_> {
@@ -173,6 +202,10 @@ impl Builder<'_> {
         match event {
             Event::Nothing | Event::StreamStart | Event::StreamEnd | Event::DocumentEnd => Some(()),
             Event::DocumentStart(_) => {
+                if self.flavor == Flavor::Gitlab && self.documents.is_empty() {
+                    self.documents.extend(self.root.take());
+                    return Some(());
+                }
                 if self.root.is_some() {
                     self.out.error(&at, "several_documents", "only one YAML document per file; the rest is not read");
                     return None;
@@ -204,10 +237,13 @@ impl Builder<'_> {
                 self.put(Node { span: at.clone(), value }, anchor, &at)
             }
             Event::SequenceStart(anchor, tag) => {
-                self.collection_tag(tag.as_deref(), "seq", &at)?;
+                let reference = self.flavor == Flavor::Gitlab && tag.as_deref().is_some_and(|t| t.handle == "!" && t.suffix == "reference");
+                if !reference {
+                    self.collection_tag(tag.as_deref(), "seq", &at)?;
+                }
                 self.count(1, &at)?;
                 self.deep(1, &at)?;
-                self.stack.push(Frame::Seq { span: at, anchor, items: Vec::new() });
+                self.stack.push(Frame::Seq { span: at, anchor, items: Vec::new(), reference });
                 Some(())
             }
             Event::MappingStart(anchor, tag) => {
@@ -218,8 +254,16 @@ impl Builder<'_> {
                 Some(())
             }
             Event::SequenceEnd | Event::MappingEnd => match self.stack.pop()? {
-                Frame::Seq { span, anchor, items } => self.put(Node { span: span.clone(), value: Value::Seq(items) }, anchor, &span),
+                Frame::Seq { span, anchor, items, reference } => {
+                    let mut node = Node { span: span.clone(), value: Value::Seq(items) };
+                    if reference {
+                        let key = Key { span: span.clone(), name: REFERENCE.into() };
+                        node = Node { span: span.clone(), value: Value::Map(vec![(key, node)]) };
+                    }
+                    self.put(node, anchor, &span)
+                }
                 Frame::Map { span, anchor, entries, .. } => {
+                    let entries = if self.flavor == Flavor::Gitlab { self.merge(entries) } else { entries };
                     self.put(Node { span: span.clone(), value: Value::Map(entries) }, anchor, &span)
                 }
             },
@@ -268,7 +312,16 @@ impl Builder<'_> {
                         self.out.error(at, "bad_key", "a key must be a text");
                         return None;
                     };
-                    if name == "<<" {
+                    if entries.len() >= MAX_KEYS {
+                        self.out.error(at, "too_many_keys", format!("more than {MAX_KEYS} keys in one mapping"));
+                        return None;
+                    }
+                    if self.flavor == Flavor::Gitlab {
+                        if name != "<<" && entries.iter().any(|(k, _)| k.name == name) {
+                            self.out.warning(at, "duplicate_key", format!("'{name}' is written twice; the last one counts"));
+                            entries.retain(|(k, _)| k.name != name);
+                        }
+                    } else if name == "<<" {
                         self.out.error(
                             at,
                             "merge_key",
@@ -282,6 +335,37 @@ impl Builder<'_> {
             },
         }
         Some(())
+    }
+}
+
+impl Builder<'_> {
+    /// Applies merge keys: what is written beside them wins, of several merged mappings the first.
+    fn merge(&mut self, entries: Vec<(Key, Node)>) -> Vec<(Key, Node)> {
+        if entries.iter().all(|(k, _)| k.name != "<<") {
+            return entries;
+        }
+        let (merges, mut own): (Vec<_>, Vec<_>) = entries.into_iter().partition(|(k, _)| k.name == "<<");
+        let mut merged: Vec<(Key, Node)> = Vec::new();
+        for (key, node) in merges {
+            let sources = match node.value {
+                Value::Seq(items) => items,
+                other => vec![Node { span: node.span, value: other }],
+            };
+            for source in sources {
+                match source.value {
+                    Value::Map(more) if more.iter().all(|(k, _)| k.name != REFERENCE) => {
+                        for (k, v) in more {
+                            if !merged.iter().chain(&own).any(|(known, _)| known.name == k.name) {
+                                merged.push((k, v));
+                            }
+                        }
+                    }
+                    _ => self.out.error(&key.span, "merge_key", "`<<` merges mappings only"),
+                }
+            }
+        }
+        merged.append(&mut own);
+        merged
     }
 }
 
@@ -343,6 +427,18 @@ mod tests {
         let (node, messages) = read(&bomb);
         assert!(node.is_none());
         assert!(messages[0].contains("too_many_nodes"), "{messages:?}");
+    }
+
+    #[test]
+    fn gitlab_merges_and_references() {
+        let mut out = Diagnostics::default();
+        let text =
+            "spec: {}\n---\n.a: &a {x: 1, y: 2}\n.b: &b {y: 3, z: 4}\nc:\n  <<: [*a, *b]\n  x: 9\nd: !reference [.a, x]\nc2: 1\nc2: 2\n";
+        let docs = parse_gitlab("f.yml", text.as_bytes(), &mut out).unwrap();
+        let shown: Vec<String> = docs.iter().map(|d| d.to_json().to_string()).collect();
+        assert_eq!(shown[0], r#"{"spec":{}}"#);
+        assert!(shown[1].contains(r#""c":{"y":2,"z":4,"x":9},"d":{"!reference":[".a","x"]},"c2":2"#), "{}", shown[1]);
+        assert!(out.into_sorted()[0].to_string().contains("f.yml:10:1: warning[duplicate_key]"));
     }
 
     #[test]

@@ -189,6 +189,7 @@ fn inputs(action: Action) -> &'static [(&'static str, Input)] {
         ],
         Action::Deploy => &[("environment", Required), ("image", Used), ("config", Used), ("wait", Used)],
         Action::Report => &[("junit", Used), ("lcov", Used), ("cobertura", Used)],
+        Action::Dotenv => &[("file", Used), ("load", Used), ("keep", Used)],
     }
 }
 

@@ -30,11 +30,16 @@ pub(super) async fn upload(call: &mut Call<'_>) -> ActionResult {
     let name = call.input("name").unwrap_or("artifact").to_owned();
     check_name(&name)?;
     let lines = call.lines("path");
-    let hidden = call.flag("include-hidden-files", false)?;
+    // the way of GitLab: hidden files too, under their paths in the workspace, with what may be run
+    let exact = call.flag("exact", false)?;
+    let hidden = exact || call.flag("include-hidden-files", false)?;
     let overwrite = call.flag("overwrite", false)?;
     let dirs = call.place.dirs().clone();
     let wanted = lines.join(", ");
-    let selection = select::files(&dirs, &lines, hidden)?;
+    let mut selection = select::files(&dirs, &lines, hidden)?;
+    if exact {
+        selection.rebase(&dirs.workspace)?;
+    }
     if selection.files.is_empty() {
         let message = format!("No files were found with the provided path: {wanted}. No artifacts will be uploaded.");
         return match call.input("if-no-files-found").unwrap_or("warn") {
@@ -56,7 +61,7 @@ pub(super) async fn upload(call: &mut Call<'_>) -> ActionResult {
     let zip = call.scratch("artifact.zip");
     let count = selection.files.len();
     let path = zip.clone();
-    let packed = tokio::task::spawn_blocking(move || pack(&selection, &dirs, &path)).await.map_err(io::Error::other)?;
+    let packed = tokio::task::spawn_blocking(move || pack(&selection, &dirs, &path, exact)).await.map_err(io::Error::other)?;
     let packed = packed?;
     for skipped in packed.skipped {
         call.out.warning(&skipped).await?;
@@ -85,7 +90,7 @@ struct Packed {
     skipped: Vec<String>,
 }
 
-fn pack(selection: &Selection, dirs: &JobDirs, to: &Path) -> io::Result<Packed> {
+fn pack(selection: &Selection, dirs: &JobDirs, to: &Path, modes: bool) -> io::Result<Packed> {
     use sha2::Digest as _;
     let mut zip = zip::ZipWriter::new(File::create(to)?);
     let mut skipped = Vec::new();
@@ -97,11 +102,13 @@ fn pack(selection: &Selection, dirs: &JobDirs, to: &Path) -> io::Result<Packed> 
                 continue;
             }
         };
+        let metadata = source.metadata()?;
+        let mode = std::os::unix::fs::PermissionsExt::mode(&metadata.permissions());
         let options = SimpleFileOptions::default()
             .compression_method(zip::CompressionMethod::Deflated)
             .compression_level(Some(6))
-            .unix_permissions(0o644)
-            .large_file(source.metadata()?.len() > u64::from(u32::MAX / 2));
+            .unix_permissions(if modes && mode & 0o111 != 0 { 0o755 } else { 0o644 })
+            .large_file(metadata.len() > u64::from(u32::MAX / 2));
         zip.start_file(file.to_string_lossy().replace('\\', "/"), options).map_err(io::Error::other)?;
         io::copy(&mut source, &mut zip)?;
     }

@@ -8,6 +8,7 @@ mod artifact;
 mod cache;
 mod checkout;
 mod deploy;
+mod dotenv;
 mod image;
 mod login;
 pub(crate) mod report;
@@ -200,6 +201,7 @@ pub(crate) async fn run(action: Action, call: &mut Call<'_>) -> ActionResult {
         Action::BuildImage => image::build_image(call).await,
         Action::Deploy => deploy::run(call).await,
         Action::Report => report::run(call).await,
+        Action::Dotenv => dotenv::run(call).await,
     }
 }
 

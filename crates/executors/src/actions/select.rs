@@ -21,6 +21,19 @@ pub(super) struct Selection {
 }
 
 impl Selection {
+    /// Makes the paths relative to another directory.
+    pub(super) fn rebase(&mut self, base: &Path) -> ActionResult<()> {
+        for file in &mut self.files {
+            let whole = self.base.join(&*file);
+            match whole.strip_prefix(base) {
+                Ok(inside) => *file = inside.to_owned(),
+                Err(_) => return failed(format!("`{}` lies outside the workspace", whole.display())),
+            }
+        }
+        self.base = base.to_owned();
+        Ok(())
+    }
+
     /// Opens a selected file without leaving the job's directories.
     pub(super) fn open(&self, dirs: &JobDirs, file: &Path) -> std::io::Result<std::fs::File> {
         let path = self.base.join(file);

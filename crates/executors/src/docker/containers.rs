@@ -232,6 +232,11 @@ fn wanted(order: &Order<'_>, container: &Container, name: &str) -> Result<Option
         let options = text(options)?;
         options::apply(&options, &mut body, &mut host, &mut aliases).or_else(|e| wrong(format!("{place}{name}: {e}")))?;
     }
+    for (given, to) in [(&container.entrypoint, &mut body.entrypoint), (&container.command, &mut body.cmd)] {
+        if !given.is_empty() {
+            *to = Some(given.iter().map(|t| text(t)).collect::<Result<_, _>>()?);
+        }
+    }
     for volume in &container.volumes {
         let volume = text(volume)?;
         let Some((source, target)) = volume.split_once(':') else {

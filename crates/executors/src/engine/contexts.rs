@@ -67,7 +67,7 @@ impl Contexts {
             "temp": text(&dirs.temp), "tool_cache": text(&dirs.tools), "workspace": text(&dirs.workspace),
         });
         roots.insert("runner".into(), runner);
-        roots.insert("job".into(), json!({ "status": "success", "services": {}, "container": {} }));
+        roots.insert("job".into(), json!({ "id": spec.job_id.to_string(), "status": "success", "services": {}, "container": {} }));
         roots.insert("steps".into(), json!({}));
         roots.insert("env".into(), json!({}));
 
@@ -198,7 +198,10 @@ impl Contexts {
             env.insert("PATH".into(), self.path.iter().map(String::as_str).chain([path.as_str()]).collect::<Vec<_>>().join(":"));
         }
         env.entry("CI".into()).or_insert_with(|| "true".into());
-        env.insert("GITHUB_ACTIONS".into(), "true".into());
+        // tools look for this to know whose log they write to
+        if !env.contains_key("GITLAB_CI") {
+            env.insert("GITHUB_ACTIONS".into(), "true".into());
+        }
         env.insert("DEVMENTOR_CI".into(), "true".into());
         for (prefix, root) in [("GITHUB", "github"), ("RUNNER", "runner")] {
             for (key, value) in self.roots[root].as_object().into_iter().flatten() {

@@ -32,6 +32,10 @@ pub(crate) fn script(shell: Option<&str>, text: &str) -> Result<Script, String> 
         Some("bash") => {
             made("sh", &["bash", "--noprofile", "--norc", "-eo", "pipefail", "{0}"], "bash --noprofile --norc -eo pipefail {0}")
         }
+        Some("posix") => {
+            let argv = either("bash", "bash --noprofile --norc -eo pipefail", "sh -e");
+            made("sh", &["/bin/sh", "-c", &argv, "sh", "{0}"], "bash -eo pipefail {0}, or sh -e {0} where there is no bash")
+        }
         Some("sh") => made("sh", &["sh", "-e", "{0}"], "sh -e {0}"),
         Some("python") => made("py", &["/bin/sh", "-c", &either("python", "python", "python3"), "sh", "{0}"], "python {0}"),
         Some("pwsh") => made("ps1", &["pwsh", "-command", ". '{0}'"], "pwsh -command \". '{0}'\""),

@@ -1,0 +1,244 @@
+//! `include`: the files that make up a pipeline, merged in their order, the including file last.
+
+use std::sync::Arc;
+
+use indexmap::IndexMap;
+
+use crate::diagnostic::{Diagnostics, Span};
+use crate::plan::Input;
+use crate::yaml::{self, Key, Node, Value};
+
+use super::facts::{Facts, Origin, World};
+use super::glob;
+use super::inputs;
+use super::rules::{self, Scene};
+use super::tree::{Budget, deep_merge};
+use super::vars::Vars;
+
+/// Most files of one pipeline.
+const MAX_FILES: usize = 150;
+/// Deepest chain of includes.
+const MAX_DEPTH: usize = 20;
+
+/// Reads files and what they include.
+pub(super) struct Loader<'l> {
+    pub(super) facts: &'l Facts,
+    pub(super) world: &'l dyn World,
+    pub(super) vars: &'l Vars,
+    pub(super) budget: &'l mut Budget,
+    pub(super) out: &'l mut Diagnostics,
+    pub(super) files: usize,
+    /// Inputs of the first file, to be shown.
+    pub(super) shown_inputs: IndexMap<String, Input>,
+}
+
+struct Entry<'n> {
+    node: &'n Node,
+    origin: Origin,
+    path: String,
+}
+
+impl Loader<'_> {
+    /// Reads a file with everything it includes. `given` are its inputs.
+    pub(super) fn load(
+        &mut self,
+        label: &str,
+        bytes: &[u8],
+        origin: &Origin,
+        given: Option<&Node>,
+        at: &Span,
+        depth: usize,
+    ) -> Option<Node> {
+        let mut documents = yaml::parse_gitlab(label, bytes, self.out)?;
+        let mut body = documents.pop()?;
+        let specs = documents.pop().map(|h| inputs::header(&h, self.out)).unwrap_or_default();
+        if depth == 0 {
+            self.shown_inputs = inputs::shown(&specs);
+        }
+        if !specs.is_empty() || given.is_some_and(|g| matches!(&g.value, Value::Map(m) if !m.is_empty())) {
+            let values = inputs::values(&specs, given, at, self.out);
+            body = inputs::interpolate(&body, &values, self.vars, &mut inputs::MAX_PUT_IN.clone(), self.out);
+        }
+        self.budget.pay(&body, at, self.out)?;
+        if !matches!(body.value, Value::Map(_)) {
+            self.out.error(&body.span, "wrong_type", format!("a pipeline must be a mapping, this is {}", body.kind()));
+            return None;
+        }
+        let (includes, own): (Vec<_>, Vec<_>) = match body.value {
+            Value::Map(entries) => entries.into_iter().partition(|(k, _)| k.name == "include"),
+            _ => return None,
+        };
+        let mut merged = Node { span: body.span.clone(), value: Value::Map(Vec::new()) };
+        for (key, node) in &includes {
+            let entries: Vec<&Node> = match &node.value {
+                Value::Seq(items) => items.iter().collect(),
+                Value::Null => Vec::new(),
+                _ => vec![node],
+            };
+            for entry in entries {
+                if depth >= MAX_DEPTH {
+                    self.out.error(&key.span, "include_too_deep", format!("files include each other deeper than {MAX_DEPTH} levels"));
+                    return None;
+                }
+                merged = self.include(entry, origin, merged, depth)?;
+            }
+        }
+        Some(deep_merge(merged, Node { span: body.span, value: Value::Map(own) }))
+    }
+
+    fn include(&mut self, node: &Node, origin: &Origin, mut merged: Node, depth: usize) -> Option<Node> {
+        if let Some(rules) = node.get("rules") {
+            let scene = Scene { facts: self.facts, world: self.world, vars: self.vars };
+            let rules = rules::read_all(rules, rules::Place::Include, self.out);
+            match rules::first(&rules, &scene, self.out) {
+                Ok(Some(found)) if found.rule.when.as_deref() != Some("never") => {}
+                Ok(_) => return Some(merged),
+                Err(()) => return None,
+            }
+        }
+        for entry in self.entries(node, origin)? {
+            self.files += 1;
+            if self.files > MAX_FILES {
+                self.out.error(&entry.node.span, "too_many_includes", format!("more than {MAX_FILES} files are included"));
+                return None;
+            }
+            let bytes = match self.world.file(&entry.origin, &entry.path) {
+                Ok(bytes) => bytes,
+                Err(why) => {
+                    self.out.error(&entry.node.span, "include_not_found", format!("`{}` cannot be included: {why}", entry.path));
+                    return None;
+                }
+            };
+            let label = entry.origin.label(&entry.path);
+            let loaded = self.load(&label, &bytes, &entry.origin, node.get("inputs"), &entry.node.span, depth + 1)?;
+            merged = deep_merge(merged, loaded);
+        }
+        Some(merged)
+    }
+
+    /// The files that one entry of `include` names.
+    fn entries<'n>(&mut self, node: &'n Node, origin: &Origin) -> Option<Vec<Entry<'n>>> {
+        let expand = |loader: &Self, text: &str| loader.vars.expand(text).value.plain.unwrap_or_else(|| text.to_owned());
+        if let Some(text) = node.scalar_text() {
+            let text = expand(self, &text);
+            if text.starts_with("http://") || text.starts_with("https://") {
+                return self.refuse(
+                    &node.span,
+                    "remote",
+                    "remote files are not fetched when a pipeline is made; copy the file into the repository and include it with `local`",
+                );
+            }
+            return self.local(node, &text, origin);
+        }
+        let Value::Map(entries) = &node.value else {
+            self.out.error(&node.span, "wrong_type", format!("an entry of `include` must be a text or a mapping, this is {}", node.kind()));
+            return None;
+        };
+        for (key, _) in entries {
+            let known = ["local", "project", "file", "ref", "remote", "template", "component", "rules", "inputs", "integrity", "cache"];
+            if !known.contains(&key.name.as_str()) {
+                self.out.error(&key.span, "unknown_key", format!("`include` has no key `{}`", key.name));
+            }
+        }
+        let text = |name: &str| node.get(name).and_then(Node::scalar_text).map(|t| expand(self, &t));
+        if let Some(path) = text("local") {
+            return self.local(node, &path, origin);
+        }
+        if let Some(project) = text("project") {
+            let reference = text("ref");
+            let files: Vec<String> = match node.get("file").map(|f| &f.value) {
+                Some(Value::Seq(items)) => items.iter().filter_map(Node::scalar_text).map(|t| expand(self, &t)).collect(),
+                _ => text("file").into_iter().collect(),
+            };
+            if files.is_empty() {
+                self.out.error(&node.span, "missing_key", "`include:project` needs `file`");
+                return None;
+            }
+            let origin = Origin::Project { path: project, reference };
+            return Some(
+                files.into_iter().map(|f| Entry { node, origin: origin.clone(), path: f.trim_start_matches('/').to_owned() }).collect(),
+            );
+        }
+        if let Some(component) = text("component") {
+            return self.component(node, &component);
+        }
+        if let Some(name) = text("template") {
+            return self.refuse(&node.span, "template", &format!("the templates of GitLab are not part of this service; put a copy of `{name}` into the repository and include it with `local`"));
+        }
+        if node.get("remote").is_some() {
+            return self.refuse(
+                &node.span,
+                "remote",
+                "remote files are not fetched when a pipeline is made; copy the file into the repository and include it with `local`",
+            );
+        }
+        self.out.error(&node.span, "missing_key", "an entry of `include` needs `local`, `project` or `component`");
+        None
+    }
+
+    fn refuse<T>(&mut self, span: &Span, what: &str, why: &str) -> Option<T> {
+        self.out.error(span, "unsupported_include", format!("`include:{what}` is not supported: {why}"));
+        None
+    }
+
+    fn local<'n>(&mut self, node: &'n Node, path: &str, origin: &Origin) -> Option<Vec<Entry<'n>>> {
+        let path = path.trim_start_matches('/');
+        if !path.contains('*') {
+            return Some(vec![Entry { node, origin: origin.clone(), path: path.to_owned() }]);
+        }
+        let Some(paths) = self.world.paths(origin) else {
+            self.out.error(&node.span, "include_not_found", "the repository has too many files to look for a pattern");
+            return None;
+        };
+        let found: Vec<Entry<'n>> = glob::matching(path, paths.iter().map(String::as_str))
+            .map(|p| Entry { node, origin: origin.clone(), path: p.to_owned() })
+            .collect();
+        if found.is_empty() {
+            self.out.error(&node.span, "include_not_found", format!("no file matches `{path}`"));
+            return None;
+        }
+        Some(found)
+    }
+
+    /// `host/group/project/component@version`, a file of `templates/` in a project of this instance.
+    fn component<'n>(&mut self, node: &'n Node, text: &str) -> Option<Vec<Entry<'n>>> {
+        let parsed = text.rsplit_once('@').and_then(|(address, version)| {
+            let (host, rest) = address.split_once('/')?;
+            let (project, name) = rest.rsplit_once('/')?;
+            Some((host.to_owned(), project.to_owned(), name.to_owned(), version.to_owned()))
+        });
+        let Some((host, project, name, version)) = parsed else {
+            self.out.error(&node.span, "bad_value", "a component is written host/project/name@version");
+            return None;
+        };
+        if host != self.facts.server_host {
+            return self.refuse(
+                &node.span,
+                "component",
+                &format!("only components of this instance ({}) can be used", self.facts.server_host),
+            );
+        }
+        let origin = Origin::Project { path: project, reference: Some(version) };
+        let single = format!("templates/{name}.yml");
+        let path = if self.world.file(&origin, &single).is_ok() { single } else { format!("templates/{name}/template.yml") };
+        Some(vec![Entry { node, origin, path }])
+    }
+}
+
+/// Inputs that a person gave, as a node.
+pub(super) fn given_inputs(facts: &Facts) -> Option<Node> {
+    if facts.inputs.is_empty() {
+        return None;
+    }
+    let span = Span { file: Arc::from("inputs"), line: 0, column: 0 };
+    let entries = facts.inputs.iter().map(|(name, value)| {
+        let value = match value {
+            serde_json::Value::Bool(b) => Value::Bool(*b),
+            serde_json::Value::Number(n) => Value::Number(n.as_f64().unwrap_or(0.0), n.to_string()),
+            serde_json::Value::String(s) => Value::String(s.clone()),
+            other => Value::String(other.to_string()),
+        };
+        (Key { span: span.clone(), name: name.clone() }, Node { span: span.clone(), value })
+    });
+    Some(Node { span: span.clone(), value: Value::Map(entries.collect()) })
+}

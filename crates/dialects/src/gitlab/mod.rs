@@ -1,0 +1,217 @@
+//! GitLab CI: `.gitlab-ci.yml`.
+//!
+//! A pipeline is made for one event: [`compile`] reads the file and what it includes, decides for every job whether and
+//! why it is in, and writes the jobs as a [`Plan`]. Every key is read or reported; nothing is ignored in silence. Errors
+//! keep the pipeline from running, warnings say what is different here. Everything is bounded: files, nodes, depth, jobs.
+//!
+//! Must not know: where files lie, which is behind [`World`].
+//!
+//! Read next: `include` and `tree` (one tree out of many files), `job` (what the keys of a job say), `rules` and
+//! `condition` (whether it runs), `select` (which jobs, in which order), `steps` (what it does on the runner).
+
+mod condition;
+mod facts;
+mod glob;
+mod include;
+mod inputs;
+mod job;
+mod keywords;
+mod read;
+mod rules;
+mod select;
+mod steps;
+#[cfg(test)]
+mod tests;
+mod tree;
+mod vars;
+
+pub use condition::{Condition, Judged};
+pub use facts::{Facts, Nothing, Origin, World};
+pub use vars::{Value, Var, Vars};
+
+use indexmap::IndexMap;
+
+use crate::diagnostic::{Diagnostics, Span};
+use crate::github::Compiled;
+use crate::plan::{Dialect, Input, InputType, Plan, RefFilter, Trigger};
+use crate::yaml::{Key, Node, Value as Tree};
+
+use job::{DEFAULT_KEYS, JobDef};
+use read::VarDef;
+use rules::{Place, Rule, Scene};
+
+/// Where the file is expected.
+pub const FILE: &str = ".gitlab-ci.yml";
+
+/// Most bytes of the variables of all jobs together.
+const MAX_ENV: usize = 32 << 20;
+/// Keys of a pipeline that are no jobs.
+const GLOBAL: &[&str] =
+    &["stages", "types", "default", "variables", "workflow", "image", "services", "cache", "before_script", "after_script"];
+
+/// Is this path a pipeline of GitLab?
+pub fn is_pipeline(path: &str) -> bool {
+    path == FILE || path.rsplit('/').next().is_some_and(|name| name.ends_with(".gitlab-ci.yml") || name.ends_with(".gitlab-ci.yaml"))
+}
+
+/// A file with everything it includes, before it is decided what runs.
+struct Pipeline {
+    stages: Vec<String>,
+    variables: Vec<(String, VarDef)>,
+    workflow_rules: Option<Vec<Rule>>,
+    name: Option<String>,
+    jobs: Vec<JobDef>,
+    inputs: IndexMap<String, Input>,
+}
+
+/// Compiles a pipeline for an event. A plan without triggers is one in which nothing is to run; its decisions say why.
+pub fn compile(path: &str, bytes: &[u8], facts: &Facts, world: &dyn World) -> Compiled {
+    let mut out = Diagnostics::default();
+    let plan = read_file(path, bytes, facts, world, &mut out).and_then(|p| plan(path, &p, facts, world, &mut out));
+    let plan = plan.filter(|_| !out.has_errors());
+    Compiled { plan, name: "GitLab CI".into(), diagnostics: out.into_sorted() }
+}
+
+fn read_file(path: &str, bytes: &[u8], facts: &Facts, world: &dyn World, out: &mut Diagnostics) -> Option<Pipeline> {
+    let mut vars = facts.predefined();
+    vars.extend(&facts.outer(&IndexMap::new()));
+    let mut budget = tree::Budget::new();
+    let given = include::given_inputs(facts);
+    let mut loader = include::Loader { facts, world, vars: &vars, budget: &mut budget, out, files: 0, shown_inputs: IndexMap::new() };
+    let given = given.filter(|_| declares_inputs(path, bytes));
+    let root = loader.load(path, bytes, &Origin::Here, given.as_ref(), &Span::whole(path), 0)?;
+    let inputs = std::mem::take(&mut loader.shown_inputs);
+    let root = tree::extends(root, &mut budget, out)?;
+    let root = tree::references(root, &mut budget, out)?;
+    let Tree::Map(entries) = &root.value else { return None };
+    Some(pipeline(&root, entries, inputs, out))
+}
+
+/// Only a file with a header takes what a person gave as inputs; for others they are variables.
+fn declares_inputs(path: &str, bytes: &[u8]) -> bool {
+    crate::yaml::parse_gitlab(path, bytes, &mut Diagnostics::default()).is_some_and(|documents| documents.len() > 1)
+}
+
+fn pipeline(root: &Node, entries: &[(Key, Node)], inputs: IndexMap<String, Input>, out: &mut Diagnostics) -> Pipeline {
+    let mut stages: Vec<String> = match root.get("stages").or_else(|| root.get("types")) {
+        Some(node) => read::texts(node, "stages", out),
+        None => ["build", "test", "deploy"].map(String::from).to_vec(),
+    };
+    stages.retain(|s| s != ".pre" && s != ".post");
+    stages.insert(0, ".pre".into());
+    stages.push(".post".into());
+    let mut p = Pipeline { stages, variables: Vec::new(), workflow_rules: None, name: None, jobs: Vec::new(), inputs };
+    let mut defaults: Vec<(Key, Node)> = Vec::new();
+    for (key, value) in root.get("default").map(|n| read::mapping(n, "default", out)).unwrap_or_default() {
+        if DEFAULT_KEYS.contains(&key.name.as_str()) {
+            defaults.push((key.clone(), value.clone()));
+        } else {
+            out.error(&key.span, "unknown_key", format!("`default` has no key `{}`. Known are: {}", key.name, DEFAULT_KEYS.join(", ")));
+        }
+    }
+    for (key, value) in entries {
+        match key.name.as_str() {
+            "variables" => p.variables = read::variables(value, out),
+            "workflow" => workflow(value, &mut p, out),
+            // the old way to write `default`
+            name @ ("image" | "services" | "cache" | "before_script" | "after_script") if !defaults.iter().any(|(k, _)| k.name == name) => {
+                defaults.push((key.clone(), value.clone()));
+            }
+            _ => {}
+        }
+    }
+    for (key, value) in entries {
+        if GLOBAL.contains(&key.name.as_str()) || key.name.starts_with('.') {
+            continue;
+        }
+        if p.jobs.len() >= select::MAX_JOBS {
+            out.error(&key.span, "too_many_jobs", format!("more than {} jobs", select::MAX_JOBS));
+            break;
+        }
+        p.jobs.extend(job::read(key, value, &defaults, out));
+    }
+    if p.jobs.is_empty() && !out.has_errors() {
+        out.error(&root.span, "no_jobs", "the pipeline has no jobs: only names that do not begin with a dot are jobs");
+    }
+    p
+}
+
+fn workflow(node: &Node, p: &mut Pipeline, out: &mut Diagnostics) {
+    for (key, value) in read::mapping(node, "workflow", out) {
+        match key.name.as_str() {
+            "rules" => p.workflow_rules = Some(rules::read_all(value, Place::Workflow, out)),
+            "name" => p.name = read::text(value, "name", out),
+            "auto_cancel" => out.warning(
+                &key.span,
+                "unsupported_key",
+                "`workflow:auto_cancel` is not carried out: a newer pipeline does not stop an older one",
+            ),
+            other => out.error(&key.span, "unknown_key", format!("`workflow` has no key `{other}`. Known are: name, rules, auto_cancel")),
+        }
+    }
+}
+
+fn plan(path: &str, p: &Pipeline, facts: &Facts, world: &dyn World, out: &mut Diagnostics) -> Option<Plan> {
+    let mut plan = Plan::new(Dialect::GitlabCi, path, "GitLab CI");
+    plan.inputs.clone_from(&p.inputs);
+    for (name, def) in p.variables.iter().filter(|(_, d)| !d.description.is_empty() || !d.options.is_empty()) {
+        let kind = if def.options.is_empty() { InputType::String } else { InputType::Choice };
+        let default = Some(serde_json::Value::String(def.value.clone()));
+        let input = Input { description: def.description.clone(), required: false, default, r#type: kind, options: def.options.clone() };
+        plan.inputs.entry(name.clone()).or_insert(input);
+    }
+    let base = facts.predefined();
+    let outer = facts.outer(&p.inputs);
+    for (name, value) in base.names().map(str::to_owned).collect::<Vec<_>>().into_iter().filter_map(|n| Some((n.clone(), base.get(&n)?))) {
+        plan.env.insert(name, value.template);
+    }
+    let mut globals = Vars::default();
+    for (name, def) in &p.variables {
+        globals.set(name, def.var());
+    }
+    let mut all = base.clone();
+    all.extend(&globals);
+    all.extend(&outer);
+    let scene = Scene { facts, world, vars: &all };
+    if let Some(rules) = &p.workflow_rules {
+        let found = rules::first(rules, &scene, out).ok()?;
+        let stop = match &found {
+            None => Some("no rule of `workflow:rules` holds, so there is no pipeline".to_owned()),
+            Some(f) if f.rule.when.as_deref() == Some("never") => Some(format!("`workflow:rules` say never: {}", f.because)),
+            Some(f) => {
+                for (name, def) in &f.rule.variables {
+                    globals.set(name, def.var());
+                }
+                None
+            }
+        };
+        if let Some(because) = stop {
+            let decision =
+                |j: &JobDef| crate::plan::Decision { job: j.name.clone(), included: false, span: j.span.clone(), because: because.clone() };
+            plan.decisions = p.jobs.iter().map(decision).collect();
+            return Some(plan);
+        }
+    }
+    if let Some(name) = &p.name {
+        let mut all = base.clone();
+        all.extend(&globals);
+        all.extend(&outer);
+        plan.run_name = Some(all.expand(name).value.template).filter(|n| !n.trim().is_empty());
+    }
+    let known = plan.env.clone();
+    let order = select::Order { pipeline: p, facts, world, base: &base, known: &known, globals: &globals, outer: &outer };
+    select::jobs(&mut plan, &order, out)?;
+    let size: usize = plan.jobs.iter().flat_map(|j| &j.env).map(|(k, v)| k.len() + v.len()).sum();
+    if base.exhausted() || size > MAX_ENV {
+        out.error(
+            &Span::whole(path),
+            "too_much_expansion",
+            "the variables of the jobs become too large once variables in them are expanded",
+        );
+        return None;
+    }
+    if !plan.jobs.is_empty() {
+        plan.triggers = vec![Trigger::Push(RefFilter::default()), Trigger::WorkflowDispatch];
+    }
+    Some(plan)
+}
