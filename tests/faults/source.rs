@@ -42,6 +42,44 @@ fn creation_is_whole_or_not_at_all() {
     }
 }
 
+/// A creation whose work was given up, after too many crashes, is undone: nothing keeps its name.
+#[test]
+fn a_creation_that_was_given_up_is_undone() {
+    for database in databases() {
+        let mut s = Server::start_with(database, &quiet());
+        let token = s.user_token("ann");
+        let body = json!({"name": "app", "template": "static-site"});
+        // the database takes no work to its end
+        let (refuse, accept): (&[&str], &str) = match database {
+            Database::Sqlite => {
+                (&["CREATE TRIGGER stuck BEFORE UPDATE ON operation BEGIN SELECT RAISE(ABORT, 'stuck'); END"], "DROP TRIGGER stuck")
+            }
+            Database::Postgres => (
+                &[
+                    "CREATE FUNCTION stuck() RETURNS trigger AS $$ BEGIN RAISE EXCEPTION 'stuck'; END $$ LANGUAGE plpgsql",
+                    "CREATE TRIGGER stuck BEFORE UPDATE ON operation FOR EACH ROW EXECUTE FUNCTION stuck()",
+                ],
+                "DROP TRIGGER stuck ON operation",
+            ),
+        };
+        s.sql(refuse);
+        let ann = s.anonymous().token(&token);
+        let begun = ann.header("prefer", "respond-async").post("/projects/create", &body).expect(202).str("id");
+        s.kill();
+        s.sql(&[accept, "UPDATE work SET state = 'dead' WHERE kind = 'project_create'"]);
+        s.restart();
+        let ann = s.anonymous().token(&token);
+        let ended = until("the flow ends", Duration::from_secs(90), || {
+            let op = ann.get(&format!("/operations/{begun}")).expect(200);
+            (op.json["state"] != "running").then_some(op)
+        });
+        assert_eq!(ended.str("state"), "failed", "{}", ended.json);
+        assert!(ann.get("/projects/list").expect(200).items().is_empty());
+        // the name is free again
+        ann.post("/projects/create", &body).expect(201);
+    }
+}
+
 /// Kills the service while pushes run. An acknowledged push is there and told of exactly once; any other is there wholly or
 /// not at all.
 #[test]

@@ -38,6 +38,25 @@ fn narrow_credentials_stay_narrow() {
 }
 
 #[test]
+fn variables_of_environments_are_for_those_who_deploy() {
+    for database in databases() {
+        let s = Server::start_with(database, &quiet());
+        let (ann, rita, dave) = (s.user("ann"), s.user("rita"), s.user("dave"));
+        let project = ann.post("/projects/create", &json!({"name": "app"})).expect(201).str("id");
+        ann.put(&format!("/projects/{project}/members/rita"), &json!({"role": "reporter"})).expect(204);
+        ann.put(&format!("/projects/{project}/members/dave"), &json!({"role": "developer"})).expect(204);
+        let config = json!({"COLOR": "red"});
+        let made = json!({"name": "production", "target": "process", "config": config});
+        let id = ann.post(&format!("/projects/{project}/environments"), &made).expect(201).str("id");
+        let (one, all) = (format!("/environments/{id}"), format!("/projects/{project}/environments"));
+        for (who, shown) in [(&dave, &config), (&rita, &Value::Null)] {
+            assert_eq!(&who.get(&one).expect(200).json["config"], shown);
+            assert_eq!(&who.get(&all).expect(200).items()[0]["config"], shown);
+        }
+    }
+}
+
+#[test]
 fn wrong_passwords_run_out() {
     let s = Server::start_with(Database::Sqlite, &quiet());
     s.user("ann");

@@ -60,6 +60,11 @@ pub struct Project {
 }
 
 impl Project {
+    /// May the caller do `p` here as well? For what an answer shows or leaves out.
+    pub fn allows(&self, ctx: &Context, p: Permission) -> bool {
+        authorize(ctx, &self.access, p).is_ok()
+    }
+
     /// Its id.
     pub fn id(&self) -> ProjectId {
         self.row.id

@@ -1886,8 +1886,7 @@ export interface components {
         EntryType: "tree" | "blob" | "symlink" | "submodule";
         /** @description An environment. */
         Environment: {
-            /** @description Variables of the application. */
-            config: components["schemas"]["BTreeMap"];
+            config?: components["schemas"]["BTreeMap"] | null;
             /**
              * Format: int32
              * @description Port the application listens on in its container.
@@ -2468,8 +2467,7 @@ export interface components {
         List_Environment: {
             /** @description The items. */
             items: {
-                /** @description Variables of the application. */
-                config: components["schemas"]["BTreeMap"];
+                config?: components["schemas"]["BTreeMap"] | null;
                 /**
                  * Format: int32
                  * @description Port the application listens on in its container.
@@ -2827,8 +2825,7 @@ export interface components {
                 actor?: components["schemas"]["ActorView"] | null;
                 /** @description The commit it was built from, where the image tells. */
                 commit?: string | null;
-                /** @description Variables. */
-                config: components["schemas"]["BTreeMap"];
+                config?: components["schemas"]["BTreeMap"] | null;
                 /** @description When it was made. */
                 created_at: string;
                 /** @description The manifest's digest. */
@@ -3554,8 +3551,7 @@ export interface components {
             actor?: components["schemas"]["ActorView"] | null;
             /** @description The commit it was built from, where the image tells. */
             commit?: string | null;
-            /** @description Variables. */
-            config: components["schemas"]["BTreeMap"];
+            config?: components["schemas"]["BTreeMap"] | null;
             /** @description When it was made. */
             created_at: string;
             /** @description The manifest's digest. */

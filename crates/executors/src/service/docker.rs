@@ -15,8 +15,10 @@ use bollard::models::HostConfigLogConfig;
 use bollard::models::PortBinding;
 use bollard::query_parameters::CreateContainerOptionsBuilder;
 use bollard::query_parameters::CreateImageOptionsBuilder;
+use bollard::query_parameters::ListImagesOptionsBuilder;
 use bollard::query_parameters::LogsOptionsBuilder;
 use bollard::query_parameters::RemoveContainerOptionsBuilder;
+use bollard::query_parameters::RemoveImageOptions;
 use bollard::query_parameters::StatsOptionsBuilder;
 use bollard::query_parameters::StopContainerOptionsBuilder;
 use futures::StreamExt as _;
@@ -65,6 +67,31 @@ impl Engine {
             }
         }
         Ok(())
+    }
+
+    /// Removes images of `repository` that were pulled by digest, but those in `keep` and those in use; how many. Images that
+    /// somebody gave a name stay.
+    ///
+    /// # Errors
+    /// The engine's, in its words.
+    pub async fn prune(&self, repository: &str, keep: &[String]) -> io::Result<usize> {
+        let filters = HashMap::from([("reference", vec![repository])]);
+        let images = self.0.list_images(Some(ListImagesOptionsBuilder::new().filters(&filters).build())).await.map_err(failed)?;
+        let mut removed = 0;
+        for image in images {
+            // a name that somebody gave
+            if image.repo_tags.iter().any(|t| t != "<none>:<none>") {
+                continue;
+            }
+            for reference in &image.repo_digests {
+                let old = reference.split_once('@').is_some_and(|(r, d)| r == repository && !keep.iter().any(|k| k == d));
+                // one that a container uses is refused, and stays
+                if old && self.0.remove_image(reference, None::<RemoveImageOptions>, None).await.is_ok() {
+                    removed += 1;
+                }
+            }
+        }
+        Ok(removed)
     }
 
     /// The container of a name.

@@ -314,6 +314,38 @@ async fn life_of_a_container() {
     life_of_an_environment("docker").await;
 }
 
+/// Images of old releases go, but the one a rollback would need, and those that somebody named.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn old_images_leave_the_engine() {
+    if !ready("docker").await {
+        return;
+    }
+    let s = Server::start().await;
+    let ann = s.user("ann").await;
+    s.project("acme/web", Visibility::Private, ann).await;
+    let environment = s.environment("docker", Value::Null).await;
+    let repository = format!("{}/acme/web", s.host);
+    let mut digests = Vec::new();
+    for tag in ["old1", "old2", "old3", "old4"] {
+        digests.push(s.push_app("acme/web", tag).await);
+        s.deployed(json!({ "environment": "production", "image": tag })).await;
+        if tag == "old1" {
+            must("docker", &["tag", &format!("{repository}@{}", digests[0]), &format!("{repository}:mine")]).await;
+        }
+    }
+    let left = eventually("the second image goes", async || {
+        let left = must("docker", &["images", "--digests", "--format", "{{.Digest}}", &repository]).await;
+        (!left.contains(&digests[1])).then_some(left)
+    })
+    .await;
+    for kept in [0, 2, 3] {
+        assert!(left.contains(&digests[kept]), "old{} is gone: {left}", kept + 1);
+    }
+    s.send("ann", Method::DELETE, &format!("/environments/{}", environment["id"].as_str().unwrap()), "").await;
+    must("docker", &["rmi", "-f", &format!("{repository}:mine")]).await;
+    s.running.stop().await;
+}
+
 /// The newest of those that wait is carried out, one at a time, and each ends once.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_newest_wins() {

@@ -325,19 +325,19 @@ pub(crate) async fn finish(
 ///
 /// # Errors
 /// `not_found`, also where the caller may not know of it.
-pub async fn deployment_get(app: &App, ctx: &Context, id: &str) -> Result<DeploymentRow> {
+pub async fn deployment_get(app: &App, ctx: &Context, id: &str) -> Result<(DeploymentRow, Project)> {
     let missing = || Error::not_found("deployment");
     let id: DeploymentId = id.parse().map_err(|_| missing())?;
     let row = get_row(app.db(), id).await?.ok_or_else(missing)?;
-    app.project_by_id(ctx, row.project, Permission::DeploymentRead).await.map_err(|e| if e.is(Code::NotFound) { missing() } else { e })?;
-    Ok(row)
+    let project = app.project_by_id(ctx, row.project, Permission::DeploymentRead).await;
+    Ok((row, project.map_err(|e| if e.is(Code::NotFound) { missing() } else { e })?))
 }
 
 /// As it is shown.
 ///
 /// # Errors
 /// The database's.
-pub(crate) async fn show(app: &App, row: DeploymentRow) -> Result<Deployment> {
+pub(crate) async fn show(app: &App, row: DeploymentRow, whole: bool) -> Result<Deployment> {
     let environment =
         store::environment::environment_get(app.db(), row.environment).await?.ok_or_else(|| Error::not_found("environment"))?;
     let release = release_get(app.db(), row.release).await?.ok_or_else(|| Error::not_found("release"))?;
@@ -345,7 +345,7 @@ pub(crate) async fn show(app: &App, row: DeploymentRow) -> Result<Deployment> {
         id: row.id,
         project_id: row.project,
         environment: EnvironmentName { id: environment.id, name: environment.name },
-        release: named(app, Release::from(release)).await?,
+        release: named(app, Release::new(release, whole)).await?,
         kind: row.kind,
         state: row.state,
         conclusion: row.conclusion,

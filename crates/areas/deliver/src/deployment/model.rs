@@ -31,8 +31,8 @@ pub struct Release {
     pub digest: String,
     /// The commit it was built from, where the image tells.
     pub commit: Option<String>,
-    /// Variables.
-    pub config: Config,
+    /// Variables; null for readers who could not deploy.
+    pub config: Option<Config>,
     /// Names of its secrets and when each had been set.
     #[schema(value_type = BTreeMap<String, String>)]
     pub secrets: BTreeMap<String, Timestamp>,
@@ -55,8 +55,9 @@ pub struct SealedSecret {
 /// Sealed secrets by name.
 pub type SealedSecrets = BTreeMap<String, SealedSecret>;
 
-impl From<ReleaseRow> for Release {
-    fn from(row: ReleaseRow) -> Self {
+impl Release {
+    /// As it is shown; `whole` to those who may see its variables.
+    pub fn new(row: ReleaseRow, whole: bool) -> Self {
         let secrets: SealedSecrets = serde_json::from_value(row.secrets).unwrap_or_default();
         Self {
             id: row.id,
@@ -64,7 +65,7 @@ impl From<ReleaseRow> for Release {
             image: row.image,
             digest: row.digest,
             commit: row.commit,
-            config: serde_json::from_value(row.config).unwrap_or_default(),
+            config: whole.then(|| serde_json::from_value(row.config).unwrap_or_default()),
             secrets: secrets.into_iter().map(|(name, secret)| (name, secret.updated_at)).collect(),
             created_at: row.created_at,
             actor: row.account.map(|id| ActorView { id, name: None }),

@@ -43,7 +43,7 @@ pub fn router() -> OpenApiRouter<App> {
     responses((status = 202, body = Deployment), (status = 422, body = ProblemBody)))]
 async fn deploy(State(app): State<App>, Ctx(ctx): Ctx, Path(id): Path<String>, Json(new): Json<DeployNew>) -> Reply<Accepted<Deployment>> {
     let row = super::deploy(&app, &ctx, &id, new).await?;
-    Ok(Accepted { location: format!("/deployments/{}", row.id), body: super::show(&app, row).await? })
+    Ok(Accepted { location: format!("/deployments/{}", row.id), body: super::show(&app, row, true).await? })
 }
 
 /// Brings back an earlier release with its configuration and secrets: nothing is built anew.
@@ -56,7 +56,7 @@ async fn rollback(
     Json(new): Json<RollbackNew>,
 ) -> Reply<Accepted<Deployment>> {
     let row = super::rollback(&app, &ctx, &id, new.release).await?;
-    Ok(Accepted { location: format!("/deployments/{}", row.id), body: super::show(&app, row).await? })
+    Ok(Accepted { location: format!("/deployments/{}", row.id), body: super::show(&app, row, true).await? })
 }
 
 /// Deployments of a project, newest first.
@@ -76,9 +76,10 @@ async fn deployment_list(
     };
     let before: Option<DeploymentId> = page.after("deployment")?;
     let rows = store::deployment::deployment_list(app.db(), project.id(), environment, before, page.fetch()).await?;
+    let whole = project.allows(&ctx, Permission::DeploymentWrite);
     let mut shown = Vec::with_capacity(rows.len());
     for row in rows {
-        shown.push(super::show(&app, row).await?);
+        shown.push(super::show(&app, row, whole).await?);
     }
     Ok(page.finish("deployment", shown, |d| d.id, |d| d))
 }
@@ -86,23 +87,23 @@ async fn deployment_list(
 /// A deployment.
 #[utoipa::path(get, path = "/deployments/{dpl}", tag = "deployments", params(("dpl" = String, Path)), responses((status = 200, body = Deployment)))]
 async fn deployment_get(State(app): State<App>, Ctx(ctx): Ctx, Path(id): Path<String>) -> Reply<Json<Deployment>> {
-    let row = super::deployment_get(&app, &ctx, &id).await?;
-    Ok(Json(super::show(&app, row).await?))
+    let (row, project) = super::deployment_get(&app, &ctx, &id).await?;
+    Ok(Json(super::show(&app, row, project.allows(&ctx, Permission::DeploymentWrite)).await?))
 }
 
 /// A deployment as it goes on: event `deployment` at each change, then `end`.
 #[utoipa::path(get, path = "/deployments/{dpl}/events", tag = "deployments", params(("dpl" = String, Path)),
     responses((status = 200, content_type = "text/event-stream")))]
 async fn deployment_events(State(app): State<App>, Ctx(ctx): Ctx, Path(id): Path<String>) -> Reply<Response> {
-    let row = super::deployment_get(&app, &ctx, &id).await?;
+    let (row, _) = super::deployment_get(&app, &ctx, &id).await?;
     let topic = store::deployment::topic(row.id);
     let load = move |app: App| {
         let (ctx, id) = (ctx.clone(), id.clone());
         async move {
             // rights may have gone meanwhile
-            let row = super::deployment_get(&app, &ctx, &id).await?;
+            let (row, project) = super::deployment_get(&app, &ctx, &id).await?;
             let end = row.state == "completed";
-            Ok((super::show(&app, row).await?, end))
+            Ok((super::show(&app, row, project.allows(&ctx, Permission::DeploymentWrite)).await?, end))
         }
     };
     Ok(web_kit::sse::snapshots(app, "deployment", move |t| t == topic, load).into_response())
@@ -125,9 +126,10 @@ async fn release_list(
     };
     let before: Option<ReleaseId> = page.after("release")?;
     let rows = store::release::release_list(app.db(), project.id(), environment, before, page.fetch()).await?;
+    let whole = project.allows(&ctx, Permission::DeploymentWrite);
     let mut shown = Vec::with_capacity(rows.len());
     for row in rows {
-        shown.push(super::named(&app, Release::from(row)).await?);
+        shown.push(super::named(&app, Release::new(row, whole)).await?);
     }
     Ok(page.finish("release", shown, |r| r.id, |r| r))
 }

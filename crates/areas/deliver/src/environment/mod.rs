@@ -31,7 +31,7 @@ use model::EnvironmentNew;
 use model::Target;
 
 /// Most environments of a project.
-const MOST: i64 = 50;
+pub(crate) const MOST: i64 = 50;
 
 /// Where an environment answers.
 pub(crate) fn url(app: &App, port: u16) -> String {
@@ -48,9 +48,9 @@ pub(crate) fn url(app: &App, port: u16) -> String {
 ///
 /// # Errors
 /// The database's.
-pub(crate) async fn show(app: &App, row: EnvironmentRow) -> Result<Environment> {
+pub(crate) async fn show(app: &App, row: EnvironmentRow, whole: bool) -> Result<Environment> {
     let current = match row.release {
-        Some(id) => store::release::release_get(app.db(), id).await?.map(Release::from),
+        Some(id) => store::release::release_get(app.db(), id).await?.map(|row| Release::new(row, whole)),
         None => None,
     };
     let json = |value: serde_json::Value| serde_json::from_value(value).map_err(Error::internal);
@@ -61,7 +61,7 @@ pub(crate) async fn show(app: &App, row: EnvironmentRow) -> Result<Environment> 
         port: row.port,
         state: row.state,
         detail: row.detail,
-        config: serde_json::from_value(row.config).map_err(Error::internal)?,
+        config: if whole { Some(serde_json::from_value(row.config).map_err(Error::internal)?) } else { None },
         secrets: serde_json::from_value(row.secrets).map_err(Error::internal)?,
         health: json(row.health)?,
         container_port: row.container_port,

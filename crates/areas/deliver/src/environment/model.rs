@@ -191,8 +191,8 @@ pub struct Environment {
     pub state: String,
     /// Why it is in that state.
     pub detail: String,
-    /// Variables of the application.
-    pub config: Config,
+    /// Variables; null for readers who could not deploy.
+    pub config: Option<Config>,
     /// Names of the secrets it is given.
     pub secrets: Vec<String>,
     /// How health is checked.

@@ -45,9 +45,10 @@ async fn environment_list(State(app): State<App>, Ctx(ctx): Ctx, Path(id): Path<
     let project = app.project(&ctx, &id, Permission::DeploymentRead).await?;
     let after: Option<String> = page.after("environment")?;
     let rows = store::environment::environment_list(app.db(), project.id(), after.as_deref().unwrap_or(""), page.fetch()).await?;
+    let whole = project.allows(&ctx, Permission::DeploymentWrite);
     let mut shown = Vec::with_capacity(rows.len());
     for row in rows {
-        shown.push(super::show(&app, row).await?);
+        shown.push(super::show(&app, row, whole).await?);
     }
     Ok(page.finish("environment", shown, |e| e.name.clone(), |e| e))
 }
@@ -63,15 +64,15 @@ async fn environment_create(
 ) -> Reply<Created<Environment>> {
     let row = super::environment_create(&app, &ctx, &id, new).await?;
     let (location, version) = (format!("/environments/{}", row.id), Some(row.version));
-    Ok(Created { location, version, body: super::show(&app, row).await? })
+    Ok(Created { location, version, body: super::show(&app, row, true).await? })
 }
 
 /// An environment.
 #[utoipa::path(get, path = "/environments/{env}", tag = "deployments", params(("env" = String, Path)), responses((status = 200, body = Environment)))]
 async fn environment_get(State(app): State<App>, Ctx(ctx): Ctx, Path(id): Path<String>) -> Reply<Versioned<Environment>> {
-    let (row, _) = super::environment_get(&app, &ctx, &id, Permission::DeploymentRead).await?;
+    let (row, project) = super::environment_get(&app, &ctx, &id, Permission::DeploymentRead).await?;
     let version = row.version;
-    Ok(Versioned(super::show(&app, row).await?, version))
+    Ok(Versioned(super::show(&app, row, project.allows(&ctx, Permission::DeploymentWrite)).await?, version))
 }
 
 /// Changes an environment; releases that were made keep their own settings.
@@ -86,7 +87,7 @@ async fn environment_update(
 ) -> Reply<Versioned<Environment>> {
     let row = super::environment_update(&app, &ctx, &id, version, change).await?;
     let version = row.version;
-    Ok(Versioned(super::show(&app, row).await?, version))
+    Ok(Versioned(super::show(&app, row, true).await?, version))
 }
 
 /// Deletes an environment and stops what runs there.

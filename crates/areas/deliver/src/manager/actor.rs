@@ -33,6 +33,7 @@ use web_kit::App;
 
 use super::LEASE;
 use super::Shared;
+use super::images;
 use super::launch::Launch;
 use super::launch::Unit;
 use super::proxy;
@@ -252,7 +253,12 @@ impl Actor {
         let stopped = self.retire().await?;
         work.pass("retire", if stopped { "the release before was drained and stopped" } else { "there was no release before" });
         let steps = work.steps;
-        self.note("healthy", "", Also::End(&work.row, &steps, "success", None)).await
+        self.note("healthy", "", Also::End(&work.row, &steps, "success", None)).await?;
+        if let Err(error) = images::tidy(&self.app, &self.row, &work.release).await {
+            // disk space only; the next deployment tries again
+            tracing::warn!(environment = %self.row.id, error = ?error, "images of old releases could not be removed");
+        }
+        Ok(())
     }
 
     /// Up to the moment the new release is healthy.

@@ -6,6 +6,8 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use super::images::local_repository;
+use super::images::repository;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use blobs::Blobs;
@@ -106,7 +108,7 @@ impl Launch<'_> {
             }
             Unit::Docker(_) => {
                 let engine = super::docker(self.app).await.ok_or_else(|| Error::new(Code::ToolMissing, "no Docker engine answers"))?;
-                let (repository, local) = (self.repository(), self.local_repository());
+                let (repository, local) = (repository(self.release), local_repository(self.app, self.release));
                 let scope = format!("repository:{repository}:pull");
                 let token = web_kit::bearer::seal(self.app.key(), &Context::system(), vec![scope])?;
                 engine
@@ -142,7 +144,7 @@ impl Launch<'_> {
                     ("devmentor.environment".to_owned(), self.environment.id.to_string()),
                     ("devmentor.release".to_owned(), self.release.id.to_string()),
                 ]);
-                let reference = format!("{}@{}", self.local_repository(), self.release.digest);
+                let reference = format!("{}@{}", local_repository(self.app, self.release), self.release.digest);
                 let application = Application { env, ..Application::default() };
                 container
                     .start(&reference, &application, port, labels)
@@ -151,22 +153,6 @@ impl Launch<'_> {
                 Ok(format!("listens on port {port} of its container, as PORT tells it"))
             }
         }
-    }
-
-    /// Repository name of the release's image.
-    fn repository(&self) -> String {
-        let shown = self.release.image.as_str();
-        let name = shown.split_once('@').map(|(n, _)| n).or_else(|| shown.rsplit_once(':').map(|(n, _)| n));
-        name.unwrap_or(shown).to_owned()
-    }
-
-    /// The repository as an engine on this machine reaches it.
-    fn local_repository(&self) -> String {
-        let config = self.app.config();
-        let at = config.docker_host.clone().or_else(|| std::env::var("DOCKER_HOST").ok()).unwrap_or_default();
-        let local = at.is_empty() || at.starts_with("unix:") || at.starts_with('/');
-        let host = if local { format!("127.0.0.1:{}", config.listen.port()) } else { config.public_host() };
-        format!("{host}/{}", self.repository())
     }
 
     /// Configuration and secrets of the release.
@@ -184,9 +170,9 @@ impl Launch<'_> {
     /// The manifest for this machine and its configuration.
     async fn image(&self) -> Result<Image> {
         let project = self.release.project;
-        let repository = self.repository();
+        let repository = repository(self.release);
         let path = store::project::project_get(self.app.db(), project).await?.map(|p| p.path).unwrap_or_default();
-        let name = crate::image::image_of(&path, &repository);
+        let name = crate::image::image_of(&path, repository);
         let load = async |digest: &str| -> Result<Manifest> {
             let mut found = store::registry::manifest_by_digest(self.app.db(), project, name, digest).await?;
             if found.is_none()

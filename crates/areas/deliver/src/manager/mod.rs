@@ -6,6 +6,7 @@
 //! Read next: `actor` (one environment), `proxy` (its front), `launch` (starting a release).
 
 mod actor;
+mod images;
 mod launch;
 mod proxy;
 mod record;
