@@ -178,6 +178,10 @@ fn step(s: &Step) -> Value {
             o.put("uses", json!(if version.is_empty() { action.as_str().to_owned() } else { format!("{}@{version}", action.as_str()) }));
             o.map("with", with);
         }
+        StepKind::Custom { uses, with, .. } => {
+            o.put("uses", json!(uses));
+            o.map("with", with);
+        }
     }
     o.map("env", &s.env);
     o.maybe("timeout-minutes", s.timeout_minutes.as_ref().map(late));

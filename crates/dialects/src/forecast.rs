@@ -113,6 +113,16 @@ fn decisions(plan: &Plan, roots: &Value) -> Vec<Decision> {
             if found.contains_key(&job.key) {
                 continue;
             }
+            if job.result_of.is_some() {
+                let Some(result) = ready::call_result(job, &results, roots) else { continue };
+                let result = result.unwrap_or(JobResult { outcome: Outcome::Success, outputs: IndexMap::new() });
+                let included = result.outcome != Outcome::Skipped;
+                let because =
+                    if included { "it ends with the jobs of the workflow it calls" } else { "no job of the workflow it calls runs" };
+                results.insert(job.key.clone(), result);
+                found.insert(job.key.clone(), Decision { included, because: because.into(), ..out(job, String::new()) });
+                continue;
+            }
             let (included, because) = match decide(plan, job, &results, false, roots) {
                 ready::Decision::Wait => continue,
                 _ if late(job) => (true, "its `if` reads outputs of other jobs and is decided when they have ended".into()),

@@ -75,6 +75,9 @@ pub struct Plan {
     /// Inputs of a manual start.
     #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
     pub inputs: IndexMap<String, Input>,
+    /// For other workflows that call it; none when it cannot be called.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub call: Option<CallInterface>,
     /// Jobs in the order of the file.
     pub jobs: Vec<Job>,
     /// Stages in the order they are shown; empty where the dialect has none.
@@ -117,6 +120,7 @@ impl Plan {
             permissions: None,
             concurrency: None,
             inputs: IndexMap::new(),
+            call: None,
             jobs: Vec::new(),
             stages: Vec::new(),
             decisions: Vec::new(),
@@ -342,6 +346,73 @@ pub struct Job {
     /// May be stopped when a newer run makes its own superfluous.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub interruptible: bool,
+    /// The called workflow that it belongs to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scope: Option<Box<CallScope>>,
+    /// It runs nothing: it ends when the jobs of the called workflow have, and gives out their outputs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub result_of: Option<CallResult>,
+}
+
+/// What surrounds the jobs of a called workflow.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct CallScope {
+    /// Begins the keys of its jobs: `caller/`.
+    pub prefix: String,
+    /// Keys of the jobs that the calling job waits for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub needs: Vec<String>,
+    /// `if` of the calling job.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub condition: Option<String>,
+    /// The `inputs` context of its jobs; texts may hold expressions of the calling job.
+    #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
+    pub inputs: IndexMap<String, CallInput>,
+    /// Its secrets by name, texts with expressions; none means all of the caller's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub secrets: Option<Map>,
+    /// Its `env`, instead of that of the plan.
+    #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
+    pub env: Map,
+    /// Its `defaults`, instead of those of the plan.
+    #[serde(default)]
+    pub defaults: RunDefaults,
+    /// Of the call that the calling job itself belongs to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub outer: Option<Box<CallScope>>,
+}
+
+/// A value given to a called workflow.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct CallInput {
+    /// Literally, or a text with expressions.
+    pub value: Value,
+    /// Its type.
+    pub r#type: InputType,
+}
+
+/// What a called workflow gives out.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct CallResult {
+    /// Begins the keys of its jobs.
+    pub prefix: String,
+    /// Name to text with expressions over the `jobs` context.
+    #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
+    pub outputs: Map,
+}
+
+/// What a workflow that can be called asks for and gives out.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct CallInterface {
+    /// By name.
+    #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
+    pub inputs: IndexMap<String, Input>,
+    /// Name to whether it must be given.
+    #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
+    pub secrets: IndexMap<String, bool>,
+    /// Name to text with expressions over the `jobs` context.
+    #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
+    pub outputs: Map,
 }
 
 impl Job {
@@ -371,6 +442,8 @@ impl Job {
             retry: None,
             allow_exit_codes: Vec::new(),
             interruptible: false,
+            scope: None,
+            result_of: None,
         }
     }
 }
@@ -533,6 +606,7 @@ impl Step {
             StepKind::Run { script, .. } => format!("Run {}", script.trim().lines().next().unwrap_or_default()),
             StepKind::Uses { action, version, .. } if version.is_empty() => format!("Run {}", action.as_str()),
             StepKind::Uses { action, version, .. } => format!("Run {}@{version}", action.as_str()),
+            StepKind::Custom { uses, .. } => format!("Run {uses}"),
         }
     }
 }
@@ -562,6 +636,115 @@ pub enum StepKind {
         #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
         with: Map,
     },
+    /// An action whose files lie in a repository, or an image.
+    Custom {
+        /// As written: `./path`, `owner/name/path@ref`, `docker://image`.
+        uses: String,
+        /// Its inputs.
+        #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
+        with: Map,
+        /// What it was found to be; none where nobody could look.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        action: Option<Box<CustomAction>>,
+    },
+}
+
+/// An action of a repository, read when the run was planned.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct CustomAction {
+    /// Where its files are.
+    pub place: ActionPlace,
+    /// The name it gives itself.
+    pub name: String,
+    /// Its inputs with their defaults, which may hold expressions.
+    #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
+    pub inputs: IndexMap<String, ActionInput>,
+    /// Outputs of a composite action: name to text with expressions.
+    #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
+    pub outputs: Map,
+    /// What it does.
+    pub runs: ActionRuns,
+}
+
+/// Where the files of an action are.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum ActionPlace {
+    /// In the workspace, where the job has checked them out.
+    Workspace {
+        /// Directory below it; empty for the top.
+        path: String,
+    },
+    /// In a repository of this instance.
+    Repository {
+        /// Path of its project.
+        repository: String,
+        /// Id of the project.
+        project: String,
+        /// The commit that the ref was when the run was planned.
+        commit: String,
+        /// Directory in it; empty for the top.
+        path: String,
+    },
+    /// Nowhere: it is an image.
+    Image,
+}
+
+/// One input of an action.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ActionInput {
+    /// Used when not given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub default: Option<String>,
+    /// Must be given.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub required: bool,
+}
+
+/// How an action runs.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "using", rename_all = "snake_case")]
+pub enum ActionRuns {
+    /// Steps of its own.
+    Composite {
+        /// Them.
+        steps: Vec<Step>,
+    },
+    /// A program for Node.
+    Node {
+        /// Path of its file.
+        main: String,
+        /// Run before it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pre: Option<ActionHook>,
+        /// Run at the end of the job.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        post: Option<ActionHook>,
+    },
+    /// A container.
+    Docker {
+        /// `docker://image`, or the path of a Dockerfile.
+        image: String,
+        /// Program instead of the image's.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        entrypoint: Option<String>,
+        /// Arguments, may hold expressions.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        args: Vec<String>,
+        /// Environment, may hold expressions.
+        #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
+        env: Map,
+    },
+}
+
+/// A program of an action beside its main one.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ActionHook {
+    /// Path of its file.
+    pub file: String,
+    /// `pre-if` or `post-if`; `always()` when not written.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub condition: Option<String>,
 }
 
 macro_rules! actions {

@@ -1,13 +1,15 @@
 //! When a job may run, from the results of the others: run, skip with its reason, or wait.
 
-use std::collections::BTreeSet;
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet};
 
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use crate::diagnostic::Span;
 use crate::expr::{self, Context, Status};
-use crate::plan::{Job, Plan};
+use crate::plan::{CallScope, InputType, Job, Plan};
 
 /// How a job ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -73,10 +75,20 @@ pub enum Decision {
     Fail(String),
 }
 
-/// All jobs that a job needs, directly or not.
+/// All jobs that a job waits for, directly or not, with those that its calling jobs wait for.
 pub fn ancestors<'p>(plan: &'p Plan, job: &'p Job) -> BTreeSet<&'p str> {
+    let scopes = std::iter::successors(job.scope.as_deref(), |s| s.outer.as_deref());
+    let mut found = above(plan, &job.needs);
+    for scope in scopes {
+        found.extend(above(plan, &scope.needs));
+    }
+    found
+}
+
+/// All jobs that are needed, directly or not.
+fn above<'p>(plan: &'p Plan, needs: &'p [String]) -> BTreeSet<&'p str> {
     let mut found = BTreeSet::new();
-    let mut open: Vec<&str> = job.needs.iter().map(String::as_str).collect();
+    let mut open: Vec<&str> = needs.iter().map(String::as_str).collect();
     while let Some(key) = open.pop() {
         if found.insert(key)
             && let Some(job) = plan.job(key)
@@ -89,11 +101,138 @@ pub fn ancestors<'p>(plan: &'p Plan, job: &'p Job) -> BTreeSet<&'p str> {
 
 /// The `needs` context of a job.
 pub fn needs_context(job: &Job, results: &IndexMap<String, JobResult>) -> Value {
-    let entries = job.needs.iter().filter_map(|key| {
+    results_of(&job.needs, job.scope.as_deref(), results)
+}
+
+/// Results by the names that the workflow itself gives to its jobs.
+fn results_of(keys: &[String], scope: Option<&CallScope>, results: &IndexMap<String, JobResult>) -> Value {
+    let prefix = scope.map_or("", |s| s.prefix.as_str());
+    let entries = keys.iter().filter_map(|key| {
         let r = results.get(key)?;
-        Some((key.clone(), json!({"result": r.outcome.as_str(), "outputs": r.outputs})))
+        let name = key.strip_prefix(prefix).unwrap_or(key);
+        Some((name.to_owned(), json!({"result": r.outcome.as_str(), "outputs": r.outputs})))
     });
     Value::Object(entries.collect())
+}
+
+/// The contexts that a job begins with: those of the run, with the inputs of the called workflow that it belongs to.
+///
+/// # Errors
+/// An input that cannot be evaluated.
+pub fn contexts<'r>(job: &Job, results: &IndexMap<String, JobResult>, roots: &'r Value) -> Result<Cow<'r, Value>, String> {
+    match job.scope.as_deref() {
+        Some(scope) => scoped(scope, results, roots).map(Cow::Owned),
+        None => Ok(Cow::Borrowed(roots)),
+    }
+}
+
+fn scoped(scope: &CallScope, results: &IndexMap<String, JobResult>, roots: &Value) -> Result<Value, String> {
+    let mut caller = caller_contexts(scope, results, roots)?;
+    let mut inputs = serde_json::Map::new();
+    for (name, input) in &scope.inputs {
+        let value = expr::evaluate_tree(&input.value, &Context::new(&caller)).map_err(|e| format!("the input `{name}`: {e}"))?;
+        inputs.insert(name.clone(), typed(name, value, input.r#type)?);
+    }
+    if let Value::Object(map) = &mut caller {
+        map.insert("inputs".into(), inputs.into());
+        map.remove("needs");
+    }
+    Ok(caller)
+}
+
+/// What the calling job sees.
+fn caller_contexts(scope: &CallScope, results: &IndexMap<String, JobResult>, roots: &Value) -> Result<Value, String> {
+    let mut caller = match scope.outer.as_deref() {
+        Some(outer) => scoped(outer, results, roots)?,
+        None => roots.clone(),
+    };
+    if let Value::Object(map) = &mut caller {
+        map.insert("needs".into(), results_of(&scope.needs, scope.outer.as_deref(), results));
+    }
+    Ok(caller)
+}
+
+fn typed(name: &str, value: Value, kind: InputType) -> Result<Value, String> {
+    let wrong = |value: &Value| format!("the input `{name}` is no {kind:?}: {value}").to_lowercase();
+    Ok(match (kind, value) {
+        (InputType::Boolean, Value::String(s)) if s == "true" || s == "false" || s.is_empty() => Value::Bool(s == "true"),
+        (InputType::Boolean, Value::Null) => Value::Bool(false),
+        (InputType::Boolean, value @ Value::Bool(_)) | (InputType::Number, value @ Value::Number(_)) => value,
+        (InputType::Number, Value::String(s)) => {
+            let number = s.trim().parse::<f64>().ok().filter(|n| n.is_finite()).and_then(expr::json_number);
+            number.ok_or_else(|| wrong(&Value::String(s)))?
+        }
+        (InputType::Boolean | InputType::Number, value) => return Err(wrong(&value)),
+        (_, Value::Null) => Value::String(String::new()),
+        (_, Value::Number(n)) => Value::String(n.as_f64().map_or_else(|| n.to_string(), expr::number_text)),
+        (_, Value::Bool(b)) => Value::String(b.to_string()),
+        (_, value) => value,
+    })
+}
+
+/// Secrets of a job, from those of the project.
+///
+/// # Errors
+/// A secret that cannot be evaluated.
+pub fn secrets(
+    job: &Job,
+    results: &IndexMap<String, JobResult>,
+    roots: &Value,
+    all: BTreeMap<String, String>,
+) -> Result<BTreeMap<String, String>, String> {
+    fn of(
+        scope: &CallScope,
+        results: &IndexMap<String, JobResult>,
+        roots: &Value,
+        all: BTreeMap<String, String>,
+    ) -> Result<BTreeMap<String, String>, String> {
+        let all = match scope.outer.as_deref() {
+            Some(outer) => of(outer, results, roots, all)?,
+            None => all,
+        };
+        let Some(given) = &scope.secrets else { return Ok(all) };
+        let mut caller = caller_contexts(scope, results, roots)?;
+        if let Value::Object(map) = &mut caller {
+            map.insert("secrets".into(), json!(all));
+        }
+        let ctx = Context::new(&caller);
+        given
+            .iter()
+            .map(|(name, text)| Ok((name.clone(), expr::interpolate(text, &ctx).map_err(|e| format!("the secret `{name}`: {e}"))?)))
+            .collect()
+    }
+    match job.scope.as_deref() {
+        Some(scope) => of(scope, results, roots, all),
+        None => Ok(all),
+    }
+}
+
+/// How a called workflow ended, and what it gives out, once its jobs have ended.
+///
+/// # Errors
+/// An output that cannot be evaluated.
+pub fn call_result(job: &Job, results: &IndexMap<String, JobResult>, roots: &Value) -> Option<Result<JobResult, String>> {
+    let call = job.result_of.as_ref()?;
+    if job.needs.iter().any(|key| !results.contains_key(key)) {
+        return None;
+    }
+    let outcome = Outcome::combine(job.needs.iter().filter_map(|key| results.get(key)).map(|r| r.outcome));
+    // the jobs as the called workflow names them
+    let inside = CallScope { prefix: call.prefix.clone(), ..CallScope::default() };
+    let mut roots = match contexts(job, results, roots) {
+        Ok(roots) => roots.into_owned(),
+        Err(why) => return Some(Err(why)),
+    };
+    if let Value::Object(map) = &mut roots {
+        map.insert("jobs".into(), results_of(&job.needs, Some(&inside), results));
+    }
+    let ctx = Context::new(&roots);
+    let outputs: Result<IndexMap<String, String>, String> = call
+        .outputs
+        .iter()
+        .map(|(name, text)| Ok((name.clone(), expr::interpolate(text, &ctx).map_err(|e| format!("the output `{name}`: {e}"))?)))
+        .collect();
+    Some(outputs.map(|outputs| JobResult { outcome, outputs }))
 }
 
 /// Decides about a job that has not started. `roots` holds the other contexts (`github`, `vars`, `inputs`);
@@ -102,7 +241,42 @@ pub fn decide(plan: &Plan, job: &Job, results: &IndexMap<String, JobResult>, can
     if job.needs.iter().any(|key| !results.contains_key(key)) {
         return Decision::Wait;
     }
-    let ancestors = ancestors(plan, job);
+    // whoever called it decides first
+    let mut scopes: Vec<&CallScope> = std::iter::successors(job.scope.as_deref(), |s| s.outer.as_deref()).collect();
+    while let Some(scope) = scopes.pop() {
+        if scope.needs.iter().any(|key| !results.contains_key(key)) {
+            return Decision::Wait;
+        }
+        let question = Question { needs: &scope.needs, condition: scope.condition.as_deref(), span: &job.span };
+        let roots = match caller_contexts(scope, results, roots) {
+            Ok(roots) => roots,
+            Err(why) => return Decision::Fail(why),
+        };
+        match ask(plan, &question, results, cancelled, &roots) {
+            Decision::Run => {}
+            no => return no,
+        }
+    }
+    let mut roots = match contexts(job, results, roots) {
+        Ok(roots) => roots.into_owned(),
+        Err(why) => return Decision::Fail(why),
+    };
+    if let Value::Object(map) = &mut roots {
+        map.insert("needs".into(), needs_context(job, results));
+    }
+    let question = Question { needs: &job.needs, condition: job.condition.as_deref(), span: &job.span };
+    ask(plan, &question, results, cancelled, &roots)
+}
+
+/// A condition and what it stands behind.
+struct Question<'q> {
+    needs: &'q [String],
+    condition: Option<&'q str>,
+    span: &'q Span,
+}
+
+fn ask(plan: &Plan, question: &Question<'_>, results: &IndexMap<String, JobResult>, cancelled: bool, roots: &Value) -> Decision {
+    let ancestors = above(plan, question.needs);
     let culprit =
         |bad: fn(Outcome) -> bool| ancestors.iter().find_map(|key| results.get(*key).filter(|r| bad(r.outcome)).map(|r| (*key, r.outcome)));
     let not_successful = culprit(|o| o != Outcome::Success);
@@ -111,20 +285,16 @@ pub fn decide(plan: &Plan, job: &Job, results: &IndexMap<String, JobResult>, can
         failure: !cancelled && culprit(|o| o == Outcome::Failure).is_some(),
         cancelled,
     };
-    let mut roots = roots.clone();
-    if let Value::Object(map) = &mut roots {
-        map.insert("needs".into(), needs_context(job, results));
-    }
-    match expr::eval_condition(job.condition.as_deref(), &Context::new(&roots), status) {
-        Err(e) => Decision::Fail(format!("`if` at {}: {e}", job.span)),
+    match expr::eval_condition(question.condition, &Context::new(roots), status) {
+        Err(e) => Decision::Fail(format!("`if` at {}: {e}", question.span)),
         Ok(true) => Decision::Run,
-        Ok(false) => Decision::Skip(why_not(job, cancelled, not_successful)),
+        Ok(false) => Decision::Skip(why_not(question, cancelled, not_successful)),
     }
 }
 
-fn why_not(job: &Job, cancelled: bool, culprit: Option<(&str, Outcome)>) -> String {
-    let asks = job.condition.as_deref().is_some_and(|c| expr::Expr::parse(c).is_ok_and(|e| e.calls_status_function()));
-    match (culprit, job.condition.as_deref()) {
+fn why_not(job: &Question<'_>, cancelled: bool, culprit: Option<(&str, Outcome)>) -> String {
+    let asks = job.condition.is_some_and(|c| expr::Expr::parse(c).is_ok_and(|e| e.calls_status_function()));
+    match (culprit, job.condition) {
         (_, Some(condition)) if asks => format!("`if: {condition}` is false"),
         _ if cancelled => "the run was cancelled".into(),
         (Some((key, outcome)), _) => {

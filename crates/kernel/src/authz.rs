@@ -202,8 +202,12 @@ pub fn authorize(ctx: &Context, access: &Access, p: Permission) -> Result<()> {
             Actor::User { .. } => {
                 access.role.is_some_and(|r| r >= p.least_role()) || (p.by_visibility() && access.visibility != Visibility::Private)
             }
-            // a job's rights are its grant, in its own project only
-            Actor::Job { project, .. } => *project == access.project,
+            // a job's rights are its grant, in its own project only; the sources of shared actions that its grant names, too
+            Actor::Job { project, .. } => {
+                let shared = p == Permission::RepositoryRead || p == Permission::ProjectRead;
+                let named = ctx.grant.projects.as_ref().is_some_and(|list| list.contains(&access.project));
+                *project == access.project || (shared && named && access.visibility != Visibility::Private)
+            }
             Actor::Runner(_) => false,
             Actor::Anonymous => p.by_visibility() && access.visibility == Visibility::Public,
         }

@@ -50,6 +50,18 @@ scopes! {
     OUTPUTS = "jobs.<job>.outputs", ["github" "needs" "strategy" "matrix" "job" "runner" "env" "vars" "secrets" "steps" "inputs"], status false, hash_files false;
     /// keys of a step
     STEP = "this step key", ["github" "needs" "strategy" "matrix" "job" "runner" "env" "vars" "secrets" "steps" "inputs"], status false, hash_files true;
+    /// keys of a step of a composite action
+    ACTION_STEP = "this key of an action", ["github" "strategy" "matrix" "job" "runner" "env" "steps" "inputs"], status false, hash_files true;
+    /// `if` of a step of a composite action
+    ACTION_IF = "runs.steps.if", ["github" "strategy" "matrix" "job" "runner" "env" "steps" "inputs"], status true, hash_files true;
+    /// default values of the inputs of an action
+    ACTION_DEFAULT = "the default of an input", ["github" "strategy" "matrix" "job" "runner"], status false, hash_files true;
+    /// `with` of a job that calls a workflow
+    CALL_WITH = "jobs.<job>.with", ["github" "needs" "strategy" "matrix" "vars" "inputs"], status false, hash_files false;
+    /// outputs of a called workflow
+    CALL_OUTPUTS = "on.workflow_call.outputs", ["github" "jobs" "vars" "inputs"], status false, hash_files false;
+    /// `secrets` given to a called workflow
+    CALL_SECRETS = "jobs.<job>.secrets", ["github" "needs" "strategy" "matrix" "secrets" "vars" "inputs"], status false, hash_files false;
     /// `if` of a step
     STEP_IF = "jobs.<job>.steps.if", ["github" "needs" "strategy" "matrix" "job" "runner" "env" "vars" "steps" "inputs"], status true, hash_files true;
 }

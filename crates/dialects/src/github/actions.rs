@@ -1,9 +1,9 @@
 //! `uses`: the built-in actions and what their inputs do here.
 
-use crate::expr::scope;
 use crate::plan::{Action, Map, StepKind};
 use crate::yaml::Node;
 
+use super::custom;
 use super::read::Reader;
 
 /// What becomes of an input.
@@ -195,32 +195,24 @@ fn inputs(action: Action) -> &'static [(&'static str, Input)] {
 
 pub(super) fn read(r: &mut Reader<'_>, uses: &Node, with: Option<&Node>) -> Option<StepKind> {
     let text = r.plain_text(uses, "uses")?;
-    if text.starts_with("./") || text.starts_with("$/") {
-        r.out.error(
-            &uses.span,
-            "unsupported_action",
-            format!("`{text}`: actions in the repository are not supported; write their steps into the job"),
-        );
-        return None;
+    if text.starts_with("./") || text.starts_with("docker://") {
+        return custom::read(r, uses, &text, with);
     }
-    if text.starts_with("docker://") {
-        r.out.error(&uses.span, "unsupported_action", format!("`{text}`: container actions are not supported; give the job a `container`"));
+    if text.starts_with("$/") {
+        r.out.error(&uses.span, "unsupported_action", format!("`{text}`: write `./` for an action of this repository"));
         return None;
     }
     let (name, version) = text.split_once('@').unwrap_or((&text, ""));
     let Some(action) = Action::find(name) else {
-        let known: Vec<&str> = Action::ALL.iter().map(|a| a.as_str()).collect();
-        let message =
-            format!("`{name}` is not built in, and actions are not downloaded; do it in a `run` step. Built in are: {}", known.join(", "));
-        r.out.error(&uses.span, "unsupported_action", message);
-        return None;
+        return custom::read(r, uses, &text, with);
     };
     let ours = action.as_str().starts_with("devmentor/");
     if version.is_empty() && !ours {
         r.out.error(&uses.span, "missing_version", format!("`{text}` needs a version: {name}@v4"));
         return None;
     }
-    let given = with.map(|node| r.env(node, "with", scope::STEP)).unwrap_or_default();
+    let here = r.step_scope();
+    let given = with.map(|node| r.env(node, "with", here)).unwrap_or_default();
     let table = inputs(action);
     let mut kept = Map::new();
     for (key, value) in given {

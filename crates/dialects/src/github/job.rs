@@ -7,6 +7,7 @@ use crate::matrix;
 use crate::plan::{Environment, Job, Late, Matrix, Strategy};
 use crate::yaml::{Key, Node, Value};
 
+use super::call;
 use super::read::Reader;
 use super::step;
 
@@ -34,12 +35,18 @@ const KEYS: &[&str] = &[
 
 pub(super) fn read_all(r: &mut Reader<'_>, node: &Node) -> Vec<Job> {
     let mut jobs = Vec::new();
+    let mut calls = HashMap::new();
     for (key, value) in r.mapping(node, "`jobs`").unwrap_or_default() {
         if jobs.len() >= MAX_JOBS {
             r.out.error(&key.span, "too_many_jobs", format!("more than {MAX_JOBS} jobs"));
             break;
         }
-        if let Some(job) = read(r, key, value) {
+        if value.get("uses").is_some() {
+            if let Some((job, call)) = call::read(r, key, value) {
+                calls.insert(job.key.clone(), call);
+                jobs.push(job);
+            }
+        } else if let Some(job) = read(r, key, value) {
             jobs.push(job);
         }
     }
@@ -47,7 +54,21 @@ pub(super) fn read_all(r: &mut Reader<'_>, node: &Node) -> Vec<Job> {
         r.out.error(&node.span, "no_jobs", "the workflow has no jobs");
     }
     check_graph(r, &jobs, node);
-    jobs
+    let mut all = Vec::new();
+    for job in jobs {
+        match calls.remove(&job.key) {
+            Some(call) => all.extend(call::place(job, call)),
+            None => all.push(job),
+        }
+    }
+    if all.len() > MAX_JOBS {
+        r.out.error(
+            &node.span,
+            "too_many_jobs",
+            format!("{} jobs with those of called workflows, at most {MAX_JOBS} are allowed", all.len()),
+        );
+    }
+    all
 }
 
 /// An identifier as jobs and steps use it.
@@ -58,19 +79,20 @@ pub(super) fn is_identifier(text: &str) -> bool {
         && bytes.all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-'))
 }
 
-fn read(r: &mut Reader<'_>, key: &Key, node: &Node) -> Option<Job> {
+/// A job with its key.
+pub(super) fn begin(r: &mut Reader<'_>, key: &Key) -> Option<Job> {
     if !is_identifier(&key.name) {
         let message =
             format!("'{}' cannot be the id of a job: letters, digits, '-' and '_', begins with a letter or '_', at most 100", key.name);
         r.out.error(&key.span, "bad_identifier", message);
         return None;
     }
-    let mut job = Job::new(&key.name, key.span.clone());
+    Some(Job::new(&key.name, key.span.clone()))
+}
+
+fn read(r: &mut Reader<'_>, key: &Key, node: &Node) -> Option<Job> {
+    let mut job = begin(r, key)?;
     let entries = r.mapping(node, "a job")?;
-    if let Some((uses, _)) = entries.iter().find(|(k, _)| k.name == "uses") {
-        r.out.error(&uses.span, "unsupported_key", "reusable workflows (`uses` of a job) are not supported; write the jobs into this file");
-        return None;
-    }
     for (key, value) in entries {
         match key.name.as_str() {
             "name" => job.name = r.text(value, "name", scope::JOB).filter(|n| !n.is_empty()),

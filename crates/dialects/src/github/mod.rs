@@ -4,22 +4,33 @@
 //! warnings say what is different here.
 
 mod actions;
+mod call;
+mod custom;
 mod job;
+mod library;
 mod read;
 mod step;
 #[cfg(test)]
 mod tests;
 mod triggers;
 
+use std::cell::Cell;
+use std::collections::BTreeSet;
+
 use crate::diagnostic::{Diagnostic, Diagnostics};
 use crate::expr::scope;
 use crate::plan::{Dialect, Plan};
 use crate::yaml;
 
+pub use library::{Foreign, Found, Library, Pin, Want};
+
 use read::Reader;
 
 /// Directory of workflow files.
 pub const DIRECTORY: &str = ".github/workflows";
+
+/// Most uses of other files by one workflow, also through them.
+const MAX_FILES: usize = 500;
 
 /// Is this path a workflow file?
 pub fn is_workflow(path: &str) -> bool {
@@ -36,19 +47,30 @@ pub struct Compiled {
     pub name: String,
     /// Messages in the order of the file.
     pub diagnostics: Vec<Diagnostic>,
+    /// Files that decide about the plan and are not in the library: look them up and compile again.
+    pub wants: Vec<Want>,
 }
 
-/// Compiles a workflow file.
+/// Compiles a workflow file by itself: actions and workflows elsewhere stay unknown, which is said.
 pub fn compile(path: &str, bytes: &[u8]) -> Compiled {
+    compile_with(path, bytes, &Library::offline())
+}
+
+/// Compiles a workflow file with the files that it names.
+pub fn compile_with(path: &str, bytes: &[u8], library: &Library) -> Compiled {
     let mut out = Diagnostics::default();
-    let plan = yaml::parse(path, bytes, &mut out).and_then(|root| workflow(path, &root, &mut out));
+    let mut wants = BTreeSet::new();
+    let plan = yaml::parse(path, bytes, &mut out).and_then(|root| {
+        let budget = Cell::new(MAX_FILES);
+        let mut r = Reader { out: &mut out, library, wants: &mut wants, home: None, depth: 0, budget: &budget, composite: false };
+        workflow(&mut r, path, &root)
+    });
     let name = plan.as_ref().map_or_else(|| path.to_owned(), |p| p.name.clone());
     let plan = plan.filter(|_| !out.has_errors());
-    Compiled { plan, name, diagnostics: out.into_sorted() }
+    Compiled { plan, name, diagnostics: out.into_sorted(), wants: wants.into_iter().collect() }
 }
 
-fn workflow(path: &str, root: &yaml::Node, out: &mut Diagnostics) -> Option<Plan> {
-    let mut r = Reader { out };
+fn workflow(r: &mut Reader<'_>, path: &str, root: &yaml::Node) -> Option<Plan> {
     let mut plan = Plan::new(Dialect::GithubActions, path, path);
     let known = ["name", "run-name", "on", "env", "defaults", "permissions", "concurrency", "jobs"];
     let (mut on, mut jobs) = (None, None);
@@ -66,11 +88,11 @@ fn workflow(path: &str, root: &yaml::Node, out: &mut Diagnostics) -> Option<Plan
         }
     }
     match on {
-        Some(node) => triggers::read(&mut r, node, &mut plan),
+        Some(node) => triggers::read(r, node, &mut plan),
         None => r.out.error(&root.span, "missing_key", "Required property is missing: on"),
     }
     match jobs {
-        Some(node) => plan.jobs = job::read_all(&mut r, node),
+        Some(node) => plan.jobs = job::read_all(r, node),
         None => r.out.error(&root.span, "missing_key", "Required property is missing: jobs"),
     }
     Some(plan)

@@ -1,5 +1,8 @@
 //! Typed reading of nodes; every mismatch becomes a located message.
 
+use std::cell::Cell;
+use std::collections::BTreeSet;
+
 use indexmap::IndexMap;
 
 use crate::diagnostic::{Diagnostics, Span};
@@ -8,8 +11,22 @@ use crate::expr::{self, Expr, Piece};
 use crate::plan::{Concurrency, Container, Credentials, Late, Level, Map, Permissions, RunDefaults};
 use crate::yaml::{Key, Node, Value};
 
+use super::library::{Foreign, Library, Want};
+
 pub(super) struct Reader<'d> {
     pub(super) out: &'d mut Diagnostics,
+    /// Files beside the one that is read.
+    pub(super) library: &'d Library,
+    /// Which of them were looked for and are not in the library yet.
+    pub(super) wants: &'d mut BTreeSet<Want>,
+    /// The repository that the file is of; none is that of the run.
+    pub(super) home: Option<Foreign>,
+    /// Files that led to this one.
+    pub(super) depth: usize,
+    /// How many more files may be read for one workflow.
+    pub(super) budget: &'d Cell<usize>,
+    /// Steps of an action, not of a job.
+    pub(super) composite: bool,
 }
 
 /// Scopes of `permissions`.
@@ -33,6 +50,39 @@ const PERMISSION_SCOPES: &[&str] = &[
 ];
 
 impl Reader<'_> {
+    /// For a file that this one led to.
+    pub(super) fn inner(&mut self, home: Option<Foreign>, composite: bool) -> Reader<'_> {
+        Reader { out: self.out, library: self.library, wants: self.wants, home, depth: self.depth + 1, budget: self.budget, composite }
+    }
+
+    /// Counts a file that this one leads to; they may use each other so often that nobody could read them all.
+    pub(super) fn spend(&mut self, span: &Span) -> bool {
+        match self.budget.get().checked_sub(1) {
+            Some(left) => {
+                self.budget.set(left);
+                true
+            }
+            None => {
+                self.out.error(
+                    span,
+                    "too_many_files",
+                    "the workflow uses too many actions and workflows, counted with those that they use",
+                );
+                false
+            }
+        }
+    }
+
+    /// What the expressions of a step may name.
+    pub(super) fn step_scope(&self) -> Scope {
+        if self.composite { scope::ACTION_STEP } else { scope::STEP }
+    }
+
+    /// What the condition of a step may name.
+    pub(super) fn step_if_scope(&self) -> Scope {
+        if self.composite { scope::ACTION_IF } else { scope::STEP_IF }
+    }
+
     /// The entries of a mapping.
     pub(super) fn mapping<'n>(&mut self, node: &'n Node, what: &str) -> Option<&'n [(Key, Node)]> {
         if let Value::Map(entries) = &node.value {

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use crate::diagnostic::Span;
-use crate::expr::{self, Expr, Piece, scope};
+use crate::expr::{self, Expr, Piece};
 use crate::plan::{Late, Map, Step, StepKind};
 use crate::yaml::{Node, Value};
 
@@ -45,6 +45,8 @@ pub(super) fn read_all(r: &mut Reader<'_>, node: &Node) -> Vec<Step> {
 
 fn read(r: &mut Reader<'_>, node: &Node) -> Option<Step> {
     let span = node.span.clone();
+    let here = r.step_scope();
+    let when = r.step_if_scope();
     let (mut id, mut name, mut condition, mut env) = (None, None, None, Map::new());
     let (mut timeout_minutes, mut continue_on_error) = (None, Late::Known(false));
     let (mut run, mut shell, mut directory, mut uses, mut with) = (None, None, None, None, None);
@@ -57,19 +59,19 @@ fn read(r: &mut Reader<'_>, node: &Node) -> Option<Step> {
                     r.out.error(&value.span, "bad_identifier", message);
                 }
             }
-            "name" => name = r.text(value, "name", scope::STEP).filter(|n| !n.is_empty()),
-            "if" => condition = r.condition(value, scope::STEP_IF),
-            "env" => env = r.env(value, "env", scope::STEP),
-            "timeout-minutes" => timeout_minutes = r.late_number(value, "timeout-minutes", scope::STEP),
-            "continue-on-error" => continue_on_error = r.late_bool(value, "continue-on-error", scope::STEP)?,
+            "name" => name = r.text(value, "name", here).filter(|n| !n.is_empty()),
+            "if" => condition = r.condition(value, when),
+            "env" => env = r.env(value, "env", here),
+            "timeout-minutes" => timeout_minutes = r.late_number(value, "timeout-minutes", here),
+            "continue-on-error" => continue_on_error = r.late_bool(value, "continue-on-error", here)?,
             "run" => {
                 run = Some(value);
-                if let Some(text) = r.text(value, "run", scope::STEP) {
+                if let Some(text) = r.text(value, "run", here) {
                     warn_injection(r, &text, &value.span);
                 }
             }
-            "shell" => shell = r.non_empty(value, "shell", scope::STEP),
-            "working-directory" => directory = r.non_empty(value, "working-directory", scope::STEP),
+            "shell" => shell = r.non_empty(value, "shell", here),
+            "working-directory" => directory = r.non_empty(value, "working-directory", here),
             "uses" => uses = Some(value),
             "with" => with = Some(value),
             "background" | "wait" | "wait-all" | "cancel" | "parallel" => {
@@ -92,6 +94,9 @@ fn read(r: &mut Reader<'_>, node: &Node) -> Option<Step> {
                 r.out.error(&span, "with_without_uses", "`with` belongs to `uses`; a script reads `env`");
             }
             let script = run.scalar_text()?;
+            if r.composite && shell.is_none() {
+                r.out.error(&span, "missing_key", "Required property is missing: shell; a step of an action must say which");
+            }
             if script.trim().is_empty() {
                 r.out.error(&run.span, "empty_value", "`run` may not be empty");
             }

@@ -105,8 +105,15 @@ fn every_oddity_is_located() {
         (job("    steps: [{run: a, foo: 1}]"), "w.yml:5:22: error[unknown_key]: Unexpected value 'foo'"),
         (job("    steps: [{run: a, uses: b}]"), "error[run_and_uses]"),
         (job("    steps: [{name: b}]"), "error[missing_key]: Required property is missing: run or uses"),
-        (job("    steps: [{uses: foo/bar@v1}]"), "w.yml:5:20: error[unsupported_action]: `foo/bar` is not built in"),
-        (job("    steps: [{uses: ./x}]"), "error[unsupported_action]"),
+        (job("    steps: [{uses: foo/bar@v1}]"), "w.yml:5:20: warning[unresolved_action]: `foo/bar@v1` is looked up in the repositories"),
+        (job("    steps: [{uses: ./x}]"), "warning[unresolved_action]: `./x` is looked up in the commit"),
+        (job("    steps: [{uses: ./../x}]"), "error[bad_value]: `./../x` leads out"),
+        (job("    steps: [{uses: foo@v1}]"), "error[bad_value]: `foo@v1`: an action is"),
+        (job("    steps: [{uses: foo/bar}]"), "error[missing_version]"),
+        (
+            "on: push\njobs: {a: {uses: ./.github/workflows/b.yml, strategy: {}}}".into(),
+            "error[unsupported_key]: `strategy` of a job that calls",
+        ),
         (job("    steps: [{uses: actions/checkout@v4, with: {submodules: true}}]"), "w.yml:5:60: error[unsupported_input]"),
         (job("    steps: [{uses: actions/checkout@v4, with: {bogus: 1}}]"), "warning[unknown_input]"),
         (job("    steps: [{uses: actions/cache@v4, with: {path: a}}]"), "error[missing_input]: Input required and not supplied: key"),
@@ -122,7 +129,8 @@ fn every_oddity_is_located() {
         (job("    needs: a\n    steps: [{run: a}]"), "error[needs_cycle]"),
         (job("    strategy: {matrix: {a: []}}\n    steps: [{run: a}]"), "error[bad_matrix]: Matrix vector 'a'"),
         (job("    steps: [{run: a, id: x}, {run: b, id: X}]"), "error[duplicate_id]"),
-        ("on: push\njobs: {a: {uses: ./x.yml}}".into(), "error[unsupported_key]: reusable workflows"),
+        ("on: push\njobs: {a: {uses: ./x.yml}}".into(), "error[bad_value]: `./x.yml`: a called workflow is"),
+        ("on: push\njobs: {a: {uses: ./.github/workflows/x.yml}}".into(), "warning[unresolved_workflow]"),
         ("on: {push: {branches: ['['] }}\njobs: {a: {runs-on: x, steps: [{run: a}]}}".into(), "error[bad_pattern]"),
         ("on: {push: {branches: ['!x'] }}\njobs: {a: {runs-on: x, steps: [{run: a}]}}".into(), "warning[only_negative_patterns]"),
         ("- a".into(), "error[wrong_type]: a workflow must be a mapping, this is a list"),
@@ -132,6 +140,107 @@ fn every_oddity_is_located() {
         assert!(found.iter().any(|m| m.contains(expect)), "{text}\nexpected {expect}\nfound {found:#?}");
         let compiled = compile("w.yml", text.as_bytes());
         assert_eq!(compiled.plan.is_none(), found.iter().any(|m| m.contains("error[")), "{text}");
+    }
+}
+
+/// Compiles with files of the same commit.
+fn with_files(text: &str, files: &[(&str, &str)]) -> super::Compiled {
+    let mut library = super::Library::default();
+    for _ in 0..20 {
+        let compiled = super::compile_with("w.yml", text.as_bytes(), &library);
+        if compiled.wants.is_empty() {
+            return compiled;
+        }
+        for want in compiled.wants {
+            let found = match files.iter().find(|(path, _)| *path == want.path) {
+                Some((_, text)) => super::Found::File { bytes: text.as_bytes().to_vec(), pin: None },
+                None => super::Found::Absent,
+            };
+            library.insert(want, found);
+        }
+    }
+    panic!("the wants do not end");
+}
+
+#[test]
+fn actions_are_read_with_the_workflow() {
+    let uses = |what: &str| format!("on: push\njobs:\n  a:\n    runs-on: x\n    steps: [{{uses: {what}}}]\n");
+    let files = [
+        ("a/action.yml", "name: A\ninputs: {x: {default: '1'}}\nruns: {using: composite, steps: [{uses: ./b}, {run: echo, shell: sh}]}"),
+        ("b/action.yaml", "runs: {using: node24, main: m.js, post: p.js}"),
+        ("c/Dockerfile", "FROM scratch"),
+        ("self/action.yml", "runs: {using: composite, steps: [{uses: ./self}]}"),
+        ("bad/action.yml", "runs: {using: composite, steps: [{run: 'echo ${{ secrets.X }}'}]}"),
+        ("wide/action.yml", "runs: {using: composite, steps: [{uses: ./wide}, {uses: ./wide}, {uses: ./wide}]}"),
+        ("ruby/action.yml", "runs: {using: ruby}"),
+    ];
+    let plan = with_files(&uses("./a/"), &files).plan.unwrap();
+    let StepKind::Custom { action: Some(action), .. } = &plan.jobs[0].steps[0].kind else { panic!() };
+    let crate::plan::ActionRuns::Composite { steps } = &action.runs else { panic!() };
+    assert!(matches!(&steps[0].kind, StepKind::Custom { action: Some(b), .. } if matches!(b.runs, crate::plan::ActionRuns::Node { .. })));
+    assert_eq!(serde_json::from_str::<Plan>(&serde_json::to_string(&plan).unwrap()).unwrap(), plan);
+    assert!(with_files(&uses("./c"), &files).plan.is_some());
+    assert!(with_files(&uses("docker://alpine:3"), &files).plan.is_some());
+    for (what, expect) in [
+        ("./none", "w.yml:5:20: error[unknown_action]: `./none`: there is no action.yml"),
+        ("./self", "self/action.yml:1:41: error[too_deep]"),
+        ("./bad", "bad/action.yml:1:34: error[missing_key]: Required property is missing: shell"),
+        ("./bad", "error[expression]: Unrecognized named-value: 'secrets'"),
+        ("./wide", "error[too_many_files]"),
+        ("./ruby", "ruby/action.yml:1:7: error[unsupported_action]: `using: ruby`"),
+        ("{x: 1}", "error[wrong_type]"),
+    ] {
+        let found = with_files(&uses(what), &files);
+        assert!(found.diagnostics.iter().any(|d| d.to_string().contains(expect)), "{what}: {:#?}", found.diagnostics);
+        assert!(found.plan.is_none());
+    }
+    let given = "on: push\njobs: {a: {runs-on: x, steps: [{uses: ./a, with: {y: 1}}]}}";
+    assert!(with_files(given, &files).diagnostics[0].to_string().contains("warning[unknown_input]: Unexpected input 'y'"));
+}
+
+#[test]
+fn called_workflows_become_jobs() {
+    const CALLED: &str = "on: {workflow_call: {inputs: {w: {type: string, required: true}, n: {type: number}}, secrets: {s: {required: true}}, outputs: {o: {value: '${{ jobs.y.outputs.o }}'}}}}
+permissions: read-all
+jobs:
+  x: {runs-on: x, steps: [{run: a}]}
+  y: {runs-on: x, needs: x, outputs: {o: '1'}, steps: [{run: a}]}
+  z: {needs: y, uses: ./.github/workflows/deep.yml}
+";
+    let files = [
+        (".github/workflows/called.yml", CALLED),
+        (".github/workflows/deep.yml", "on: workflow_call\njobs: {d: {runs-on: x, name: Deep, steps: [{run: a}]}}"),
+        (".github/workflows/push.yml", "on: push\njobs: {d: {runs-on: x, steps: [{run: a}]}}"),
+        (".github/workflows/loop.yml", "on: workflow_call\njobs: {d: {uses: ./.github/workflows/loop.yml}}"),
+    ];
+    let text = "on: push
+jobs:
+  first: {runs-on: x, steps: [{run: a}]}
+  call: {needs: first, if: github.ref == 'x', permissions: {contents: write}, uses: ./.github/workflows/called.yml, with: {w: a}, secrets: {s: '${{ secrets.S }}'}}
+  last: {needs: call, runs-on: x, steps: [{run: a}]}
+";
+    let plan = with_files(text, &files).plan.unwrap();
+    let keys: Vec<&str> = plan.jobs.iter().map(|j| j.key.as_str()).collect();
+    assert_eq!(keys, ["first", "call/x", "call/y", "call/z/d", "call/z", "call", "last"]);
+    let deep = plan.job("call/z/d").unwrap();
+    assert_eq!(deep.name.as_deref(), Some("call / z / Deep"));
+    let scope = deep.scope.as_ref().unwrap();
+    assert_eq!((scope.prefix.as_str(), scope.needs.as_slice()), ("call/z/", ["call/y".to_owned()].as_slice()));
+    assert_eq!(scope.outer.as_ref().unwrap().needs, ["first"]);
+    assert_eq!(plan.job("call").unwrap().needs, ["call/x", "call/y", "call/z/d", "call/z"]);
+    let level = |p: &Option<crate::plan::Permissions>| p.as_ref().unwrap().level("contents");
+    assert_eq!(level(&plan.job("call/x").unwrap().permissions), crate::plan::Level::Read);
+    for (call, expect) in [
+        ("uses: ./.github/workflows/called.yml", "error[missing_input]: Input w is required"),
+        ("uses: ./.github/workflows/called.yml, with: {w: a}", "error[missing_secret]: Secret s is required"),
+        ("uses: ./.github/workflows/called.yml, with: {w: a, n: true}", "error[wrong_type]: the input `n` is a number"),
+        ("uses: ./.github/workflows/called.yml, with: {q: a}", "error[unknown_input]: Invalid input, q is not defined"),
+        ("uses: ./.github/workflows/push.yml", "error[not_callable]"),
+        ("uses: ./.github/workflows/none.yml", "error[unknown_workflow]"),
+        ("uses: ./.github/workflows/loop.yml", "error[too_deep]"),
+    ] {
+        let found = with_files(&format!("on: push\njobs: {{a: {{{call}}}}}"), &files);
+        assert!(found.diagnostics.iter().any(|d| d.to_string().contains(expect)), "{call}: {:#?}", found.diagnostics);
     }
 }
 

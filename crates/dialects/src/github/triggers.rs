@@ -1,7 +1,8 @@
 //! `on`.
 
+use crate::expr::scope;
 use crate::filter::Pattern;
-use crate::plan::{Input, InputType, Plan, RefFilter, Trigger};
+use crate::plan::{CallInterface, Input, InputType, Plan, RefFilter, Trigger};
 use crate::yaml::{Key, Node, Value};
 
 use super::read::Reader;
@@ -36,7 +37,6 @@ const OTHER_EVENTS: &[&str] = &[
     "schedule",
     "status",
     "watch",
-    "workflow_call",
     "workflow_run",
 ];
 
@@ -54,7 +54,7 @@ pub(super) fn read(r: &mut Reader<'_>, node: &Node, plan: &mut Plan) {
         Value::Map(entries) => entries.iter().for_each(|(key, value)| event(r, key, Some(value), plan)),
         _ => r.out.error(&node.span, "wrong_type", format!("`on` must be an event, a list or a mapping, this is {}", node.kind())),
     }
-    if plan.triggers.is_empty() && !r.out.has_errors() {
+    if plan.triggers.is_empty() && plan.call.is_none() && !r.out.has_errors() {
         r.out.warning(&node.span, "never_starts", "no event that happens here starts this workflow; it can still be started by hand");
     }
 }
@@ -85,11 +85,48 @@ fn event(r: &mut Reader<'_>, key: &Key, value: Option<&Node>, plan: &mut Plan) {
             }
             plan.triggers.push(Trigger::WorkflowDispatch);
         }
+        "workflow_call" => plan.call = Some(interface(r, value)),
         other if OTHER_EVENTS.contains(&other) => {
             r.out.warning(&key.span, "unsupported_event", format!("`{other}` does not happen here, so it starts nothing"));
         }
         other => r.out.error(&key.span, "unknown_event", format!("Unexpected value '{other}': there is no such event")),
     }
+}
+
+fn interface(r: &mut Reader<'_>, node: Option<&Node>) -> CallInterface {
+    let mut call = CallInterface::default();
+    for (key, value) in node.and_then(|n| r.mapping(n, "`workflow_call`")).unwrap_or_default() {
+        if matches!(value.value, Value::Null) {
+            continue;
+        }
+        match key.name.as_str() {
+            "inputs" => {
+                for (name, node) in r.mapping(value, "`inputs`").unwrap_or_default() {
+                    let Some(found) = input(r, node) else { continue };
+                    if matches!(found.r#type, InputType::Choice | InputType::Environment) {
+                        r.out.error(&node.span, "bad_value", "an input of a called workflow is of type string, boolean or number");
+                    }
+                    call.inputs.insert(name.name.clone(), found);
+                }
+            }
+            "secrets" => {
+                for (name, node) in r.mapping(value, "`secrets`").unwrap_or_default() {
+                    let required = node.get("required").is_some_and(|n| matches!(n.value, Value::Bool(true)));
+                    call.secrets.insert(name.name.clone(), required);
+                }
+            }
+            "outputs" => {
+                for (name, node) in r.mapping(value, "`outputs`").unwrap_or_default() {
+                    match node.get("value") {
+                        Some(text) => call.outputs.extend(r.text(text, "value", scope::CALL_OUTPUTS).map(|t| (name.name.clone(), t))),
+                        None => r.out.error(&name.span, "missing_key", "Required property is missing: value"),
+                    }
+                }
+            }
+            _ => r.unknown_key(key, "`workflow_call`", &["inputs", "secrets", "outputs"]),
+        }
+    }
+    call
 }
 
 fn filters(r: &mut Reader<'_>, node: &Node, event: &str) -> (RefFilter, Vec<String>) {

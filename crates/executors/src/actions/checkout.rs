@@ -84,6 +84,21 @@ pub(super) async fn run(call: &mut Call<'_>) -> ActionResult {
     Ok(end)
 }
 
+/// Fetches one commit into a new directory, with the job's token.
+pub(super) async fn fetch(call: &mut Call<'_>, url: &str, commit: &str, target: &Path) -> ActionResult<()> {
+    const FETCH: &str = r#"set -e
+mkdir -p "$1"; cd "$1"
+git -c init.defaultBranch=main init -q .
+git fetch -q --no-tags --depth=1 "$2" "$3"
+git -c advice.detachedHead=false checkout -q --detach FETCH_HEAD
+"#;
+    let token = call.spec.checkout.token.clone();
+    call.helper_env.extend(askpass(call, url, &token)?);
+    let target = target.to_string_lossy().into_owned();
+    let (exit, said) = call.capture(&["/bin/sh", "-c", FETCH, "sh", &target, url, commit]).await?;
+    if exit.ok() { Ok(()) } else { failed(format!("git said: {}", said.trim())) }
+}
+
 /// Finds a branch, a tag or takes a commit id; gives what to fetch and the full name.
 async fn resolve(call: &mut Call<'_>, url: &str, name: &str) -> ActionResult<(String, String)> {
     if name.starts_with('-') || name.chars().any(|c| c.is_control() || c.is_whitespace() || "*?[^~:\\".contains(c)) {

@@ -66,6 +66,8 @@ pub(crate) struct ActionEnd {
     pub(crate) env: Vec<(String, String)>,
     pub(crate) path: Vec<String>,
     pub(crate) post: Option<PostWork>,
+    /// What the program keeps for its own end.
+    pub(crate) state: IndexMap<String, String>,
 }
 
 impl ActionEnd {
@@ -151,7 +153,7 @@ impl Call<'_> {
     }
 
     /// Runs a helper program and keeps its output.
-    async fn capture(&mut self, argv: &[&str]) -> ActionResult<(Exit, String)> {
+    pub(crate) async fn capture(&mut self, argv: &[&str]) -> ActionResult<(Exit, String)> {
         let mut output = Capture::new(CAPTURE_MAX);
         let exit = self.pipe(argv, None, &mut output).await?;
         Ok((exit, output.text()))
@@ -203,6 +205,11 @@ pub(crate) async fn run(action: Action, call: &mut Call<'_>) -> ActionResult {
         Action::Report => report::run(call).await,
         Action::Dotenv => dotenv::run(call).await,
     }
+}
+
+/// Fetches one commit of a repository of the instance into a new directory.
+pub(crate) async fn fetch(call: &mut Call<'_>, url: &str, commit: &str, target: &std::path::Path) -> ActionResult<()> {
+    checkout::fetch(call, url, commit, target).await
 }
 
 /// Carries out what an action left for the end of the job.

@@ -202,6 +202,11 @@ impl Containers {
         }
     }
 
+    /// The network they share, once it is there.
+    pub(crate) fn network(&self) -> Option<String> {
+        (!self.network.is_empty()).then(|| self.network.clone())
+    }
+
     /// Removes everything that was made.
     pub(crate) async fn close(&mut self) {
         if let Some(docker) = self.docker.take() {
@@ -294,7 +299,7 @@ async fn ports(docker: &Docker, id: &str) -> Result<Map<String, Value>, StartErr
 }
 
 /// Fetches an image; one that is there is used when the registry cannot be reached.
-async fn pull(
+pub(super) async fn pull(
     docker: &Docker,
     image: &str,
     login: Option<bollard::auth::DockerCredentials>,

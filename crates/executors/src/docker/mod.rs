@@ -5,6 +5,7 @@
 //!
 //! Read next: `containers` (a job's containers and network), `options` (what `options:` may say), `build`.
 
+mod action;
 mod build;
 mod containers;
 mod options;
@@ -20,6 +21,7 @@ use bollard::query_parameters::{
 
 use crate::host::HostError;
 
+pub(crate) use action::{ActionOrder, run_action};
 pub(crate) use build::{EngineBuild, build, push, split};
 pub(crate) use containers::{Containers, Order};
 

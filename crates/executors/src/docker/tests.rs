@@ -201,3 +201,36 @@ jobs:
     assert_eq!(made.root_fs.unwrap().layers.unwrap().len(), 2);
     let _ = docker.remove_image("devmentor-test/made:1", None::<bollard::query_parameters::RemoveImageOptions>, None).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn actions_run_in_containers_of_their_own() {
+    let Some(docker) = engine().await else { return };
+    let mut bench = Bench::new().await;
+    let text = r##"on: push
+jobs:
+  build:
+    runs-on: x
+    steps:
+      - run: |
+          mkdir -p made && printf 'FROM devmentor-test/shell:1\nCOPY say.sh /say.sh\nENTRYPOINT ["/bin/sh", "/say.sh"]\n' > made/Dockerfile
+          printf 'echo "said $1 to $INPUT_WHO in $PWD, mood $MOOD"; echo word=$1 >> $GITHUB_OUTPUT; echo x > from-container' > made/say.sh
+      - id: made
+        uses: ./made
+        with: { who: World }
+      - run: |
+          echo "got ${{ steps.made.outputs.word }} and $(cat from-container)"
+      - uses: docker://devmentor-test/shell:1
+        with:
+          entrypoint: /bin/sh
+          args: -c "echo as a step; exit 3"
+"##;
+    let action = "inputs: {who: {default: nobody}}\nruns: {using: docker, image: Dockerfile, args: ['hello ${{ inputs.who }}'], env: {MOOD: good}}\n";
+    let (_keep, stop) = watch::channel(Stop::No);
+    let spec = crate::engine::tests::spec_with(text, &[("made/action.yml", action)]);
+    let log = bench.run_with(spec, stop).await;
+    assert!(log.contains("said hello World to World in /"), "{log}");
+    assert!(log.contains(", mood good") && log.contains("got hello World and x") && log.contains("as a step"), "{log}");
+    assert!(log.contains("exit code 3"), "{log}");
+    assert_eq!(bench.outcome.as_ref().unwrap().conclusion, Conclusion::Failure);
+    assert_eq!(left(&docker, bench.executor.machine.tag()).await, 0);
+}

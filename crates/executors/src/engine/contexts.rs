@@ -31,6 +31,8 @@ pub(crate) struct Contexts {
     /// What steps wrote to `GITHUB_PATH`, last one first.
     path: Vec<String>,
     workspace: PathBuf,
+    /// Inside an action: what its steps wrote to `GITHUB_ENV`, for the job.
+    written: Vec<(String, String)>,
 }
 
 impl Contexts {
@@ -71,7 +73,8 @@ impl Contexts {
         roots.insert("steps".into(), json!({}));
         roots.insert("env".into(), json!({}));
 
-        let mut contexts = Self { roots: roots.into(), env: IndexMap::new(), path: Vec::new(), workspace: dirs.workspace.clone() };
+        let mut contexts =
+            Self { roots: roots.into(), env: IndexMap::new(), path: Vec::new(), workspace: dirs.workspace.clone(), written: Vec::new() };
         for level in [&spec.workflow_env, &spec.job.env] {
             let values =
                 level.iter().map(|(name, value)| Ok((name.clone(), contexts.text(value)?))).collect::<Result<Vec<_>, ExprError>>()?;
@@ -115,8 +118,50 @@ impl Contexts {
 
     /// What a step wrote to `GITHUB_ENV`.
     pub(crate) fn extend_env(&mut self, pairs: impl IntoIterator<Item = (String, String)>) {
-        self.env.extend(pairs);
+        for (name, value) in pairs {
+            self.written.push((name.clone(), value.clone()));
+            self.env.insert(name, value);
+        }
         self.show_env();
+    }
+
+    /// The contexts of the steps of an action. `self` holds the environment of the step that uses it.
+    pub(crate) fn of_action(&self, inputs: &IndexMap<String, String>) -> Self {
+        let mut inner = self.copy();
+        inner.roots["inputs"] = json!(inputs);
+        inner.roots["steps"] = json!({});
+        if let Value::Object(roots) = &mut inner.roots {
+            for hidden in ["secrets", "needs", "vars"] {
+                roots.remove(hidden);
+            }
+        }
+        inner
+    }
+
+    /// Takes over what the steps of an action changed for the job.
+    pub(crate) fn take_back(&mut self, mut inner: Self) {
+        self.extend_env(std::mem::take(&mut inner.written));
+        self.path = inner.path;
+    }
+
+    fn copy(&self) -> Self {
+        Self {
+            roots: self.roots.clone(),
+            env: self.env.clone(),
+            path: self.path.clone(),
+            workspace: self.workspace.clone(),
+            written: Vec::new(),
+        }
+    }
+
+    /// `github.action_path`, inside an action.
+    pub(crate) fn set_action_path(&mut self, path: &Path) {
+        self.roots["github"]["action_path"] = path.to_string_lossy().into_owned().into();
+    }
+
+    /// The address of the server.
+    pub(crate) fn server(&self) -> &str {
+        self.roots["github"]["server_url"].as_str().unwrap_or_default()
     }
 
     /// What a step wrote to `GITHUB_PATH`.
@@ -130,8 +175,7 @@ impl Contexts {
     /// With the environment of a step in the `env` context.
     pub(crate) fn with_step_env(&self, env: &TextMap) -> Result<(Self, IndexMap<String, String>), ExprError> {
         let own = env.iter().map(|(k, v)| Ok((k.clone(), self.text(v)?))).collect::<Result<IndexMap<_, _>, ExprError>>()?;
-        let mut inner =
-            Self { roots: self.roots.clone(), env: self.env.clone(), path: self.path.clone(), workspace: self.workspace.clone() };
+        let mut inner = self.copy();
         inner.env.extend(own.clone());
         inner.show_env();
         Ok((inner, own))

@@ -9,6 +9,7 @@
 mod commands;
 mod contexts;
 mod control;
+mod custom;
 mod filecmd;
 mod output;
 mod shell;
@@ -62,9 +63,13 @@ pub struct Executor {
 /// A post step that waits for the end of the job.
 struct Post {
     name: String,
-    work: actions::PostWork,
-    env: BTreeMap<String, String>,
-    helper_env: BTreeMap<String, String>,
+    work: PostWork,
+}
+
+/// What a post step does.
+enum PostWork {
+    BuiltIn { work: actions::PostWork, env: BTreeMap<String, String>, helper_env: BTreeMap<String, String> },
+    Program(Box<custom::PostProgram>),
 }
 
 /// Where the job's programs run.
@@ -77,6 +82,14 @@ impl Where {
     fn host(&self) -> &HostPlace {
         match self {
             Where::Host(place) | Where::Container(_, place) => place,
+        }
+    }
+
+    /// The network that the job's containers share.
+    fn network(&self) -> Option<String> {
+        match self {
+            Where::Host(_) => None,
+            Where::Container(containers, _) => containers.network(),
         }
     }
 
@@ -101,6 +114,10 @@ struct Run<'a> {
     logins: Logins,
     docker: Option<bollard::Docker>,
     debug: bool,
+    /// How many actions deep the steps are that run now.
+    nested: usize,
+    /// Files of actions that were fetched.
+    fetched: BTreeMap<String, PathBuf>,
 }
 
 impl Executor {
@@ -125,6 +142,8 @@ impl Executor {
             logins: Logins::default(),
             docker: None,
             debug,
+            nested: 0,
+            fetched: BTreeMap::new(),
         };
         run.logins.add(&spec.registry_host, "job", &spec.job_token);
         run.all().await
@@ -270,7 +289,7 @@ impl Run<'_> {
         let job = &spec.job;
         let needs_docker = job.container.is_some() || !job.services.is_empty();
         let builds = |step: &Step| matches!(step.kind, StepKind::Uses { action: Action::BuildImage | Action::DockerBuildPush, .. });
-        if needs_docker || job.steps.iter().any(builds) {
+        if needs_docker || job.steps.iter().any(builds) || custom::any_docker(&job.steps) {
             self.docker = self.executor.machine.docker().await;
         }
         if needs_docker && self.docker.is_none() {
@@ -398,5 +417,7 @@ struct CommandFiles {
     summary: PathBuf,
 }
 
+#[cfg(test)]
+mod custom_tests;
 #[cfg(test)]
 pub(crate) mod tests;

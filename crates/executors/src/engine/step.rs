@@ -5,14 +5,15 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use bytes::Bytes;
-use dialects::plan::{Step, StepKind};
+use dialects::plan::{RunDefaults, Step, StepKind};
 use indexmap::IndexMap;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::contexts::{Contexts, StepRecord};
 use super::control::Cause;
-use super::{CommandFiles, Post, Run, StepOutput, Where, action_name, filecmd, shell};
+use super::custom::Custom;
+use super::{CommandFiles, Post, PostWork, Run, StepOutput, Where, action_name, filecmd, shell};
 use crate::actions::{self, ActionEnd, ActionError, Call};
 use crate::host::{HostError, HostResult};
 use crate::protocol::{Conclusion, ReportKind};
@@ -25,10 +26,20 @@ const SUMMARY_MAX: u64 = 1 << 20;
 const FILE_MAX: u64 = 10 << 20;
 
 /// How the work of a step went.
-struct Done {
-    outcome: Conclusion,
-    exit_code: Option<i32>,
-    end: ActionEnd,
+pub(super) struct Done {
+    pub(super) outcome: Conclusion,
+    pub(super) exit_code: Option<i32>,
+    pub(super) end: ActionEnd,
+}
+
+/// A program that has ended, and what is needed to make sense of it.
+pub(super) struct Ran<'a> {
+    pub(super) index: usize,
+    pub(super) own: &'a IndexMap<String, String>,
+    pub(super) files: &'a CommandFiles,
+    pub(super) cause: Cause,
+    pub(super) timeout: Option<Duration>,
+    pub(super) oom: bool,
 }
 
 impl Run<'_> {
@@ -71,7 +82,7 @@ impl Run<'_> {
             }
             (Ok(_), Ok((inner, own))) => {
                 let keeps = inner.condition(step.condition.as_deref(), Conclusion::Cancelled).unwrap_or(false);
-                let prepared = Prepared { index, step, inner: &inner, own: &own, keeps };
+                let prepared = Prepared { index, step, inner: &inner, own: &own, keeps, limit: None };
                 self.work(prepared, places, contexts, &mut out).await?
             }
         };
@@ -86,9 +97,15 @@ impl Run<'_> {
     }
 
     /// Runs the program or action of a step, and reads what it left.
-    async fn work(&mut self, prepared: Prepared<'_>, places: &Where, contexts: &mut Contexts, out: &mut StepOutput) -> HostResult<Done> {
+    pub(super) async fn work(
+        &mut self,
+        prepared: Prepared<'_>,
+        places: &Where,
+        contexts: &mut Contexts,
+        out: &mut StepOutput,
+    ) -> HostResult<Done> {
         let (place, helper) = (places.place(), places.host());
-        let Prepared { index, step, inner, own, keeps } = prepared;
+        let Prepared { index, step, inner, own, keeps, limit } = prepared;
         let failed = Done { outcome: Conclusion::Failure, exit_code: None, end: ActionEnd::default() };
         let timeout = match step.timeout_minutes.as_ref().map(|late| inner.number(late)).transpose() {
             Ok(minutes) => minutes.filter(|m| *m > 0.0).map(|m| Duration::from_secs_f64((m * 60.0).min(1e9))),
@@ -97,24 +114,32 @@ impl Run<'_> {
                 return Ok(failed);
             }
         };
+        let limit = timeout.map(|t| (Instant::now() + t, t)).into_iter().chain(limit).min();
+        if let StepKind::Custom { uses, with, action } = &step.kind {
+            let custom = Custom { uses, with, action: action.as_deref(), index, step, keeps, own, limit };
+            return Box::pin(self.custom(custom, inner, places, contexts, out)).await;
+        }
+        let (deadline, timeout) = limit.unzip();
         let files = command_files(place.dirs(), index)?;
         let mut env = inner.process_env(place.base_env(), own);
         files.announce(&mut env);
         env.insert("DEVMENTOR_REPORTS".into(), place.dirs().reports().to_string_lossy().into_owned());
 
         let (tell, stop) = watch::channel(Stop::No);
-        let deadline = timeout.map(|t| Instant::now() + t);
         let oom_before = place.oom_kills();
         let (result, cause) = match &step.kind {
             StepKind::Run { script, shell, working_directory } => {
-                let job = &self.spec.job.defaults;
-                let workflow = &self.spec.defaults;
+                // an action knows nothing of the defaults of those who use it
+                let none = RunDefaults::default();
+                let (job, workflow) = if self.nested > 0 { (&none, &none) } else { (&self.spec.job.defaults, &self.spec.defaults) };
                 let shell = shell.as_ref().or(job.shell.as_ref()).or(workflow.shell.as_ref());
                 let directory = working_directory.as_ref().or(job.working_directory.as_ref()).or(workflow.working_directory.as_ref());
                 let launch = Launch { index, script, shell, directory, env, own };
                 let work = run_script(launch, inner, place, out, stop);
                 self.control.watch(keeps, deadline, &tell, work).await
             }
+            // it has gone its own way above
+            StepKind::Custom { .. } => return Ok(failed),
             StepKind::Uses { action, version, with } => {
                 let with: Result<IndexMap<String, String>, dialects::expr::ExprError> =
                     with.iter().map(|(k, v)| Ok((k.to_ascii_lowercase(), inner.text(v)?))).collect();
@@ -149,7 +174,7 @@ impl Run<'_> {
                 self.control.watch(keeps, deadline, &tell, work).await
             }
         };
-        let mut done = match result {
+        let done = match result {
             Some(Ok((code, end))) => {
                 let failed = code.is_some_and(|code| code != 0);
                 Done { outcome: if failed { Conclusion::Failure } else { Conclusion::Success }, exit_code: code, end }
@@ -163,13 +188,27 @@ impl Run<'_> {
             }
             None => failed,
         };
-        self.say_why(&mut done, cause, timeout, place.oom_kills() > oom_before, out).await?;
-        self.read_back(&files, place.dirs(), contexts, &mut done, out, index).await?;
+        let oom = place.oom_kills() > oom_before;
+        self.conclude(done, Ran { index, own, files: &files, cause, timeout, oom }, places, contexts, out).await
+    }
+
+    /// Says why a program ended as it did, reads what it left, and keeps what it wants done at the end of the job.
+    pub(super) async fn conclude(
+        &mut self,
+        mut done: Done,
+        ran: Ran<'_>,
+        places: &Where,
+        contexts: &mut Contexts,
+        out: &mut StepOutput,
+    ) -> HostResult<Done> {
+        let (place, helper) = (places.place(), places.host());
+        self.say_why(&mut done, ran.cause, ran.timeout, ran.oom, out).await?;
+        self.read_back(ran.files, place.dirs(), contexts, &mut done, out, ran.index).await?;
         if let Some(work) = done.end.post.take() {
-            let name = format!("Post {}", self.rows[index].name);
-            let env = contexts.process_env(place.base_env(), own);
-            let helper_env = contexts.process_env(helper.base_env(), own);
-            self.posts.push(Post { name, work, env, helper_env });
+            let name = format!("Post {}", self.rows[ran.index].name);
+            let env = contexts.process_env(place.base_env(), ran.own);
+            let helper_env = contexts.process_env(helper.base_env(), ran.own);
+            self.posts.push(Post { name, work: PostWork::BuiltIn { work, env, helper_env } });
         }
         Ok(done)
     }
@@ -238,7 +277,8 @@ impl Run<'_> {
         };
         let mut env = parse("env", &env_text);
         let outputs = parse("output", &output_text);
-        parse("state", &state_text);
+        done.end.state.extend(std::mem::take(&mut out.asked.state));
+        done.end.state.extend(parse("state", &state_text));
         if env.iter().any(|(name, _)| name.eq_ignore_ascii_case("NODE_OPTIONS")) {
             env.retain(|(name, _)| !name.eq_ignore_ascii_case("NODE_OPTIONS"));
             problems.push("Can't store NODE_OPTIONS output parameter using '$GITHUB_ENV' command.".into());
@@ -271,6 +311,10 @@ impl Run<'_> {
     pub(super) async fn post_step(&mut self, post: Post, places: &Where, contexts: &mut Contexts) -> HostResult<()> {
         let index = self.add_row(post.name).await?;
         self.control.look();
+        let (work, env, helper_env) = match post.work {
+            PostWork::Program(program) => return self.post_program(index, *program, places, contexts).await,
+            PostWork::BuiltIn { work, env, helper_env } => (work, env, helper_env),
+        };
         if self.current_status() != Conclusion::Success || self.control.killed {
             return self.end(index, Conclusion::Skipped, Conclusion::Skipped, None).await;
         }
@@ -285,16 +329,16 @@ impl Run<'_> {
             log: &self.log,
             out: &mut out,
             with: IndexMap::new(),
-            env: post.env,
+            env,
             helper: places.host(),
-            helper_env: post.helper_env,
+            helper_env,
             stop,
             docker: self.docker.as_ref(),
             logins: &mut self.logins,
             index,
             version: "",
         };
-        let (result, cause) = self.control.watch(false, None, &tell, actions::post(post.work, &mut call)).await;
+        let (result, cause) = self.control.watch(false, None, &tell, actions::post(work, &mut call)).await;
         let outcome = match (result, cause) {
             (Some(Ok(())), _) => Conclusion::Success,
             (Some(Err(ActionError::Host(HostError::Stale))), _) => return Err(HostError::Stale),
@@ -311,13 +355,17 @@ impl Run<'_> {
 }
 
 /// A step with its contexts.
-struct Prepared<'a> {
-    index: usize,
-    step: &'a Step,
-    inner: &'a Contexts,
-    own: &'a IndexMap<String, String>,
-    keeps: bool,
+pub(super) struct Prepared<'a> {
+    pub(super) index: usize,
+    pub(super) step: &'a Step,
+    pub(super) inner: &'a Contexts,
+    pub(super) own: &'a IndexMap<String, String>,
+    pub(super) keeps: bool,
+    pub(super) limit: Limit,
 }
+
+/// When something is stopped, and how long that was from its beginning.
+pub(super) type Limit = Option<(Instant, Duration)>;
 
 /// A `run` step.
 struct Launch<'a> {
@@ -363,7 +411,7 @@ async fn run_script(
     Ok((Some(exit.code), ActionEnd::default()))
 }
 
-fn command_files(dirs: &JobDirs, index: usize) -> std::io::Result<CommandFiles> {
+pub(super) fn command_files(dirs: &JobDirs, index: usize) -> std::io::Result<CommandFiles> {
     let make = |name: &str| -> std::io::Result<PathBuf> { dirs.job_file(&format!("{name}-{index}"), b"") };
     Ok(CommandFiles {
         env: make("set-env")?,
@@ -375,7 +423,7 @@ fn command_files(dirs: &JobDirs, index: usize) -> std::io::Result<CommandFiles> 
 }
 
 impl CommandFiles {
-    fn announce(&self, env: &mut BTreeMap<String, String>) {
+    pub(super) fn announce(&self, env: &mut BTreeMap<String, String>) {
         for (name, path) in [
             ("GITHUB_ENV", &self.env),
             ("GITHUB_OUTPUT", &self.output),

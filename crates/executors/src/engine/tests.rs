@@ -153,7 +153,24 @@ impl Bench {
 }
 
 pub(crate) fn spec(workflow: &str) -> JobSpec {
-    let compiled = dialects::github::compile(".github/workflows/ci.yml", workflow.as_bytes());
+    spec_with(workflow, &[])
+}
+
+/// With the files of actions, all in the run's own commit.
+pub(crate) fn spec_with(workflow: &str, files: &[(&str, &str)]) -> JobSpec {
+    use dialects::github::{Found, Library, compile_with};
+    let mut library = Library::default();
+    let compiled = loop {
+        let compiled = compile_with(".github/workflows/ci.yml", workflow.as_bytes(), &library);
+        if compiled.wants.is_empty() {
+            break compiled;
+        }
+        for want in compiled.wants {
+            let file = files.iter().find(|(path, _)| *path == want.path);
+            let found = file.map_or(Found::Absent, |(_, text)| Found::File { bytes: text.as_bytes().to_vec(), pin: None });
+            library.insert(want, found);
+        }
+    };
     let plan = compiled.plan.unwrap_or_else(|| panic!("{:?}", compiled.diagnostics));
     let contexts = json!({
         "github": { "event_name": "push", "repository": "acme/web", "event": { "number": 7 }, "run_number": 1, "ref_name": "main" },

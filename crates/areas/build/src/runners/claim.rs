@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use dialects::plan::Plan;
-use dialects::ready::needs_context;
+use dialects::ready;
 use executors::protocol::{CLAIM_SECONDS, Checkout, JobSpec, LEASE_SECONDS, ProjectRef};
 use kernel::{Context, Error, Result, Timestamp};
 use serde_json::{Map, Value, json};
@@ -98,17 +98,24 @@ async fn spec(app: &App, job: JobRow, token: String) -> Result<JobSpec> {
         github.insert("run_id".into(), json!(run.id));
         github.insert("run_number".into(), json!(run.number.to_string()));
         github.insert("run_attempt".into(), json!(run.attempt.to_string()));
-        github.insert("job".into(), json!(job.key));
+        let own = planned.scope.as_ref().and_then(|s| job.key.strip_prefix(&s.prefix)).unwrap_or(&job.key);
+        github.insert("job".into(), json!(own));
         github.insert("token".into(), json!(token));
     }
-    let base = Value::Object(roots.clone());
     let siblings = job_list(app.db(), job.run).await?;
+    let results = model::results(&siblings);
+    let base = Value::Object(roots.clone());
+    let mut secrets: BTreeMap<String, String> = crate::vars::secret_values_of(app, job.project).await?;
+    secrets = ready::secrets(&planned, &results, &base, secrets).map_err(Error::internal)?;
+    let base = ready::contexts(&planned, &results, &base).map_err(Error::internal)?.into_owned();
+    if let Value::Object(map) = &base {
+        roots = map.clone();
+    }
     let cell = usize::try_from(job.cell.unwrap_or(0)).unwrap_or(0);
     let cells = usize::try_from(job.cells).unwrap_or(1);
-    roots.insert("needs".into(), needs_context(&planned, &model::results(&siblings)));
+    roots.insert("needs".into(), ready::needs_context(&planned, &results));
     roots.insert("strategy".into(), model::strategy_context(&planned, cell, cells, &base));
     roots.insert("matrix".into(), job.matrix.clone().unwrap_or(Value::Null));
-    let mut secrets: BTreeMap<String, String> = crate::vars::secret_values_of(app, job.project).await?;
     secrets.insert("GITHUB_TOKEN".into(), token.clone());
     let url = app.config().public_url();
     Ok(JobSpec {
@@ -118,8 +125,8 @@ async fn spec(app: &App, job: JobRow, token: String) -> Result<JobSpec> {
         attempt: u32::try_from(job.attempt).unwrap_or(1),
         name: job.name,
         project: ProjectRef { id: project.id, path: project.path.clone() },
-        workflow_env: plan.env,
-        defaults: plan.defaults,
+        workflow_env: planned.scope.as_ref().map_or(plan.env, |s| s.env.clone()),
+        defaults: planned.scope.as_ref().map_or(plan.defaults, |s| s.defaults.clone()),
         job: planned,
         contexts: roots,
         secrets,

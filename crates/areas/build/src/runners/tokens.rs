@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use dialects::plan::{Level, Permissions, Plan};
-use kernel::{Actor, Grant, Permission, Result, Timestamp};
+use dialects::plan::{ActionPlace, ActionRuns, Level, Permissions, Plan, Step, StepKind};
+use kernel::{Actor, Grant, Permission, ProjectId, Result, Timestamp};
 use store::job::job_by_token;
 use store::run::run_plan;
 use store::runner::{runner_by_token, runner_touch};
@@ -17,8 +17,27 @@ pub async fn job(app: App, token: String) -> Result<Option<(Actor, Grant)>> {
     let Some((job, by)) = job_by_token(app.db(), &secret::hash(&token)).await? else { return Ok(None) };
     let plan: Option<Plan> = run_plan(app.db(), job.run).await?.and_then(|(plan, _)| serde_json::from_value(plan).ok());
     let asked = plan.as_ref().and_then(|p| p.job(&job.key).and_then(|j| j.permissions.as_ref()).or(p.permissions.as_ref()));
-    let grant = Grant { token: None, permissions: rights(asked).collect(), projects: Some(vec![job.project]) };
+    let mut projects = vec![job.project];
+    if let Some(planned) = plan.as_ref().and_then(|p| p.job(&job.key)) {
+        pinned(&planned.steps, &mut projects);
+    }
+    let grant = Grant { token: None, permissions: rights(asked).collect(), projects: Some(projects) };
     Ok(Some((Actor::Job { id: job.id, project: job.project, on_behalf_of: by }, grant)))
+}
+
+/// Projects whose actions the steps use.
+fn pinned(steps: &[Step], into: &mut Vec<ProjectId>) {
+    for step in steps {
+        let StepKind::Custom { action: Some(action), .. } = &step.kind else { continue };
+        if let ActionPlace::Repository { project, .. } = &action.place
+            && let Ok(id) = project.parse()
+        {
+            into.push(id);
+        }
+        if let ActionRuns::Composite { steps } = &action.runs {
+            pinned(steps, into);
+        }
+    }
 }
 
 /// What a job may do: by default read the sources, push images, deploy; else what its `permissions` say.

@@ -2,7 +2,7 @@
 
 use dialects::expr::{self, Context};
 use dialects::plan::{Concurrency, Job, Matrix, Plan};
-use dialects::ready::{Decision, decide, needs_context};
+use dialects::ready::{Decision, call_result, contexts, decide, needs_context};
 use dialects::{expr::evaluate_tree, matrix};
 use kernel::{Error, Event, EventData, Result, Timestamp};
 use serde_json::{Value, json};
@@ -73,6 +73,17 @@ async fn step(tx: &mut Tx, state: &mut State, now: Timestamp) -> Result<bool> {
         }
         let Some(job) = state.plan.job(&state.jobs[index].key).cloned() else { continue };
         let results = model::results(&state.jobs);
+        if job.result_of.is_some() {
+            match call_result(&job, &results, &state.contexts) {
+                None => continue,
+                Some(Ok(result)) => {
+                    state.jobs[index].outputs = json!(result.outputs);
+                    complete(tx, &mut state.jobs[index], result.outcome.as_str(), None, now).await?;
+                }
+                Some(Err(why)) => complete(tx, &mut state.jobs[index], "failure", Some(why), now).await?,
+            }
+            return Ok(true);
+        }
         if state.jobs[index].cell.is_none() {
             match decide(&state.plan, &job, &results, state.run.cancelled, &state.contexts) {
                 Decision::Wait => continue,
@@ -99,8 +110,13 @@ async fn step(tx: &mut Tx, state: &mut State, now: Timestamp) -> Result<bool> {
 
 /// Turns the placeholder of a job into its combinations.
 async fn expand(tx: &mut Tx, state: &mut State, index: usize, job: &Job, now: Timestamp) -> Result<()> {
-    let needs = needs_context(job, &model::results(&state.jobs));
-    let base = model::cell_roots(&state.contexts, needs.clone(), None, Value::Null);
+    let results = model::results(&state.jobs);
+    let needs = needs_context(job, &results);
+    let contexts = match contexts(job, &results, &state.contexts) {
+        Ok(contexts) => contexts.into_owned(),
+        Err(why) => return complete(tx, &mut state.jobs[index], "failure", Some(why), now).await,
+    };
+    let base = model::cell_roots(&contexts, needs.clone(), None, Value::Null);
     let cells = match job.strategy.as_ref().and_then(|s| s.matrix.as_ref()) {
         None => Ok(None),
         Some(Matrix::Static(cells)) => Ok(Some(cells.clone())),
@@ -122,7 +138,7 @@ async fn expand(tx: &mut Tx, state: &mut State, index: usize, job: &Job, now: Ti
         row.cells = i64::try_from(count).unwrap_or(1);
         row.matrix = found.map(|c| json!(c.values));
         let strategy = model::strategy_context(job, cell, count, &base);
-        let roots = model::cell_roots(&state.contexts, needs.clone(), row.matrix.as_ref(), strategy);
+        let roots = model::cell_roots(&contexts, needs.clone(), row.matrix.as_ref(), strategy);
         let label = found.map_or("", |c| c.label.as_str());
         if let Err(reason) = fill(&mut row, job, label, &roots) {
             model::end(&mut row, "failure", Some(reason), now);
@@ -190,7 +206,10 @@ async fn queue(tx: &mut Tx, state: &mut State, index: usize, job: &Job, now: Tim
     let open = |j: &JobRow| matches!(j.state.as_str(), "queued" | "unschedulable" | "running");
     let row = &state.jobs[index];
     let mut held = None;
-    let base = model::cell_roots(&state.contexts, needs_context(job, &model::results(&state.jobs)), row.matrix.as_ref(), Value::Null);
+    let results = model::results(&state.jobs);
+    // they could be evaluated when the job was expanded
+    let contexts = contexts(job, &results, &state.contexts).unwrap_or(std::borrow::Cow::Borrowed(&state.contexts));
+    let base = model::cell_roots(&contexts, needs_context(job, &results), row.matrix.as_ref(), Value::Null);
     if let Some(most) = model::max_parallel(job, &base) {
         let active = state.jobs.iter().filter(|j| j.key == row.key && open(j)).count();
         if active >= most {

@@ -121,7 +121,7 @@ async fn load(app: &App, ctx: &kernel::Context, id: &str, at: &At) -> Reply<Work
     let repository = app.part::<Repositories>()?.get(project.id()).map_err(Error::from)?;
     let wanted = at.r#ref.clone().unwrap_or_default();
     let commit = repository.read(move |r| r.resolve(&wanted)).await.map_err(Error::from)?.commit;
-    Ok(source::workflows(&repository, commit).await?)
+    Ok(source::workflows(app, &repository, commit).await?)
 }
 
 #[utoipa::path(get, path = "/projects/{id}/workflows", tag = "pipelines", params(("id" = String, Path), At),

@@ -3,9 +3,10 @@
 use std::collections::VecDeque;
 
 use dialects::detect::{Tree, detect};
-use dialects::github::{self, DIRECTORY, compile};
-use git::{EntryKind, GitError, Oid, Reader, Repository};
-use kernel::{RepoPath, Result};
+use dialects::github::{self, DIRECTORY, Found, Library, Pin, Want, compile_with};
+use git::{EntryKind, GitError, Oid, Reader, Repositories, Repository};
+use kernel::{Code, Error, RepoPath, Result, Visibility};
+use web_kit::App;
 
 use super::{Workflow, Workflows};
 use crate::runs::create::Head;
@@ -21,16 +22,82 @@ const MAX_TREES: usize = 5_000;
 /// Largest file that detection reads.
 const MAX_EVIDENCE: u64 = 1 << 20;
 
-/// The workflows of a commit.
+/// Files that workflows name lead to further ones; more rounds than this lead nowhere.
+const MAX_ROUNDS: usize = 24;
+/// Most files that the workflows of a commit may name.
+const MAX_NAMED: usize = 500;
+
+/// The workflows of a commit, with the actions and workflows that they use.
 ///
 /// # Errors
 /// The repository's.
-pub async fn workflows(repository: &Repository, commit: Oid) -> Result<Workflows> {
-    Ok(repository.read(move |reader| read(reader, commit)).await?)
+pub async fn workflows(app: &App, repository: &Repository, commit: Oid) -> Result<Workflows> {
+    let mut library = Library::default();
+    let mut looked = 0;
+    for _ in 0..MAX_ROUNDS {
+        let known = library.clone();
+        let (found, next, foreign) = repository.read(move |reader| read(reader, commit, known.clone())).await?;
+        library = next;
+        if foreign.is_empty() {
+            return Ok(found);
+        }
+        looked += foreign.len();
+        if looked > MAX_NAMED {
+            break;
+        }
+        for want in foreign {
+            let answer = look(app, &want).await?;
+            library.insert(want, answer);
+        }
+    }
+    Err(Error::new(Code::Unprocessable, format!("the workflows use more than {MAX_NAMED} files of other repositories")))
 }
 
-fn read(reader: &Reader, commit: Oid) -> git::Result<Workflows> {
+/// A file of another repository of the instance, if it is shared: actions are read by everybody who may read their project.
+async fn look(app: &App, want: &Want) -> Result<Found> {
+    let Some(foreign) = &want.foreign else { return Ok(Found::Absent) };
+    let closed = |why: String| Ok(Found::Closed(why));
+    let project = store::project::project_by_path(app.db(), &foreign.repository.to_lowercase()).await?.filter(|p| p.deleted_at.is_none());
+    // a private project is not even known here
+    let Some(project) = project.filter(|p| p.visibility != Visibility::Private) else {
+        return closed(format!("this instance has no internal or public project `{}`", foreign.repository));
+    };
+    let repository = app.part::<Repositories>()?.get(project.id)?;
+    let (reference, path) = (foreign.reference.clone(), want.path.clone());
+    let read = move |reader: &Reader| -> git::Result<Option<(Oid, Option<Vec<u8>>)>> {
+        let commit = match reader.resolve(&reference) {
+            Ok(found) => found.commit,
+            Err(GitError::NotFound(_) | GitError::Invalid(_)) => return Ok(None),
+            Err(e) => return Err(e),
+        };
+        Ok(Some((commit, file(reader, commit, &path)?)))
+    };
+    Ok(match repository.read(read).await? {
+        None => return closed(format!("`{}` has no branch, tag or commit `{}`", foreign.repository, foreign.reference)),
+        Some((_, None)) => Found::Absent,
+        Some((commit, Some(bytes))) => {
+            let pin = Pin { project: project.id.to_string(), repository: project.path, commit: commit.to_hex() };
+            Found::File { bytes, pin: Some(pin) }
+        }
+    })
+}
+
+/// A file of a commit, whole; none when it is not there, is no file or is too large to be a pipeline file.
+fn file(reader: &Reader, commit: Oid, path: &str) -> git::Result<Option<Vec<u8>>> {
+    let Ok(path) = RepoPath::parse(path) else { return Ok(None) };
+    let root = reader.commit(commit)?.tree;
+    let entry = match reader.entry(root, &path) {
+        Ok(entry) if entry.kind == EntryKind::Blob => entry,
+        Ok(_) | Err(GitError::NotFound(_)) => return Ok(None),
+        Err(e) => return Err(e),
+    };
+    Ok(reader.blob(entry.oid, dialects::yaml::MAX_BYTES as u64)?.data)
+}
+
+/// Compiles with the files of this commit; gives the files of other repositories that are missing.
+fn read(reader: &Reader, commit: Oid, mut library: Library) -> git::Result<(Workflows, Library, Vec<Want>)> {
     let mut found = Workflows::default();
+    let mut foreign: Vec<Want> = Vec::new();
     let directory = RepoPath::parse(DIRECTORY).map_err(|e| GitError::Invalid(e.detail))?;
     let entries = match reader.tree_at(commit, Some(&directory)) {
         Ok(tree) => reader.tree(tree)?,
@@ -45,9 +112,27 @@ fn read(reader: &Reader, commit: Oid) -> git::Result<Workflows> {
         // one byte more than the reader takes, so that it says what is wrong
         let blob = reader.blob(entry.oid, dialects::yaml::MAX_BYTES as u64 + 1)?;
         let bytes = blob.data.unwrap_or_else(|| vec![b' '; dialects::yaml::MAX_BYTES + 1]);
-        let compiled = compile(&path, &bytes);
+        let mut rounds = 0;
+        let compiled = loop {
+            let compiled = compile_with(&path, &bytes, &library);
+            let (own, others): (Vec<Want>, Vec<Want>) = compiled.wants.iter().cloned().partition(|w| w.foreign.is_none());
+            rounds += 1;
+            if own.is_empty() || rounds > MAX_ROUNDS {
+                foreign.extend(others);
+                break compiled;
+            }
+            for want in own {
+                let answer = match file(reader, commit, &want.path)? {
+                    Some(bytes) => Found::File { bytes, pin: None },
+                    None => Found::Absent,
+                };
+                library.insert(want, answer);
+            }
+        };
         found.files.push(Workflow { path, compiled });
     }
+    foreign.sort();
+    foreign.dedup();
     if found.files.is_empty() {
         let mut paths = Vec::new();
         let root = reader.commit(commit)?.tree;
@@ -59,7 +144,7 @@ fn read(reader: &Reader, commit: Oid) -> git::Result<Workflows> {
         };
         found.detected = detect(&Tree { files: &paths, read: &text });
     }
-    Ok(found)
+    Ok((found, library, foreign))
 }
 
 /// Paths of files, those near the root first, as many as detection looks at.

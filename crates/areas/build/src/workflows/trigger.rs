@@ -61,7 +61,7 @@ pub async fn run_create_for_push(
         if skips(&head.message) {
             continue;
         }
-        let workflows = source::workflows(&repository, commit).await?;
+        let workflows = source::workflows(app, &repository, commit).await?;
         let old = update.old.as_deref().map(Oid::parse).transpose()?;
         let mut changed: Option<Option<Vec<String>>> = None;
         let Workflows { files, detected } = workflows;
@@ -82,7 +82,7 @@ pub async fn run_create_for_push(
         };
         let dedup = |workflow: &str| Some(format!("{push}:{}:{workflow}", update.name));
         for file in files {
-            let Compiled { plan, name, diagnostics } = file.compiled;
+            let Compiled { plan, name, diagnostics, .. } = file.compiled;
             if let Some(plan) = &plan {
                 if needs_changes(plan) && changed.is_none() {
                     changed = Some(changed_paths(&repository, old, commit).await?);
@@ -163,7 +163,7 @@ pub async fn project_build(app: &App, ctx: &Context, id: &str, request: BuildReq
     let commit = resolved.commit;
     let head = source::head(&repository, commit).await?;
     let name = resolved.name.unwrap_or_else(|| format!("refs/heads/{}", project.row.default_branch));
-    let workflows = source::workflows(&repository, commit).await?;
+    let workflows = source::workflows(app, &repository, commit).await?;
     let base = NewRun {
         project: project.row.clone(),
         workflow: String::new(),
