@@ -186,7 +186,7 @@ fn actions_are_read_with_the_workflow() {
         ("./self", "self/action.yml:1:41: error[too_deep]"),
         ("./bad", "bad/action.yml:1:34: error[missing_key]: Required property is missing: shell"),
         ("./bad", "error[expression]: Unrecognized named-value: 'secrets'"),
-        ("./wide", "error[too_many_files]"),
+        ("./wide", "error[too_deep]"),
         ("./ruby", "ruby/action.yml:1:7: error[unsupported_action]: `using: ruby`"),
         ("{x: 1}", "error[wrong_type]"),
     ] {
