@@ -514,15 +514,6 @@ impl FileDialect {
             Self::Github
         }
     }
-
-    /// Its name for people.
-    pub(crate) fn title(self) -> &'static str {
-        match self {
-            Self::Github => "GitHub Actions",
-            Self::Gitlab => "GitLab CI",
-            Self::Jenkins => "Jenkins",
-        }
-    }
 }
 
 /// Languages of expressions.

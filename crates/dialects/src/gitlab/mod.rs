@@ -69,7 +69,7 @@ pub fn compile(path: &str, bytes: &[u8], facts: &Facts, world: &dyn World) -> Co
     let mut out = Diagnostics::default();
     let plan = read_file(path, bytes, facts, world, &mut out).and_then(|p| plan(path, &p, facts, world, &mut out));
     let plan = plan.filter(|_| !out.has_errors());
-    Compiled { plan, name: "GitLab CI".into(), diagnostics: out.into_sorted() }
+    Compiled { plan, name: "GitLab CI".into(), diagnostics: out.into_sorted(), wants: Vec::new() }
 }
 
 fn read_file(path: &str, bytes: &[u8], facts: &Facts, world: &dyn World, out: &mut Diagnostics) -> Option<Pipeline> {

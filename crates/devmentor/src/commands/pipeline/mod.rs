@@ -1,5 +1,6 @@
 //! `pipeline lint|plan|model|eval`: the compiler of pipeline files and their expressions, without a server.
 
+mod compile;
 mod eval;
 
 use std::fs;
@@ -11,6 +12,8 @@ use dialects::github::{self, Compiled};
 use dialects::jenkins;
 use dialects::{Plan, Severity};
 use serde_json::{Value, json};
+
+use compile::compile;
 
 use crate::args::{ExpressionDialect, FileDialect, Pipeline, PlanOf};
 use crate::failure::{Failure, Result};
@@ -33,8 +36,12 @@ pub(super) fn run(command: Pipeline, json: bool) -> Result {
 }
 
 fn plan(asked: &PlanOf, format: Format) -> Result {
-    let compiled = compile(&asked.file, asked.dialect)?;
+    let compiled = compile(&asked.file, asked.dialect, Some(asked))?;
     report(&compiled);
+    let dialect = asked.dialect.unwrap_or_else(|| FileDialect::of(&asked.file.to_string_lossy()));
+    if compiled.plan.is_none() && dialect == FileDialect::Jenkins && compiled.diagnostics.is_empty() {
+        return Err(Failure::Failed("Jenkinsfiles are read and checked, but not planned here; see `pipeline model`".to_owned()));
+    }
     let mut plan = compiled.plan.ok_or_else(|| Failure::Failed("the file has errors".to_owned()))?;
     let mut quiet = None;
     if let Some(event) = &asked.event {
@@ -47,7 +54,12 @@ fn plan(asked: &PlanOf, format: Format) -> Result {
             default_branch: &asked.default_branch,
             inputs: asked.inputs.iter().map(|(k, v)| (k.clone(), Value::String(v.clone()))).collect(),
         };
-        quiet = forecast(&mut plan, &facts).err();
+        // other dialects have decided when they were compiled
+        quiet = match dialect {
+            FileDialect::Github => forecast(&mut plan, &facts).err(),
+            _ if plan.jobs.is_empty() => Some("no job is in".to_owned()),
+            _ => None,
+        };
     }
     let mut value = serde_json::to_value(&plan)?;
     if asked.event.is_some() {
@@ -99,20 +111,11 @@ fn bytes(path: &Path) -> Result<Vec<u8>> {
     fs::read(path).map_err(told)
 }
 
-fn compile(path: &Path, dialect: Option<FileDialect>) -> Result<Compiled> {
-    let bytes = bytes(path)?;
-    let name = path.to_string_lossy();
-    match dialect.unwrap_or_else(|| FileDialect::of(&name)) {
-        FileDialect::Github => Ok(github::compile(&name, &bytes)),
-        other => Err(Failure::Usage(format!("{name}: files of {} are not read yet", other.title()))),
-    }
-}
-
 fn lint(files: &[PathBuf], dialect: Option<FileDialect>, format: Format) -> Result {
     let mut all: Vec<Value> = Vec::new();
     let mut errors = 0;
     for file in files {
-        let compiled = compile(file, dialect)?;
+        let compiled = compile(file, dialect, None)?;
         errors += compiled.diagnostics.iter().filter(|d| d.severity == Severity::Error).count();
         if format == Format::Human {
             report(&compiled);
@@ -170,8 +173,8 @@ mod tests {
         let bad = write("bad.yml", "on: push\njobs: 3\n");
         assert!(lint(std::slice::from_ref(&good), None, Format::Human).is_ok());
         assert_eq!(lint(&[good.clone(), bad], None, Format::Json).unwrap_err().exit_code(), 1);
-        assert_eq!(compile(&folder.path().join("none.yml"), None).unwrap_err().exit_code(), 2);
-        assert!(describe(&compile(&good, None).unwrap().plan.unwrap()).contains("   1. "));
+        assert_eq!(compile(&folder.path().join("none.yml"), None, None).unwrap_err().exit_code(), 2);
+        assert!(describe(&compile(&good, None, None).unwrap().plan.unwrap()).contains("   1. "));
     }
 
     #[test]
@@ -180,7 +183,7 @@ mod tests {
         let mut seen = 0;
         for template in fs::read_dir(templates).unwrap() {
             let file = template.unwrap().path().join("files").join(github::DIRECTORY).join("ci.yml");
-            let compiled = compile(&file, None).unwrap();
+            let compiled = compile(&file, None, None).unwrap();
             assert!(compiled.diagnostics.is_empty(), "{:?}", compiled.diagnostics);
             seen += 1;
         }
