@@ -1,5 +1,8 @@
 //! A build for a repository without a workflow file, made from what lies in it, and the reasons in plain words.
 
+mod languages;
+
+use serde::Serialize;
 use serde_json::Value;
 
 use crate::diagnostic::Span;
@@ -15,6 +18,23 @@ pub struct Detection {
     pub explanation: Vec<String>,
     /// The same as a workflow file, to be kept and changed.
     pub workflow: String,
+    /// What the project is written in.
+    pub stacks: Vec<Stack>,
+}
+
+/// A language of the project.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Stack {
+    /// `cpp`, `deno`, `dotnet`, `elixir`, `gleam`, `go`, `java`, `node`, `php`, `python`, `ruby`, `rust`, `shell`, `static`.
+    pub language: &'static str,
+    /// Where, from the root; empty for the root.
+    pub directory: String,
+    /// The version it asks for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
+    /// What starts it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub start: Option<String>,
 }
 
 /// Where detection looks: paths of the repository, and the text of a file.
@@ -40,14 +60,17 @@ impl Tree<'_> {
 /// Label a detected job asks for; the in-process runner has it.
 const RUNS_ON: &str = "ubuntu-latest";
 
+/// Most directories of a repository without a build at its root that are built.
+const MAX_PARTS: usize = 20;
+
 /// Makes a plan from the files. None when nothing buildable is found.
 pub fn detect(tree: &Tree<'_>) -> Option<Detection> {
     let mut d = Detector { source: String::new(), jobs: Vec::new(), why: Vec::new() };
-    d.cargo(tree);
-    d.node(tree);
-    d.python(tree);
-    d.go(tree);
-    d.java(tree);
+    let mut stacks = languages::stacks(tree, "");
+    d.languages(tree);
+    if d.jobs.is_empty() {
+        d.parts(tree, &mut stacks);
+    }
     if d.jobs.is_empty() {
         d.make(tree);
     }
@@ -56,7 +79,16 @@ pub fn detect(tree: &Tree<'_>) -> Option<Detection> {
         d.site(tree);
     }
     if d.jobs.is_empty() {
+        d.shell(tree);
+    }
+    if d.jobs.is_empty() {
         return None;
+    }
+    for stack in &stacks {
+        if let Some(start) = &stack.start {
+            let place = if stack.directory.is_empty() { String::new() } else { format!(" in `{}`", stack.directory) };
+            d.why.push(format!("It is started{place} with `{start}`."));
+        }
     }
     let span = Span::whole(&d.source);
     for job in &mut d.jobs {
@@ -69,7 +101,7 @@ pub fn detect(tree: &Tree<'_>) -> Option<Detection> {
         ..Plan::new(Dialect::Detected, d.source, "Detected build")
     };
     let workflow = emit::workflow(&plan);
-    Some(Detection { plan, explanation: d.why, workflow })
+    Some(Detection { plan, explanation: d.why, workflow, stacks })
 }
 
 struct Detector {
@@ -104,7 +136,76 @@ fn report(files: &str) -> Step {
     Step { condition: Some("always()".into()), ..uses("Report", Action::Report, "v1", &[("junit", files)]) }
 }
 
+/// A job whose project lies in a directory.
+fn moved(mut job: Job, directory: &str) -> Job {
+    job.key = format!("{}-{}", directory.replace(|c: char| !c.is_ascii_alphanumeric(), "-"), job.key);
+    if !job.key.starts_with(|c: char| c.is_ascii_alphabetic()) {
+        job.key.insert(0, '_');
+    }
+    job.defaults.working_directory = Some(directory.to_owned());
+    for step in &mut job.steps {
+        if let StepKind::Uses { with, .. } = &mut step.kind {
+            for (name, value) in with.iter_mut() {
+                if matches!(name.as_str(), "go-version-file" | "junit") {
+                    *value = format!("{directory}/{value}");
+                }
+            }
+        }
+    }
+    job
+}
+
 impl Detector {
+    fn languages(&mut self, t: &Tree<'_>) {
+        self.cargo(t);
+        self.node(t);
+        self.python(t);
+        self.go(t);
+        self.java(t);
+        self.others(t);
+    }
+
+    /// Directories that are projects of their own, where the root is none.
+    fn parts(&mut self, t: &Tree<'_>, stacks: &mut Vec<Stack>) {
+        let mut directories: Vec<&str> = Vec::new();
+        for file in t.files {
+            let mut slashes = file.match_indices('/').map(|(at, _)| &file[..at]);
+            directories.extend(slashes.next());
+            directories.extend(slashes.next());
+        }
+        directories.sort_unstable();
+        directories.dedup();
+        let mut built: Vec<&str> = Vec::new();
+        for directory in directories {
+            // what lies inside a part belongs to it
+            let inside = built.iter().any(|b| directory.strip_prefix(b).is_some_and(|rest| rest.starts_with('/')));
+            if inside
+                || built.len() >= MAX_PARTS
+                || directory.split('/').any(|d| d.starts_with('.') || d == "node_modules" || d == "vendor")
+            {
+                continue;
+            }
+            let prefix = format!("{directory}/");
+            let files: Vec<String> = t.files.iter().filter_map(|f| f.strip_prefix(&prefix)).map(str::to_owned).collect();
+            let read = |path: &str| (t.read)(&format!("{prefix}{path}"));
+            let below = Tree { files: &files, read: &read };
+            let mut part = Detector { source: String::new(), jobs: Vec::new(), why: Vec::new() };
+            part.languages(&below);
+            if part.jobs.is_empty() {
+                continue;
+            }
+            built.push(directory);
+            if self.source.is_empty() {
+                self.source = format!("{prefix}{}", part.source);
+            }
+            stacks.extend(languages::stacks(&below, directory));
+            self.why.push(format!("`{directory}` is a project of its own:"));
+            self.why.extend(part.why);
+            self.jobs.extend(part.jobs.into_iter().map(|job| moved(job, directory)));
+        }
+        stacks.retain(|s| !s.directory.is_empty() || built.is_empty());
+    }
+
     fn job(&mut self, key: &str, source: &str, needs: Vec<String>, steps: Vec<Step>) {
         if self.source.is_empty() {
             self.source = source.into();
@@ -394,6 +495,18 @@ mod tests {
             (&[("Makefile", "all:\n\techo\ncheck: all\n")], &["make\n", "make check"]),
             (&[("go.mod", "module x"), ("Dockerfile", "FROM scratch")], &["devmentor/build-image@v1", "go test"]),
             (&[("index.html", "")], &["actions/upload-artifact@v4"]),
+            (&[("CMakeLists.txt", "enable_testing()")], &["cmake --build build", "ctest --test-dir build"]),
+            (&[("deno.json", r#"{"tasks":{"build":"x"}}"#), ("a_test.ts", "")], &["deno task build", "deno test"]),
+            (&[("App.sln", "")], &["dotnet restore", "dotnet test"]),
+            (&[("mix.exs", "")], &["mix deps.get", "mix test"]),
+            (&[("gleam.toml", "")], &["gleam build", "gleam test"]),
+            (&[("composer.json", "{}"), ("phpunit.xml", "")], &["composer install", "vendor/bin/phpunit"]),
+            (&[("Gemfile", ""), ("spec/a_spec.rb", "")], &["bundle install", "bundle exec rspec"]),
+            (&[("build.sh", "")], &["bash -n"]),
+            (
+                &[("api/go.mod", "module x"), ("web/package.json", r#"{"scripts":{"build":"x"}}"#), ("README.md", "")],
+                &["api-go:", "working-directory: api", "go-version-file: api/go.mod", "web-node:", "npm run build"],
+            ),
         ];
         for (files, expect) in cases {
             let d = find(files).unwrap();
@@ -406,5 +519,27 @@ mod tests {
             assert_eq!(strip(back.plan.unwrap()), strip(d.plan), "{}", d.workflow);
         }
         assert!(find(&[("README.md", "")]).is_none());
+    }
+
+    #[test]
+    fn versions_and_start_commands() {
+        let stacks = |files: &[(&str, &str)]| -> Vec<String> {
+            let show =
+                |s: Stack| format!("{}{} {} | {}", s.directory, s.language, s.version.unwrap_or_default(), s.start.unwrap_or_default());
+            find(files).unwrap().stacks.into_iter().map(show).collect()
+        };
+        assert_eq!(stacks(&[("Cargo.toml", "rust-version = \"1.80\""), ("src/main.rs", "")]), ["rust 1.80 | cargo run --release"]);
+        assert_eq!(stacks(&[("package.json", r#"{"engines":{"node":">=20"},"scripts":{"start":"x"}}"#)]), ["node >=20 | npm start"]);
+        assert_eq!(
+            stacks(&[("go.mod", "module x\ngo 1.22\n"), ("main.go", ""), ("Procfile", "web: ./x -p $PORT")]),
+            ["go 1.22 | ./x -p $PORT"]
+        );
+        assert_eq!(stacks(&[("Gemfile", "ruby '3.3.0'"), ("config.ru", "")]), ["ruby 3.3.0 | bundle exec rackup"]);
+        assert_eq!(stacks(&[("requirements.txt", ""), ("app.py", ""), (".python-version", "3.12\n")]), ["python 3.12 | python app.py"]);
+        assert_eq!(
+            stacks(&[("b/go.mod", "go 1.21"), ("a/mix.exs", "elixir: \"~> 1.15\"")]),
+            ["aelixir ~> 1.15 | mix run --no-halt", "bgo 1.21 | "]
+        );
+        assert_eq!(stacks(&[("index.html", "")]), ["static  | "]);
     }
 }

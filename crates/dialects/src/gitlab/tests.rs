@@ -58,7 +58,7 @@ fn script(p: &Plan, job: &str) -> String {
     let step = p.job(job).unwrap().steps.iter().find(|s| s.id.as_deref() == Some("script")).unwrap();
     match &step.kind {
         StepKind::Run { script, .. } => script.clone(),
-        StepKind::Uses { .. } => panic!(),
+        _ => panic!(),
     }
 }
 
@@ -70,7 +70,7 @@ fn with(p: &Plan, job: &str, step: &str) -> crate::plan::Map {
     let found = p.job(job).unwrap().steps.iter().find(|s| s.title() == step).unwrap();
     match &found.kind {
         StepKind::Uses { with, .. } => with.clone(),
-        StepKind::Run { .. } => panic!(),
+        _ => panic!(),
     }
 }
 

@@ -120,3 +120,24 @@ async fn an_action_that_fails_fails_its_step() {
     assert!(log.contains("Can't find `/") && log.contains("did a step check it out?"), "{log}");
     assert_eq!(bench.outcome.as_ref().unwrap().conclusion, Conclusion::Failure);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn problem_matchers_find_remarks() {
+    let matcher = r#"{"problemMatcher":[{"owner":"x","severity":"warning","pattern":[{"regexp":"^(\\S+) line (\\d+): (.*)$","file":1,"line":2,"message":3}]}]}"#;
+    let steps = "      - run: |
+          echo 'a.c line 1: before'
+          echo '::add-matcher::m/x.json'
+          echo 'b.c line 2: during'
+      - run: |
+          echo 'c.c line 3: later'; echo '::remove-matcher owner=x::'
+      - run: |
+          echo 'd.c line 4: after'; echo '::add-matcher::none.json'
+";
+    let (bench, log) = run(steps, &[("m/x.json", matcher)]).await;
+    assert!(log.contains("d.c line 4: after"), "{log}");
+    let annotations = bench.host.annotations.lock().unwrap();
+    let found: Vec<_> = annotations.iter().map(|a| (a.file.as_deref().unwrap_or_default(), a.line, a.message.as_str())).collect();
+    assert_eq!(found[..2], [("b.c", Some(2), "during"), ("c.c", Some(3), "later")], "{found:?}");
+    assert!(found[2].2.starts_with("the problem matcher is not used: none.json"), "{found:?}");
+    assert_eq!(found.len(), 3);
+}

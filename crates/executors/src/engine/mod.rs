@@ -11,12 +11,13 @@ mod contexts;
 mod control;
 mod custom;
 mod filecmd;
+mod matcher;
 mod output;
 mod shell;
 mod step;
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -34,6 +35,7 @@ use crate::spawn::Stop;
 
 pub(crate) use contexts::Contexts;
 use control::Control;
+use matcher::Matchers;
 pub use output::StepOutput;
 
 /// How a job ended.
@@ -118,6 +120,7 @@ struct Run<'a> {
     nested: usize,
     /// Files of actions that were fetched.
     fetched: BTreeMap<String, PathBuf>,
+    matchers: Arc<Matchers>,
 }
 
 impl Executor {
@@ -144,6 +147,8 @@ impl Executor {
             debug,
             nested: 0,
             fetched: BTreeMap::new(),
+            // replaced when the directories of the job are there
+            matchers: Arc::new(Matchers::new(Path::new("/"), Path::new("/"))),
         };
         run.logins.add(&spec.registry_host, "job", &spec.job_token);
         run.all().await
@@ -261,7 +266,7 @@ impl Run<'_> {
     }
 
     fn output(&self, index: usize) -> StepOutput {
-        StepOutput::new(Arc::clone(&self.log), Arc::clone(&self.host), self.rows[index].index, self.debug)
+        StepOutput::new(Arc::clone(&self.log), Arc::clone(&self.host), Arc::clone(&self.matchers), self.rows[index].index, self.debug)
     }
 
     async fn set_up(&mut self) -> HostResult<(Where, Contexts)> {
@@ -282,6 +287,7 @@ impl Run<'_> {
             self.log.line(&format!("##[warning]{note}")).await?;
         }
         let dirs = host_place.dirs();
+        self.matchers = Arc::new(Matchers::new(&dirs.root, &dirs.workspace));
         let event = spec.contexts.get("github").and_then(|g| g.get("event")).cloned().unwrap_or_default();
         let event_path = dirs.temp_file("event.json", event.to_string().as_bytes())?;
         let contexts = Contexts::new(spec, dirs, &self.executor.name, &event_path)

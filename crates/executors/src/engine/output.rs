@@ -5,6 +5,7 @@ use std::sync::Arc;
 use indexmap::IndexMap;
 
 use super::commands::{self, CommandLine};
+use super::matcher::{Matchers, Progress};
 use crate::host::{HostError, HostResult, JobHost};
 use crate::log::JobLog;
 use crate::protocol::{Annotation, Severity};
@@ -37,13 +38,16 @@ pub struct StepOutput {
     /// Commands are off until this one comes.
     resume: Option<String>,
     annotations: [usize; 3],
+    matchers: Arc<Matchers>,
+    progress: Progress,
     pub(crate) asked: Asked,
 }
 
 impl StepOutput {
-    pub(crate) fn new(log: Arc<JobLog>, host: Arc<dyn JobHost>, step: u32, debug: bool) -> Self {
+    pub(crate) fn new(log: Arc<JobLog>, host: Arc<dyn JobHost>, matchers: Arc<Matchers>, step: u32, debug: bool) -> Self {
         let (held, passing, resume) = (Vec::new(), false, None);
-        Self { log, host, step, debug, held, passing, resume, annotations: [0; 3], asked: Asked::default() }
+        let progress = Progress::default();
+        Self { log, host, step, debug, held, passing, resume, annotations: [0; 3], matchers, progress, asked: Asked::default() }
     }
 
     /// Writes a line of ours.
@@ -183,10 +187,12 @@ impl StepOutput {
                 let file = if name == "set-env" { "GITHUB_ENV" } else { "GITHUB_PATH" };
                 self.asked.refused = Some(format!("the `{name}` command is off because output can forge it; write to the file ${file}"));
             }
-            "add-matcher" | "remove-matcher" => {
-                let text = format!("`{name}` is ignored: problem matchers are not supported");
-                self.remark(Severity::Warning, text, None, None, None, None, None).await?;
+            "add-matcher" => {
+                if let Err(why) = self.matchers.add(value.trim()) {
+                    self.remark(Severity::Warning, format!("the problem matcher is not used: {why}"), None, None, None, None, None).await?;
+                }
             }
+            "remove-matcher" => self.matchers.remove(properties.get("owner").map_or("", String::as_str)),
             _ => {
                 self.log.write(raw).await?;
                 self.passing = true;
@@ -213,6 +219,21 @@ impl StepOutput {
             _ => String::new(),
         };
         self.log.line(&format!("##[{word}]{place}{message}")).await?;
+        self.show(severity, message, title, file, line, end_line, column).await
+    }
+
+    /// Shows an annotation, the line of which is in the log.
+    #[expect(clippy::too_many_arguments, reason = "the parts of an annotation")]
+    async fn show(
+        &mut self,
+        severity: Severity,
+        message: String,
+        title: Option<String>,
+        file: Option<String>,
+        line: Option<u32>,
+        end_line: Option<u32>,
+        column: Option<u32>,
+    ) -> HostResult<()> {
         let count = &mut self.annotations[severity as usize];
         *count += 1;
         if *count > ANNOTATIONS_MAX {
@@ -230,7 +251,12 @@ impl StepOutput {
 #[async_trait::async_trait]
 impl Output for StepOutput {
     async fn chunk(&mut self, bytes: &[u8]) -> Result<(), HostError> {
-        self.take(bytes).await
+        self.take(bytes).await?;
+        let matchers = Arc::clone(&self.matchers);
+        for r in matchers.look(&mut self.progress, bytes) {
+            self.show(r.severity.unwrap_or(Severity::Error), r.message, r.title, r.file, r.line, None, r.column).await?;
+        }
+        Ok(())
     }
 }
 
