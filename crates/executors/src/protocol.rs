@@ -334,21 +334,64 @@ pub struct AnnotationsRequest {
 pub enum ReportKind {
     /// JUnit XML: test cases.
     Junit,
+    /// TAP: test cases.
+    Tap,
+    /// `go test -json`: test cases.
+    Go,
+    /// What `cargo test` prints, or libtest's and nextest's lines of JSON: test cases.
+    Cargo,
+    /// TRX of .NET: test cases.
+    Trx,
     /// lcov: coverage.
     Lcov,
     /// Cobertura XML: coverage.
     Cobertura,
+    /// JaCoCo XML: coverage.
+    Jacoco,
+    /// Clover XML: coverage.
+    Clover,
+    /// `go test -coverprofile`: coverage.
+    GoCover,
+    /// `coverage json` of coverage.py: coverage.
+    CoveragePy,
+    /// `llvm-cov export`: coverage.
+    LlvmCov,
     /// Markdown of a step's summary; `name` is the step.
     Summary,
 }
 
 impl ReportKind {
-    /// As on the wire.
+    /// Those that are files a job wrote.
+    pub const FILES: [ReportKind; 12] = [
+        ReportKind::Junit,
+        ReportKind::Tap,
+        ReportKind::Go,
+        ReportKind::Cargo,
+        ReportKind::Trx,
+        ReportKind::Lcov,
+        ReportKind::Cobertura,
+        ReportKind::Jacoco,
+        ReportKind::Clover,
+        ReportKind::GoCover,
+        ReportKind::CoveragePy,
+        ReportKind::LlvmCov,
+    ];
+
+    /// As on the wire, and as an input of `devmentor/report`.
     pub fn as_str(self) -> &'static str {
         match self {
             ReportKind::Junit => "junit",
+            ReportKind::Tap => "tap",
+            ReportKind::Go => "go",
+            ReportKind::Cargo => "cargo",
+            ReportKind::Trx => "trx",
             ReportKind::Lcov => "lcov",
             ReportKind::Cobertura => "cobertura",
+            ReportKind::Jacoco => "jacoco",
+            ReportKind::Clover => "clover",
+            ReportKind::GoCover => "go_cover",
+            ReportKind::CoveragePy => "coverage_py",
+            ReportKind::LlvmCov => "llvm_cov",
             ReportKind::Summary => "summary",
         }
     }
@@ -437,6 +480,8 @@ mod tests {
         assert_eq!(serde_json::to_value(Conclusion::Cancelled).unwrap(), "cancelled");
         assert_eq!(serde_json::to_value(HeartbeatAnswer { cancel: Some(Cancel::Kill) }).unwrap()["cancel"], "kill");
         assert_eq!(serde_json::from_str::<HeartbeatAnswer>("{}").unwrap().cancel, None);
-        assert_eq!(serde_json::to_value(ReportKind::Junit).unwrap(), ReportKind::Junit.as_str());
+        for kind in ReportKind::FILES {
+            assert_eq!(serde_json::to_value(kind).unwrap(), kind.as_str());
+        }
     }
 }

@@ -6,7 +6,7 @@
 use kernel::{Context, Error, Result};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use store::idempotency::Receipt;
+pub use store::idempotency::Receipt;
 
 use crate::app::App;
 use crate::vault::{seal_bytes, unseal_bytes};

@@ -188,7 +188,20 @@ fn inputs(action: Action) -> &'static [(&'static str, Input)] {
             ("push", Used),
         ],
         Action::Deploy => &[("environment", Required), ("image", Used), ("config", Used), ("wait", Used)],
-        Action::Report => &[("junit", Used), ("lcov", Used), ("cobertura", Used)],
+        Action::Report => &[
+            ("junit", Used),
+            ("tap", Used),
+            ("go", Used),
+            ("cargo", Used),
+            ("trx", Used),
+            ("lcov", Used),
+            ("cobertura", Used),
+            ("jacoco", Used),
+            ("clover", Used),
+            ("go_cover", Used),
+            ("coverage_py", Used),
+            ("llvm_cov", Used),
+        ],
         Action::Dotenv => &[("file", Used), ("load", Used), ("keep", Used)],
     }
 }

@@ -17,7 +17,8 @@ const REPORTS_MAX: usize = 2_000;
 
 pub(super) async fn run(call: &mut Call<'_>) -> ActionResult {
     let mut sent = 0;
-    for (input, kind) in [("junit", ReportKind::Junit), ("lcov", ReportKind::Lcov), ("cobertura", ReportKind::Cobertura)] {
+    for kind in ReportKind::FILES {
+        let input = kind.as_str();
         let lines: Vec<String> =
             call.lines(input).iter().flat_map(|l| l.split(',')).map(|p| p.trim().to_owned()).filter(|p| !p.is_empty()).collect();
         if lines.is_empty() {
@@ -60,19 +61,35 @@ pub(crate) async fn collect_directory(dirs: &JobDirs, host: &dyn JobHost, out: &
     let inside = |file: &Path| base.strip_prefix(dirs_root).unwrap_or(&base).join(file);
     for file in files {
         let name = file.to_string_lossy().into_owned();
-        let kind = match file.extension().and_then(|e| e.to_str()) {
-            Some("info") => Some(ReportKind::Lcov),
-            Some("xml") => read_beneath(dirs_root, &inside(&file), REPORT_MAX, false).ok().and_then(|bytes| xml_kind(&bytes)),
-            _ => None,
-        };
+        let kind = read_beneath(dirs_root, &inside(&file), REPORT_MAX, false).ok().and_then(|bytes| kind_of(&file, &bytes));
         match kind {
             Some(kind) => {
                 send(dirs, &base.join(&file), &name, kind, host, out).await?;
             }
-            None => out.warning(&format!("{name} in $DEVMENTOR_REPORTS is neither JUnit, Cobertura nor lcov")).await?,
+            None => out.warning(&format!("{name} in $DEVMENTOR_REPORTS is in no format that is read here")).await?,
         }
     }
     Ok(())
+}
+
+/// What a file holds, by its name and how it begins.
+fn kind_of(file: &Path, bytes: &[u8]) -> Option<ReportKind> {
+    let head = String::from_utf8_lossy(&bytes[..bytes.len().min(4096)]);
+    let first = head.trim_start_matches('\u{feff}').trim_start();
+    match file.extension().and_then(|e| e.to_str()) {
+        Some("info") => Some(ReportKind::Lcov),
+        Some("tap") => Some(ReportKind::Tap),
+        Some("trx") => Some(ReportKind::Trx),
+        _ if first.starts_with('<') => xml_kind(bytes),
+        _ if first.starts_with("mode: ") => Some(ReportKind::GoCover),
+        _ if first.starts_with("TAP version ") => Some(ReportKind::Tap),
+        _ if first.starts_with('{') && head.contains("llvm.coverage.json.export") => Some(ReportKind::LlvmCov),
+        _ if first.starts_with('{') && head.contains("\"Action\":") => Some(ReportKind::Go),
+        _ if first.starts_with('{') && head.contains("\"type\":") && head.contains("\"event\":") => Some(ReportKind::Cargo),
+        _ if first.starts_with('{') && head.contains("\"meta\"") && head.contains("\"files\"") => Some(ReportKind::CoveragePy),
+        _ if first.starts_with("TN:") || first.starts_with("SF:") => Some(ReportKind::Lcov),
+        _ => None,
+    }
 }
 
 /// What an XML file holds, by its first element.
@@ -82,9 +99,13 @@ fn xml_kind(bytes: &[u8]) -> Option<ReportKind> {
     loop {
         match reader.read_event_into(&mut buffer) {
             Ok(quick_xml::events::Event::Start(start) | quick_xml::events::Event::Empty(start)) => {
+                let has = |name: &str| start.try_get_attribute(name).ok().flatten().is_some();
                 return match start.local_name().as_ref() {
                     "testsuites" | "testsuite" => Some(ReportKind::Junit),
+                    "coverage" if has("clover") => Some(ReportKind::Clover),
                     "coverage" => Some(ReportKind::Cobertura),
+                    "report" => Some(ReportKind::Jacoco),
+                    "TestRun" => Some(ReportKind::Trx),
                     _ => None,
                 };
             }
@@ -118,10 +139,24 @@ mod tests {
     use super::*;
 
     #[test]
-    fn kinds_by_first_element() {
-        assert_eq!(xml_kind(b"<?xml version=\"1.0\"?><!-- x --><testsuites/>"), Some(ReportKind::Junit));
-        assert_eq!(xml_kind(b"<!DOCTYPE coverage SYSTEM 'x'>\n<coverage a='1'></coverage>"), Some(ReportKind::Cobertura));
-        assert_eq!(xml_kind(b"<html/>"), None);
-        assert_eq!(xml_kind(b"junk"), None);
+    fn kinds_by_how_a_file_begins() {
+        for (name, text, kind) in [
+            ("a.xml", "<?xml version=\"1.0\"?><!-- x --><testsuites/>", Some(ReportKind::Junit)),
+            ("a.xml", "<!DOCTYPE coverage SYSTEM 'x'>\n<coverage a='1'></coverage>", Some(ReportKind::Cobertura)),
+            ("a.xml", "<coverage clover='4' generated='1'></coverage>", Some(ReportKind::Clover)),
+            ("a.xml", "<!DOCTYPE report PUBLIC '-//JACOCO//DTD' 'report.dtd'><report name='x'/>", Some(ReportKind::Jacoco)),
+            ("a.trx", "\u{feff}<TestRun/>", Some(ReportKind::Trx)),
+            ("a.xml", "<html/>", None),
+            ("cover.out", "mode: set\na.go:1.1,2.2 1 1\n", Some(ReportKind::GoCover)),
+            ("t.json", "{\"Time\":\"x\",\"Action\":\"start\",\"Package\":\"m\"}", Some(ReportKind::Go)),
+            ("t.json", "{\"type\":\"suite\",\"event\":\"started\"}", Some(ReportKind::Cargo)),
+            ("c.json", "{\"meta\": {}, \"files\": {}}", Some(ReportKind::CoveragePy)),
+            ("c.json", "{\"data\": [], \"type\": \"llvm.coverage.json.export\"}", Some(ReportKind::LlvmCov)),
+            ("t", "TAP version 14\n", Some(ReportKind::Tap)),
+            ("x.info", "", Some(ReportKind::Lcov)),
+            ("x", "junk", None),
+        ] {
+            assert_eq!(kind_of(Path::new(name), text.as_bytes()), kind, "{name}: {text}");
+        }
     }
 }

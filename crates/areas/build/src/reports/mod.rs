@@ -1,10 +1,10 @@
-//! What jobs report: test cases from JUnit XML, coverage from lcov and Cobertura, summaries in Markdown.
+//! What jobs report: test cases and coverage in the formats of many tools, summaries in Markdown.
 //!
 //! Reports come out of jobs, so they are hostile: no entity is ever resolved but the five of XML, and every list and
 //! text has a bound.
 
+pub mod cases;
 pub mod coverage;
-pub mod junit;
 pub mod routes;
 
 use bytes::Bytes;
@@ -25,7 +25,7 @@ const MAX_SUMMARY: usize = 1 << 20;
 #[derive(Debug)]
 pub enum Parsed {
     /// Tests.
-    Tests(Vec<junit::Case>),
+    Tests(Vec<cases::Case>),
     /// Coverage.
     Coverage(Vec<CoverageRow>),
     /// A summary.
@@ -46,9 +46,18 @@ pub async fn parse(kind: ReportKind, name: &str, bytes: Bytes) -> Result<Parsed>
     let parsed = tokio::task::spawn_blocking(move || {
         let text = String::from_utf8_lossy(&bytes);
         match kind {
-            ReportKind::Junit => junit::parse(&text).map(Parsed::Tests),
+            ReportKind::Junit => cases::junit::parse(&text).map(Parsed::Tests),
+            ReportKind::Tap => cases::tap::parse(&text).map(Parsed::Tests),
+            ReportKind::Go => cases::go::parse(&text).map(Parsed::Tests),
+            ReportKind::Cargo => cases::libtest::parse(&text).map(Parsed::Tests),
+            ReportKind::Trx => cases::trx::parse(&text).map(Parsed::Tests),
             ReportKind::Lcov => coverage::lcov(&text).map(Parsed::Coverage),
             ReportKind::Cobertura => coverage::cobertura(&text).map(Parsed::Coverage),
+            ReportKind::Jacoco => coverage::jacoco(&text).map(Parsed::Coverage),
+            ReportKind::Clover => coverage::clover(&text).map(Parsed::Coverage),
+            ReportKind::GoCover => coverage::go_cover(&text).map(Parsed::Coverage),
+            ReportKind::CoveragePy => coverage::coverage_py(&text).map(Parsed::Coverage),
+            ReportKind::LlvmCov => coverage::llvm_cov(&text).map(Parsed::Coverage),
             ReportKind::Summary => {
                 if text.len() > MAX_SUMMARY {
                     return Err(format!("{name}: a summary has at most {MAX_SUMMARY} bytes"));
@@ -120,4 +129,84 @@ pub(crate) fn bounded(text: &str, most: usize) -> String {
         end -= 1;
     }
     text[..end].replace('\0', "\u{fffd}")
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::{cases, coverage};
+
+    /// Pieces of all the formats, in any order.
+    fn anything() -> impl Strategy<Value = String> {
+        let pieces = [
+            "<testsuite name='a'>",
+            "<testcase time='1e999'>",
+            "</testcase>",
+            "<failure/>",
+            "ok",
+            "not ok 1 - x # TODO",
+            "    ",
+            "1..9",
+            "---",
+            "...",
+            "duration_ms: -1",
+            "Bail out!",
+            "{\"Action\":\"run\",\"Package\":\"a\",\"Test\":\"b\"}",
+            "{\"Action\":\"fail\"}",
+            "test a ... ok",
+            "test b ... FAILED",
+            "---- b stdout ----",
+            "failures:",
+            "\u{1b}[",
+            "\u{1b}[31m",
+            "Running é (",
+            "<TestRun>",
+            "<UnitTestResult duration='::'>",
+            "<Message>",
+            "</Message>",
+            "SF:a",
+            "DA:1,1",
+            "DA:4294967295,-1",
+            "BRDA:1,0,0,-",
+            "end_of_record",
+            "mode: set",
+            "a:1.1,9.9 1 1",
+            "<coverage clover='1'>",
+            "<file name='a'>",
+            "<line num='1' nr='1' number='1' count='1' ci='1' hits='1'/>",
+            "<report>",
+            "<package name='p'>",
+            "<sourcefile name='s'>",
+            "]]>",
+            "<![CDATA[",
+            "&#x110000;",
+            "\n",
+            "\n",
+            "\n",
+            "é\u{feff}",
+            "# skı",
+            "ok # sk\u{130}p",
+        ];
+        prop::collection::vec(prop_oneof![4 => prop::sample::select(pieces.to_vec()).prop_map(str::to_owned), 1 => ".{0,12}"], 0..40)
+            .prop_map(|parts| parts.concat())
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_a_job_writes_brings_a_reader_down(text in anything()) {
+            let _ = cases::junit::parse(&text);
+            let _ = cases::tap::parse(&text);
+            let _ = cases::go::parse(&text);
+            let _ = cases::libtest::parse(&text);
+            let _ = cases::trx::parse(&text);
+            let _ = coverage::lcov(&text);
+            let _ = coverage::cobertura(&text);
+            let _ = coverage::jacoco(&text);
+            let _ = coverage::clover(&text);
+            let _ = coverage::go_cover(&text);
+            let _ = coverage::coverage_py(&text);
+            let _ = coverage::llvm_cov(&text);
+        }
+    }
 }

@@ -2,11 +2,11 @@
 
 use kernel::{Code, Context, Error, JobId, Permission, Result, RunId, Timestamp};
 use serde_json::json;
-use store::idempotency::Receipt;
 use store::job::{JobRow, job_create, job_get, step_close};
 use store::run::run_lock;
 use store::{Db, NewWork, Tx};
 use web_kit::App;
+use web_kit::attempt::Receipt;
 
 use super::advance::{State, advance, complete, finished};
 use super::{model, retrying, save};

@@ -19,9 +19,9 @@ use store::environment::environment_delete as delete_row;
 use store::environment::environment_get as get_row;
 use store::environment::environment_port_taken;
 use store::environment::environment_update as update_row;
-use store::idempotency::Receipt;
 use web_kit::App;
 use web_kit::Project;
+use web_kit::attempt::Receipt;
 use web_kit::changed;
 
 use crate::deployment::model::Release;

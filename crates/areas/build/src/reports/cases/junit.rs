@@ -4,42 +4,13 @@ use quick_xml::Reader;
 use quick_xml::XmlVersion;
 use quick_xml::events::{BytesStart, Event};
 
-use super::bounded;
+use super::{Case, MAX_DETAILS, MAX_MESSAGE, MAX_NAME, bounded, enough};
 
-/// Most cases of one file.
-const MAX_CASES: usize = 50_000;
 /// Deepest nesting.
 const MAX_DEPTH: usize = 64;
-/// Longest name.
-const MAX_NAME: usize = 1000;
-/// Longest message.
-const MAX_MESSAGE: usize = 4096;
-/// Longest details.
-const MAX_DETAILS: usize = 64 << 10;
-
-/// One test.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Case {
-    /// Suite.
-    pub suite: String,
-    /// Class or module.
-    pub class: String,
-    /// Name.
-    pub name: String,
-    /// `passed`, `failed`, `skipped`, `error`.
-    pub status: &'static str,
-    /// How long it took.
-    pub duration_ms: i64,
-    /// What went wrong, in short.
-    pub message: Option<String>,
-    /// What went wrong, at length.
-    pub details: Option<String>,
-    /// Where it is written.
-    pub file: Option<String>,
-}
 
 /// The value of an attribute; a value with unknown entities stays as written.
-pub(super) fn attribute(e: &BytesStart<'_>, name: &str) -> Option<String> {
+pub(in crate::reports) fn attribute(e: &BytesStart<'_>, name: &str) -> Option<String> {
     let found = e.try_get_attribute(name).ok().flatten()?;
     Some(found.normalized_value(XmlVersion::default()).map_or_else(|_| found.value.to_string(), |v| v.into_owned()))
 }
@@ -64,8 +35,7 @@ pub(super) fn reference(name: &str) -> String {
 
 fn millis(seconds: Option<String>) -> i64 {
     // some tools write a comma between thousands
-    let n: f64 = seconds.and_then(|s| s.trim().replace(',', "").parse().ok()).unwrap_or(0.0);
-    if n.is_finite() { (n * 1000.0).round().clamp(0.0, 1e12) as i64 } else { 0 }
+    super::millis(seconds.and_then(|s| s.trim().replace(',', "").parse().ok()).unwrap_or(0.0))
 }
 
 /// Reads a report.
@@ -170,9 +140,7 @@ pub fn parse(text: &str) -> Result<Vec<Case>, String> {
             Event::Eof => break,
             _ => {}
         }
-        if cases.len() > MAX_CASES {
-            return Err(format!("more than {MAX_CASES} tests in one file"));
-        }
+        enough(cases.len())?;
     }
     if !root {
         return Err("the report is empty".into());
