@@ -108,6 +108,7 @@ fn an_answer_that_was_lost_is_given_again() {
                 // on PostgreSQL another instance could still be at it: the claim has to run out
                 let again = until("the claim runs out", Duration::from_secs(40), || {
                     let answer = api.post(&a.path, &a.body);
+                    assert_eq!(answer.json["code"] == "idempotency_in_flight", !answer.header("retry-after").is_empty());
                     (answer.json["code"] != "idempotency_in_flight").then_some(answer)
                 });
                 assert_eq!(again.status, a.status, "{round} {}: {}", a.path, again.text());

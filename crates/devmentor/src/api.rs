@@ -172,7 +172,7 @@ impl Api {
             failed += 1;
             match request.send().await {
                 Ok(answer) if answer.status().is_success() => return Ok(answer),
-                Ok(answer) if failed < TRIES && again(answer.status()) => {
+                Ok(answer) if failed < TRIES && (again(answer.status()) || in_flight(&answer)) => {
                     let after = answer.header("retry-after").and_then(|t| t.parse().ok()).map(Duration::from_secs);
                     tokio::time::sleep(pause(failed, after)).await;
                 }
@@ -192,6 +192,11 @@ fn again(status: StatusCode) -> bool {
         status,
         StatusCode::BAD_GATEWAY | StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT | StatusCode::TOO_MANY_REQUESTS
     )
+}
+
+/// An earlier try of ours is still being carried out, or was when its instance died.
+fn in_flight(answer: &Response) -> bool {
+    answer.status() == StatusCode::CONFLICT && answer.header("retry-after").is_some()
 }
 
 fn pause(failed: u32, asked: Option<Duration>) -> Duration {

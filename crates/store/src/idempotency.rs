@@ -20,7 +20,10 @@ pub enum Known {
         receipt: Option<Vec<u8>>,
     },
     /// Another try of this request runs.
-    InFlight,
+    InFlight {
+        /// Unless it extends it, its claim ends then.
+        until: Timestamp,
+    },
     /// The key was used for another request.
     Other,
     /// It was answered.
@@ -81,7 +84,9 @@ pub async fn idempotency_claim(db: &Db, hash: &[u8], fingerprint: &[u8], claim: 
         return Ok(Known::Ours { request, receipt: None });
     }
     // released in this moment
-    let Some(row) = db.opt(sql!("SELECT * FROM idempotency WHERE hash = $1"), args![hash]).await? else { return Ok(Known::InFlight) };
+    let Some(row) = db.opt(sql!("SELECT * FROM idempotency WHERE hash = $1"), args![hash]).await? else {
+        return Ok(Known::InFlight { until: now });
+    };
     if row.get::<Vec<u8>>("fingerprint")? != fingerprint {
         return Ok(Known::Other);
     }
@@ -89,8 +94,9 @@ pub async fn idempotency_claim(db: &Db, hash: &[u8], fingerprint: &[u8], claim: 
         let status = u16::try_from(status).unwrap_or(500);
         return Ok(Known::Answered { status, headers: row.get("headers")?, body: row.get("body")? });
     }
-    if row.get::<Timestamp>("claimed_until")? > now {
-        return Ok(Known::InFlight);
+    let held: Timestamp = row.get("claimed_until")?;
+    if held > now {
+        return Ok(Known::InFlight { until: held });
     }
     let mut tx = db.begin().await?;
     let taken = tx
@@ -105,7 +111,7 @@ pub async fn idempotency_claim(db: &Db, hash: &[u8], fingerprint: &[u8], claim: 
     tx.commit().await?;
     match taken {
         Some(row) => Ok(Known::Ours { request: row.get("request")?, receipt: row.get("receipt")? }),
-        None => Ok(Known::InFlight),
+        None => Ok(Known::InFlight { until }),
     }
 }
 

@@ -70,8 +70,13 @@ async fn guarded(app: App, request: Request, next: Next, key: Vec<u8>) -> Result
         Known::Other => {
             return Err(Error::new(Code::IdempotencyMismatch, "this Idempotency-Key was used for another request").into());
         }
-        Known::InFlight => {
-            return Err(Error::new(Code::IdempotencyInFlight, "the first request with this key has not been answered yet").into());
+        Known::InFlight { until } => {
+            let error = Error::new(Code::IdempotencyInFlight, "the first request with this key has not been answered yet");
+            let mut response = Problem(error).into_response();
+            // an instance that died holds the key no longer than this
+            let seconds = until.since(now).as_secs() + 1;
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+            return Ok(response);
         }
         Known::Answered { status, headers, body } => return replay(&app, &hash, status, &headers, &body),
     };
