@@ -244,7 +244,7 @@ fn builds_by_hand_and_without_a_file() {
         let bad = h.owner.post("/projects/ann%2Fweb/build", &json!({ "workflow": "bad.yml", "ref": "main" })).expect(201);
         assert_eq!(
             (bad.json["runs"][0]["conclusion"].clone(), bad.json["diagnostics"][0]["code"].clone()),
-            (json!("failure"), json!("unsupported_action"))
+            (json!("failure"), json!("unknown_action"))
         );
         assert_eq!(h.owner.get("/projects/ann%2Fweb/plan?workflow=ci.yml").expect(200).json["jobs"][0]["key"], "test");
 

@@ -259,7 +259,7 @@ async fn the_same_push_makes_one_run_and_numbers_go_up() {
         assert!(h.try_run(CHAIN, Some("p1")).await.is_none());
         let two = h.try_run(CHAIN, Some("p2")).await.unwrap();
         assert_eq!((h.row(one).await.number, h.row(two).await.number), (1, 2));
-        let broken = h.run("on: push\njobs: {a: {runs-on: x, steps: [{uses: foo/bar@v1}]}}").await;
+        let broken = h.run("on: push\njobs: {a: {runs-on: x, steps: [{uses: $/bar}]}}").await;
         let row = h.row(broken).await;
         assert_eq!((row.state.as_str(), row.conclusion.as_deref()), ("completed", Some("failure")));
         assert_eq!(row.diagnostics[0]["code"], "unsupported_action");
