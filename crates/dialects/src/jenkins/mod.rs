@@ -6,11 +6,14 @@
 
 pub mod ast;
 mod check;
+pub mod interp;
 mod lex;
 pub mod model;
 mod parse;
 mod parse_expr;
 mod read;
+pub mod plan;
+pub mod run;
 mod source;
 mod tables;
 #[cfg(test)]
