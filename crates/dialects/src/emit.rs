@@ -182,6 +182,8 @@ fn step(s: &Step) -> Value {
             o.put("uses", json!(uses));
             o.map("with", with);
         }
+        // no workflow file says what a Jenkinsfile says: the step fails and tells so
+        StepKind::Jenkins { .. } => o.put("run", json!("echo 'the pipeline of a Jenkinsfile cannot be written as a workflow' >&2; exit 1")),
     }
     o.map("env", &s.env);
     o.maybe("timeout-minutes", s.timeout_minutes.as_ref().map(late));

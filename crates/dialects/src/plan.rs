@@ -607,6 +607,7 @@ impl Step {
             StepKind::Uses { action, version, .. } if version.is_empty() => format!("Run {}", action.as_str()),
             StepKind::Uses { action, version, .. } => format!("Run {}@{version}", action.as_str()),
             StepKind::Custom { uses, .. } => format!("Run {uses}"),
+            StepKind::Jenkins { file, .. } => format!("Run {file}"),
         }
     }
 }
@@ -625,6 +626,13 @@ pub enum StepKind {
         /// Below the workspace.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         working_directory: Option<String>,
+    },
+    /// A declarative pipeline, which the runner interprets.
+    Jenkins {
+        /// Path of the file.
+        file: String,
+        /// Its text.
+        text: String,
     },
     /// A built-in action.
     Uses {

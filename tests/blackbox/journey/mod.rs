@@ -3,6 +3,7 @@
 //! builds that were asked for.
 
 mod builds;
+mod jenkins;
 mod path;
 mod templates;
 

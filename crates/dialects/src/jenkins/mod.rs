@@ -11,14 +11,15 @@ mod lex;
 pub mod model;
 mod parse;
 mod parse_expr;
-mod read;
 pub mod plan;
+mod read;
 pub mod run;
 mod source;
 mod tables;
 #[cfg(test)]
 mod tests;
 
+pub use lex::MAX_BYTES;
 pub use parse::parse;
 pub use source::Source;
 pub use tables::POST_CONDITIONS;

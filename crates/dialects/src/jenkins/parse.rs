@@ -225,7 +225,7 @@ impl Parser<'_> {
         let word = match self.tok() {
             Tok::Word(word) => word.as_str(),
             Tok::Op("@") => return self.annotated(out),
-            Tok::Op("{") => {
+            Tok::Op("{") if !self.has_arrow(1) => {
                 let body = self.block()?;
                 out.push(Stmt { at: self.since(from), kind: StmtKind::Block(body) });
                 return Ok(());
@@ -683,7 +683,7 @@ impl Parser<'_> {
         self.expect("{")?;
         self.enter()?;
         let mut params = None;
-        if self.has_arrow() {
+        if self.has_arrow(0) {
             self.newlines();
             params = Some(self.params("->")?);
             self.expect("->")?;
@@ -695,8 +695,8 @@ impl Parser<'_> {
     }
 
     /// Looks for parameters and `->` without parsing them.
-    fn has_arrow(&self) -> bool {
-        let mut at = self.pos;
+    fn has_arrow(&self, skip: usize) -> bool {
+        let mut at = self.pos + skip;
         let mut fresh = true;
         while let Some(token) = self.tokens.get(at) {
             match &token.tok {

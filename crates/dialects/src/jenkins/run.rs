@@ -8,10 +8,12 @@ use indexmap::IndexMap;
 use super::Read;
 use super::ast::Expr;
 use super::interp::{
-    BuildResult, Context, Credential, Eval, Exception, Frame, Host, Interp, Reply, Request, Scope, Start, Value, exception, mark, unsupported,
+    BuildResult, Context, Credential, Eval, Exception, Frame, Host, Interp, Reply, Request, Scope, Start, Value, exception, mark,
+    unsupported,
 };
 use super::model::{
-    Agent, Arg, Args, Axis, Branch, Condition, EnvValue, EnvVar, Matrix, MethodCall, Pipeline, PostCondition, Stage, StageBase, Value as Written, When,
+    Agent, Arg, Args, Axis, Branch, Condition, EnvValue, EnvVar, Matrix, MethodCall, Pipeline, PostCondition, Stage, StageBase,
+    Value as Written, When,
 };
 use super::tables::POST_CONDITIONS;
 
@@ -253,7 +255,11 @@ impl Runner<'_> {
     }
 
     fn stage(&self, stage: &Stage, ctx: &Context) -> Eval<()> {
-        let before = stage.base.when.as_ref().filter(|w| w.before_agent == Some(true) || w.before_input == Some(true) || w.before_options == Some(true));
+        let before = stage
+            .base
+            .when
+            .as_ref()
+            .filter(|w| w.before_agent == Some(true) || w.before_input == Some(true) || w.before_options == Some(true));
         if let Some(when) = before
             && !self.when(when, &self.environment(stage.base.environment.as_deref(), ctx)?)?
         {
@@ -325,8 +331,10 @@ impl Runner<'_> {
 
     fn matrix(&self, matrix: &Matrix, fail_fast: bool, ctx: &Context) -> Eval<()> {
         let cells = cells(matrix);
-        let names: Vec<String> =
-            cells.iter().map(|c| format!("Matrix - {}", c.iter().map(|(k, v)| format!("{k} = '{v}'")).collect::<Vec<_>>().join(", "))).collect();
+        let names: Vec<String> = cells
+            .iter()
+            .map(|c| format!("Matrix - {}", c.iter().map(|(k, v)| format!("{k} = '{v}'")).collect::<Vec<_>>().join(", ")))
+            .collect();
         let shown: Vec<&str> = names.iter().map(String::as_str).collect();
         let at = self.pipeline.at.start;
         self.interp.parallel(&shown, fail_fast, ctx, &|i, ctx| {
@@ -456,10 +464,11 @@ impl Runner<'_> {
         let holds = |name: &str| match name {
             "always" | "cleanup" => true,
             "changed" => previous != Some(result),
-            "fixed" => result == BuildResult::Success && previous.is_some_and(|p| matches!(p, BuildResult::Failure | BuildResult::Unstable)),
-            "regression" => previous.is_some_and(|p| {
-                matches!(result, BuildResult::Failure | BuildResult::Unstable | BuildResult::Aborted) && result > p
-            }),
+            "fixed" => {
+                result == BuildResult::Success && previous.is_some_and(|p| matches!(p, BuildResult::Failure | BuildResult::Unstable))
+            }
+            "regression" => previous
+                .is_some_and(|p| matches!(result, BuildResult::Failure | BuildResult::Unstable | BuildResult::Aborted) && result > p),
             "aborted" => result == BuildResult::Aborted,
             "success" => result == BuildResult::Success,
             "unsuccessful" => result != BuildResult::Success,

@@ -266,3 +266,182 @@ proptest! {
         let _ = read("Jenkinsfile", words.concat().as_bytes());
     }
 }
+
+mod pipelines {
+    use std::sync::Mutex;
+
+    use indexmap::IndexMap;
+
+    use super::super::interp::{BuildResult, Context, Credential, Host, Refusal, Reply, Request, Start};
+    use super::super::{plan, read, run};
+
+    /// Notes what it is asked; scripts that begin with `fail` fail.
+    #[derive(Default)]
+    struct Notes {
+        said: Mutex<Vec<String>>,
+        rows: Mutex<Vec<String>>,
+    }
+
+    impl Host for Notes {
+        fn ask(&self, context: &Context, env: &IndexMap<String, String>, request: Request) -> Result<Reply, Refusal> {
+            let mut said = self.said.lock().unwrap();
+            Ok(match request {
+                Request::Echo(text) => {
+                    said.push(text);
+                    Reply::Done
+                }
+                Request::Shell { script, .. } => {
+                    said.push(format!("sh {script} {}", env.get("A").map_or("", |v| v)));
+                    Reply::Shell { code: i32::from(script.starts_with("fail")), stdout: "out\n".into() }
+                }
+                Request::StageBegin(name) => {
+                    let mut rows = self.rows.lock().unwrap();
+                    rows.push(name);
+                    Reply::Count(rows.len() - 1)
+                }
+                Request::StageEnd { row, result } => {
+                    said.push(format!("{}: {}", self.rows.lock().unwrap()[row], result.as_str()));
+                    Reply::Done
+                }
+                Request::Checkout => {
+                    said.push(format!("checkout {}", context.dir));
+                    Reply::Done
+                }
+                Request::Junit { .. } => Reply::Tests { total: 2, failed: 1, skipped: 0 },
+                _ => Reply::Done,
+            })
+        }
+
+        fn credential(&self, id: &str) -> Option<Credential> {
+            (id == "deploy").then(|| Credential::Pair("me".into(), "pw".into()))
+        }
+
+        fn now(&self) -> u64 {
+            0
+        }
+    }
+
+    fn go(text: &str) -> (BuildResult, Vec<String>) {
+        let read = read("Jenkinsfile", text.as_bytes());
+        assert!(read.diagnostics.is_empty(), "{:?}", read.diagnostics);
+        let host = Notes::default();
+        let env = IndexMap::from([("BRANCH_NAME".to_owned(), "main".to_owned())]);
+        let ended = run::run(&read, &host, &Start { env, ..Start::default() });
+        let said = host.said.lock().unwrap().clone();
+        (ended.result, said)
+    }
+
+    #[test]
+    fn stages_run_in_order_with_what_comes_after() {
+        let (result, said) = go(r#"
+            def tool = 'gcc'
+            pipeline {
+                agent any
+                environment { A = "${B}1"; B = 'b' }
+                parameters { string(name: 'P', defaultValue: 'p') }
+                stages {
+                    stage('build') {
+                        environment { D = credentials('deploy') }
+                        when { branch 'ma*' }
+                        steps { sh "make ${tool} ${params.P} $D_USR" }
+                        post { success { echo 'built' } always { echo 'always' } failure { echo 'no' } }
+                    }
+                    stage('skipped') { when { not { branch 'main' } } steps { echo 'never' } post { always { echo 'never' } } }
+                    stage('both') { parallel {
+                        stage('one') { steps { echo 'one' } }
+                        stage('two') { agent any; steps { sh 'fail' } }
+                    } }
+                    stage('after') { steps { echo 'never' } }
+                }
+                post { cleanup { echo 'cleanup' }
+                       failure { echo "failed: ${currentBuild.result}" } }
+            }
+        "#
+        .replace("} always", "}\nalways")
+        .replace("} failure", "}\nfailure")
+        .replace("} steps", "}\nsteps")
+        .replace("} post", "}\npost")
+        .as_str());
+        let expected = [
+            "checkout ",
+            "Declarative: Checkout SCM: SUCCESS",
+            "sh make gcc p me b1",
+            "always",
+            "built",
+            "Post build: SUCCESS",
+            "build: SUCCESS",
+            "Stage \"skipped\" skipped due to when conditional",
+            "skipped: NOT_BUILT",
+            "one",
+            "one: SUCCESS",
+            "checkout @agents/two",
+            "two: Checkout SCM: SUCCESS",
+            "sh fail b1",
+            "two: FAILURE",
+            "both: FAILURE",
+            "Stage \"after\" skipped due to earlier failure(s)",
+            "after: NOT_BUILT",
+            "failed: FAILURE",
+            "cleanup",
+            "Declarative: Post Actions: SUCCESS",
+        ];
+        assert_eq!((result, said), (BuildResult::Failure, expected.map(str::to_owned).to_vec()));
+    }
+
+    #[test]
+    fn cells_unstable_builds_and_options() {
+        let (result, said) = go(r#"
+            pipeline {
+                agent none
+                options { retry(2) }
+                stages {
+                    stage('m') { matrix {
+                        axes { axis { name 'A'; values '1', '2', '3' } axis { name 'X'; values 'x' } }
+                        excludes { exclude { axis { name 'A'; notValues '1', '2' } } }
+                        stages { stage('cell') { steps { sh 'run' } } }
+                    } }
+                    stage('t') { steps { junit 'x' } post { unstable { echo 'unstable' } } }
+                    stage('u') { steps { script { if (currentBuild.currentResult == 'UNSTABLE') { echo 'seen' } } } }
+                }
+                post { unstable { echo 'end' } }
+            }
+        "#
+        .replace("} axis", "}\naxis")
+        .replace("} post", "}\npost")
+        .as_str());
+        assert_eq!(result, BuildResult::Unstable);
+        for expected in
+            ["sh run 1", "sh run 2", "Matrix - A = '2', X = 'x': SUCCESS", "unstable", "t: UNSTABLE", "seen", "u: SUCCESS", "end"]
+        {
+            assert!(said.iter().any(|s| s == expected), "{expected}: {said:?}");
+        }
+        assert!(!said.iter().any(|s| s == "sh run 3"));
+    }
+
+    #[test]
+    fn plans_say_what_is_not_done() {
+        let compile = |text: &str| plan::compile("Jenkinsfile", text.as_bytes());
+        let good = compile(
+            "pipeline { agent { docker 'alpine' }\n options { disableConcurrentBuilds() }\n parameters { choice(name: 'C', choices: ['a', 'b']) }\n stages { stage('a') { steps { sh 'x' } } } }",
+        );
+        let plan = good.plan.unwrap();
+        assert_eq!(plan.jobs[0].container.as_ref().unwrap().image, "alpine");
+        assert_eq!(plan.inputs["C"].options, ["a", "b"]);
+        assert!(plan.concurrency.unwrap().queue);
+        for (text, expected) in [
+            ("stages { stage('a') { steps { script { def x = bat 'y' } } } }", "the step `bat` is not supported here"),
+            ("stages { stage('a') { steps { nexusUpload 'y' } } }", "the step `nexusUpload` is not known here"),
+            ("stages { stage('a') { when { changeset '*.rs' }\n steps { sh 'y' } } }", "the condition `changeset` is not supported"),
+            ("stages { stage('a') { input { message 'm' }\n steps { sh 'y' } } }", "`input` is not supported here"),
+            ("options { lock('x') }\n stages { stage('a') { steps { sh 'y' } } }", "the option `lock` is not supported"),
+        ] {
+            let compiled = compile(&format!("pipeline {{ agent any\n{text} }}"));
+            assert!(compiled.plan.is_none(), "{text}");
+            assert!(
+                compiled.diagnostics.iter().any(|d| d.message.contains(expected) && d.span.line == 2),
+                "{text}: {:?}",
+                compiled.diagnostics
+            );
+        }
+    }
+}

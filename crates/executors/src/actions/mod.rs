@@ -10,6 +10,7 @@ mod checkout;
 mod deploy;
 mod dotenv;
 mod image;
+pub(crate) mod jenkins;
 mod login;
 pub(crate) mod report;
 mod select;

@@ -11,7 +11,7 @@ use crate::protocol::ReportKind;
 use crate::sandbox::{JobDirs, read_beneath};
 
 /// Largest report file.
-const REPORT_MAX: u64 = 64 << 20;
+pub(super) const REPORT_MAX: u64 = 64 << 20;
 /// Most report files of one kind.
 const REPORTS_MAX: usize = 2_000;
 
@@ -115,7 +115,14 @@ fn xml_kind(bytes: &[u8]) -> Option<ReportKind> {
     }
 }
 
-async fn send(dirs: &JobDirs, path: &Path, name: &str, kind: ReportKind, host: &dyn JobHost, out: &mut StepOutput) -> HostResult<bool> {
+pub(super) async fn send(
+    dirs: &JobDirs,
+    path: &Path,
+    name: &str,
+    kind: ReportKind,
+    host: &dyn JobHost,
+    out: &mut StepOutput,
+) -> HostResult<bool> {
     let inside = path.strip_prefix(&dirs.root).unwrap_or(path);
     let bytes = match read_beneath(&dirs.root, inside, REPORT_MAX, true) {
         Ok(bytes) => bytes,

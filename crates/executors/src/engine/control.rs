@@ -57,6 +57,11 @@ impl Control {
         self.killed |= level == Stop::Kill || self.grace_end.is_some_and(|end| Instant::now() >= end);
     }
 
+    /// What a step that goes on after a cancel has to look at itself: the requests to stop, and the end of the job's time.
+    pub(crate) fn signals(&self) -> (watch::Receiver<Stop>, Instant) {
+        (self.stop.clone(), self.deadline)
+    }
+
     fn cancel(&mut self) {
         self.cancelled = true;
         self.grace_end = Some(Instant::now() + CANCEL_GRACE);

@@ -11,6 +11,7 @@ mod contexts;
 mod control;
 mod custom;
 mod filecmd;
+mod jenkins;
 mod matcher;
 mod output;
 mod shell;
@@ -425,5 +426,7 @@ struct CommandFiles {
 
 #[cfg(test)]
 mod custom_tests;
+#[cfg(test)]
+mod jenkins_tests;
 #[cfg(test)]
 pub(crate) mod tests;

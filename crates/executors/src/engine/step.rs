@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use super::contexts::{Contexts, StepRecord};
 use super::control::Cause;
 use super::custom::Custom;
-use super::{CommandFiles, Post, PostWork, Run, StepOutput, Where, action_name, filecmd, shell};
+use super::{CommandFiles, Post, PostWork, Run, StepOutput, Where, action_name, filecmd, jenkins, shell};
 use crate::actions::{self, ActionEnd, ActionError, Call};
 use crate::host::{HostError, HostResult};
 use crate::protocol::{Conclusion, ReportKind};
@@ -140,6 +140,33 @@ impl Run<'_> {
             }
             // it has gone its own way above
             StepKind::Custom { .. } => return Ok(failed),
+            StepKind::Jenkins { file, text } => {
+                let env = inner.process_env(place.base_env(), own);
+                let driver = jenkins::Driver {
+                    spec: self.spec,
+                    place,
+                    helper,
+                    helper_env: inner.process_env(helper.base_env(), own),
+                    host: &self.host,
+                    log: &self.log,
+                    rows: &mut self.rows,
+                    row: index,
+                    debug: self.debug,
+                    docker: self.docker.as_ref(),
+                    signals: self.control.signals(),
+                    kill: stop,
+                };
+                let work = async { driver.run(file, text, env, out).await.map_err(ActionError::Host) };
+                // what comes after a cancel (`post`) still runs; the driver stops the steps
+                match self.control.watch(true, deadline, &tell, work).await {
+                    (Some(Ok(outcome)), cause) => {
+                        let done = Done { outcome, exit_code: None, end: ActionEnd::default() };
+                        return if cause == Cause::Killed { Ok(failed) } else { Ok(done) };
+                    }
+                    (Some(Err(error)), cause) => (Some(Err(error)), cause),
+                    (None, cause) => (None, cause),
+                }
+            }
             StepKind::Uses { action, version, with } => {
                 let with: Result<IndexMap<String, String>, dialects::expr::ExprError> =
                     with.iter().map(|(k, v)| Ok((k.to_ascii_lowercase(), inner.text(v)?))).collect();

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 
 use dialects::detect::{Tree, detect};
 use dialects::github::{self, DIRECTORY, Found, Library, Pin, Want, compile_with};
+use dialects::jenkins;
 use git::{EntryKind, GitError, Oid, Reader, Repositories, Repository};
 use kernel::{Code, Error, RepoPath, Result, Visibility};
 use web_kit::App;
@@ -133,9 +134,16 @@ fn read(reader: &Reader, commit: Oid, mut library: Library) -> git::Result<(Work
     }
     foreign.sort();
     foreign.dedup();
+    let file = RepoPath::parse(jenkins::FILE).map_err(|e| GitError::Invalid(e.detail))?;
+    let root = reader.commit(commit)?.tree;
+    if let Some(entry) = reader.entry(root, &file).ok().filter(|e| e.kind == EntryKind::Blob) {
+        let blob = reader.blob(entry.oid, jenkins::MAX_BYTES as u64 + 1)?;
+        let bytes = blob.data.unwrap_or_else(|| vec![b' '; jenkins::MAX_BYTES + 1]);
+        let compiled = jenkins::plan::compile(jenkins::FILE, &bytes);
+        found.files.push(Workflow { path: jenkins::FILE.to_owned(), compiled });
+    }
     if found.files.is_empty() {
         let mut paths = Vec::new();
-        let root = reader.commit(commit)?.tree;
         list(reader, root, &mut paths)?;
         let text = |path: &str| {
             let path = RepoPath::parse(path).ok()?;

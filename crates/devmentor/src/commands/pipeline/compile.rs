@@ -26,10 +26,7 @@ pub(super) fn compile(path: &Path, dialect: Option<FileDialect>, asked: Option<&
             let world = Local { root, changed: asked.and_then(|a| a.changed.clone()) };
             gitlab::compile(&name, &bytes, &facts(asked), &world)
         }
-        FileDialect::Jenkins => {
-            let read = jenkins::read(&name, &bytes);
-            Compiled { plan: None, name: "Jenkinsfile".into(), diagnostics: read.diagnostics, wants: Vec::new() }
-        }
+        FileDialect::Jenkins => jenkins::plan::compile(&name, &bytes),
     })
 }
 

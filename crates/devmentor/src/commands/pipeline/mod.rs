@@ -39,9 +39,6 @@ fn plan(asked: &PlanOf, format: Format) -> Result {
     let compiled = compile(&asked.file, asked.dialect, Some(asked))?;
     report(&compiled);
     let dialect = asked.dialect.unwrap_or_else(|| FileDialect::of(&asked.file.to_string_lossy()));
-    if compiled.plan.is_none() && dialect == FileDialect::Jenkins && compiled.diagnostics.is_empty() {
-        return Err(Failure::Failed("Jenkinsfiles are read and checked, but not planned here; see `pipeline model`".to_owned()));
-    }
     let mut plan = compiled.plan.ok_or_else(|| Failure::Failed("the file has errors".to_owned()))?;
     let mut quiet = None;
     if let Some(event) = &asked.event {

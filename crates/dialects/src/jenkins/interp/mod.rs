@@ -25,9 +25,9 @@ use value::lock;
 pub use value::{BuildResult, ClosureValue, Exception, Scope, Value};
 
 /// Most evaluated nodes of a run.
-const MAX_STEPS: u64 = 3_000_000;
+const MAX_STEPS: u64 = if cfg!(test) { 100_000 } else { 5_000_000 };
 /// Most bytes of values made in a run.
-const MAX_BYTES: u64 = 512 << 20;
+const MAX_BYTES: u64 = if cfg!(test) { 64 << 20 } else { 512 << 20 };
 /// Deepest nesting of evaluation.
 const MAX_DEPTH: usize = 600;
 /// Stack a thread needs that runs the interpreter.
@@ -49,7 +49,7 @@ pub struct Context {
     /// Raised when a sibling failed and the others are to stop.
     pub stops: Vec<Arc<AtomicBool>>,
     pub(crate) marks: Vec<Arc<Mutex<BuildResult>>>,
-    depth: Arc<AtomicUsize>,
+    pub(crate) depth: Arc<AtomicUsize>,
 }
 
 /// One level of evaluation, until it is dropped.

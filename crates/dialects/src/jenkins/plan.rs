@@ -1,0 +1,367 @@
+//! From a Jenkinsfile to the Plan: one job that runs the pipeline on one runner.
+//!
+//! Stages share one machine, environment and result, as they share one build in Jenkins; an agent of a stage is a
+//! workspace of its own there. What the runner does not carry out is told here, with its place.
+
+use indexmap::IndexMap;
+
+use super::ast::{Call, Entry, Expr, ExprKind, Part, Stmt, StmtKind};
+use super::interp::{KNOWN, UNSUPPORTED};
+use super::model::{Agent, Arg, Condition, MethodCall, Pipeline, PostCondition, Stage, StageBase};
+use super::run::{MAX_CELLS, cells, choices, default_of};
+use super::{Read, Source, read};
+use crate::diagnostic::Diagnostics;
+use crate::github::Compiled;
+use crate::plan::{Concurrency, Container, Dialect, Input, InputType, Job, Late, Plan, RefFilter, Step, StepKind, Trigger};
+
+/// Label of the job when the pipeline asks for none.
+const RUNS_ON: &str = "ubuntu-latest";
+
+/// Compiles a Jenkinsfile.
+pub fn compile(path: &str, bytes: &[u8]) -> Compiled {
+    let found = read(path, bytes);
+    let mut out = Diagnostics::default();
+    let plan = found.pipeline.as_ref().and_then(|pipeline| {
+        let mut planner = Planner { source: &found.source, out: &mut out, images: Vec::new(), labels: Vec::new() };
+        let plan = planner.plan(pipeline, &found);
+        plan.filter(|_| !out.has_errors())
+    });
+    let mut diagnostics = found.diagnostics;
+    diagnostics.extend(out.into_sorted());
+    diagnostics.sort_by_key(|d| (d.span.line, d.span.column));
+    Compiled { plan, name: path.to_owned(), diagnostics, wants: Vec::new() }
+}
+
+struct Planner<'p> {
+    source: &'p Source,
+    out: &'p mut Diagnostics,
+    images: Vec<(String, Option<String>)>,
+    labels: Vec<String>,
+}
+
+impl Planner<'_> {
+    fn error(&mut self, at: u32, message: impl Into<String>) {
+        let span = self.source.span(at);
+        self.out.error(&span, "unsupported", message);
+    }
+
+    fn warning(&mut self, at: u32, message: impl Into<String>) {
+        let span = self.source.span(at);
+        self.out.warning(&span, "different", message);
+    }
+
+    fn plan(&mut self, pipeline: &Pipeline, found: &Read) -> Option<Plan> {
+        for stmt in &found.script.body {
+            match &stmt.kind {
+                StmtKind::Library(names) => {
+                    let names = names.join(", ");
+                    self.error(stmt.at.start, format!("the shared library {names} is not loaded: libraries are not supported here"));
+                }
+                _ if stmt.call().is_some_and(|c| c.plain_name() == Some("pipeline")) => {}
+                _ => self.statement(stmt),
+            }
+        }
+        if pipeline.libraries.is_some() {
+            self.error(pipeline.at.start, "`libraries` is not supported here: shared libraries are not loaded");
+        }
+        self.base(&pipeline.base);
+        for stage in pipeline.stages.iter().flatten() {
+            self.stage(stage);
+        }
+        let triggers = pipeline.triggers.iter().flatten();
+        for trigger in triggers {
+            match trigger.name.as_str() {
+                "pollSCM" | "githubPush" | "gitlab" | "bitbucketPush" => {
+                    self.warning(trigger.at.start, format!("`{}` is not needed: every push starts a run", trigger.name));
+                }
+                other => self.warning(trigger.at.start, format!("the trigger `{other}` does not start runs here; pushes and people do")),
+            }
+        }
+        let mut plan = Plan::new(Dialect::Jenkinsfile, self.source.file(), self.source.file());
+        plan.triggers = vec![Trigger::Push(RefFilter::default()), Trigger::WorkflowDispatch];
+        plan.inputs = self.inputs(pipeline);
+        plan.stages = pipeline.stages.iter().flatten().map(|s| s.name.clone()).collect();
+        let option = |name: &str| pipeline.base.options.iter().flatten().find(|o| o.name == name);
+        if let Some(call) = option("disableConcurrentBuilds") {
+            let abort = matches!(call.named("abortPrevious"), Some(Arg::Value(v)) if v.value == true);
+            plan.concurrency = Some(Concurrency {
+                group: format!("{}-${{{{ github.ref }}}}", self.source.file()),
+                cancel_in_progress: Late::Known(abort),
+                queue: !abort,
+            });
+        }
+        let span = self.source.span(pipeline.at.start);
+        let mut job = Job::new("pipeline", span.clone());
+        job.name = Some("Pipeline".into());
+        job.runs_on = if self.labels.is_empty() { vec![RUNS_ON.into()] } else { std::mem::take(&mut self.labels) };
+        job.container = self.container();
+        job.steps.push(Step {
+            id: None,
+            name: Some("Pipeline".into()),
+            condition: None,
+            env: Default::default(),
+            timeout_minutes: None,
+            continue_on_error: Late::Known(false),
+            span,
+            kind: StepKind::Jenkins { file: self.source.file().to_owned(), text: self.source.text().to_owned() },
+        });
+        plan.jobs.push(job);
+        Some(plan)
+    }
+
+    fn container(&mut self) -> Option<Container> {
+        let (image, args) = self.images.first()?.clone();
+        Some(Container { image, options: args, ..Container::default() })
+    }
+
+    fn inputs(&mut self, pipeline: &Pipeline) -> IndexMap<String, Input> {
+        let mut inputs = IndexMap::new();
+        for parameter in pipeline.parameters.iter().flatten() {
+            let kind = match parameter.name.as_str() {
+                "string" | "text" | "password" | "nonStoredPassword" => InputType::String,
+                "booleanParam" => InputType::Boolean,
+                "choice" => InputType::Choice,
+                other => {
+                    self.error(parameter.at.start, format!("parameters of type `{other}` are not supported here"));
+                    continue;
+                }
+            };
+            let Some((name, default)) = default_of(parameter) else {
+                self.error(parameter.at.start, "a parameter needs a constant name");
+                continue;
+            };
+            let options = if kind == InputType::Choice { choices(parameter) } else { Vec::new() };
+            if kind == InputType::Choice && options.is_empty() {
+                self.error(parameter.at.start, "the choices must be constant texts");
+            }
+            let description = match parameter.named("description") {
+                Some(Arg::Value(value)) => value.text().unwrap_or_default().to_owned(),
+                _ => String::new(),
+            };
+            inputs.insert(name, Input { description, required: false, default: Some(default), r#type: kind, options });
+        }
+        inputs
+    }
+
+    fn base(&mut self, base: &StageBase) {
+        if let Some(agent) = &base.agent {
+            self.agent(agent);
+        }
+        for option in base.options.iter().flatten() {
+            self.option(option);
+        }
+        for (name, value) in base.tools.iter().flatten() {
+            self.warning(
+                value.expr.at.start,
+                format!("the tool `{name}` is not installed: the one of the machine or of the image is used, whatever its version"),
+            );
+        }
+        for condition in base.when.iter().flat_map(|w| &w.conditions) {
+            self.condition(condition);
+        }
+        if base.input.is_some() {
+            let at = base.input.as_ref().and_then(|i| i.fields.first()).map_or(0, |(_, v)| v.expr.at.start);
+            self.error(at, "`input` is not supported here: a running job cannot wait for an answer");
+        }
+        self.post(base.post.as_deref());
+        for var in base.environment.iter().flatten() {
+            self.expr(&var.expr);
+        }
+    }
+
+    fn post(&mut self, post: Option<&[PostCondition]>) {
+        for condition in post.unwrap_or_default() {
+            if matches!(condition.condition.as_str(), "changed" | "fixed" | "regression") {
+                let instead = if condition.condition == "changed" { "always holds" } else { "never holds" };
+                self.warning(
+                    condition.at.start,
+                    format!("the result of the run before is not known here: `{}` {instead}", condition.condition),
+                );
+            }
+            self.body(&condition.branch.body);
+        }
+    }
+
+    fn option(&mut self, option: &MethodCall) {
+        let at = option.at.start;
+        match option.name.as_str() {
+            "timeout"
+            | "retry"
+            | "timestamps"
+            | "ansiColor"
+            | "skipDefaultCheckout"
+            | "skipStagesAfterUnstable"
+            | "parallelsAlwaysFailFast"
+            | "disableConcurrentBuilds"
+            | "checkoutToSubdirectory" => {}
+            "buildDiscarder" => self.warning(at, "`buildDiscarder` has no effect: runs and artifacts are kept as the service is set"),
+            "quietPeriod"
+            | "durabilityHint"
+            | "disableResume"
+            | "overrideIndexTriggers"
+            | "preserveStashes"
+            | "disableRestartFromStage"
+            | "newContainerPerStage" => {
+                self.warning(at, format!("`{}` has no effect here", option.name));
+            }
+            other => self.error(at, format!("the option `{other}` is not supported here")),
+        }
+    }
+
+    fn agent(&mut self, agent: &Agent) {
+        let at = agent.at.start;
+        if let Some(label) = agent.get("label").filter(|_| agent.kind != "any") {
+            match label.text() {
+                Some(text) if text.contains(['|', '!', '(']) => {
+                    self.error(at, format!("the label expression `{text}` is not supported here: name labels, joined with &&"));
+                }
+                Some(text) => {
+                    for one in text.split("&&").map(str::trim).filter(|l| !l.is_empty()) {
+                        if !self.labels.iter().any(|l| l == one) {
+                            self.labels.push(one.to_owned());
+                        }
+                    }
+                }
+                None => self.error(at, "a label must be a constant text here"),
+            }
+        }
+        match agent.kind.as_str() {
+            "any" | "none" | "label" | "node" => {}
+            "docker" => {
+                let Some(image) = agent.get("image").and_then(|v| v.text()) else {
+                    self.error(at, "the image must be a constant text here");
+                    return;
+                };
+                let args = agent.get("args").and_then(|v| v.text()).map(str::to_owned).filter(|a| !a.trim().is_empty());
+                let wanted = (image.to_owned(), args);
+                if self.images.is_empty() {
+                    self.images.push(wanted);
+                } else if self.images[0] != wanted {
+                    let first = self.images[0].0.clone();
+                    self.error(
+                        at,
+                        format!("a run has one container: the pipeline uses `{first}` already, `{image}` cannot be used beside it"),
+                    );
+                }
+            }
+            other => self.error(at, format!("agents of type `{other}` are not supported here: use any, label or docker")),
+        }
+        if agent.get("customWorkspace").is_some() {
+            self.warning(at, "`customWorkspace` has no effect: the runner chooses the directory");
+        }
+    }
+
+    fn condition(&mut self, condition: &Condition) {
+        if matches!(condition.name.as_str(), "changeset" | "changelog") {
+            let message =
+                format!("the condition `{}` is not supported here: the files of a push are not known to its stages", condition.name);
+            self.error(condition.at.start, message);
+        }
+        for child in &condition.children {
+            self.condition(child);
+        }
+        self.body(&condition.code);
+    }
+
+    fn stage(&mut self, stage: &Stage) {
+        self.base(&stage.base);
+        if let Some(agent) = stage.base.agent.as_ref().filter(|a| a.kind == "docker" && self.images.len() == 1) {
+            let image = agent.get("image").and_then(|v| v.text()).unwrap_or_default().to_owned();
+            self.warning(agent.at.start, format!("the whole run, and not only this stage, is in the container `{image}`"));
+        }
+        for stage in stage.stages.iter().flatten().chain(stage.parallel.iter().flatten()) {
+            self.stage(stage);
+        }
+        if let Some(matrix) = &stage.matrix {
+            self.base(&matrix.base);
+            if cells(matrix).len() > MAX_CELLS {
+                self.error(stage.at.start, format!("the matrix has more than {MAX_CELLS} cells"));
+            }
+            for stage in matrix.stages.iter().flatten() {
+                self.stage(stage);
+            }
+        }
+        for branch in &stage.branches {
+            for step in &branch.steps {
+                let name = step.name.as_str();
+                let known = KNOWN.contains(&name) || matches!(name, "archive" | "script" | "parallel");
+                if !known && !UNSUPPORTED.iter().any(|(n, _)| *n == name) {
+                    self.error(step.at.start, format!("the step `{name}` is not known here, and a plugin for it cannot be installed"));
+                }
+            }
+            self.body(&branch.body);
+        }
+    }
+
+    /// Looks for steps that are known not to work.
+    fn body(&mut self, body: &[Stmt]) {
+        for stmt in body {
+            self.statement(stmt);
+        }
+    }
+
+    fn statement(&mut self, stmt: &Stmt) {
+        match &stmt.kind {
+            StmtKind::Expr(e) | StmtKind::Throw(e) | StmtKind::Return(Some(e)) | StmtKind::Declare { value: Some(e), .. } => self.expr(e),
+            StmtKind::If(c, a, b) => {
+                self.expr(c);
+                self.body(a);
+                self.body(b);
+            }
+            StmtKind::While(e, body) | StmtKind::ForIn(_, e, body) => {
+                self.expr(e);
+                self.body(body);
+            }
+            StmtKind::For(_, _, _, body) | StmtKind::Block(body) => self.body(body),
+            StmtKind::Switch(e, cases) => {
+                self.expr(e);
+                cases.iter().for_each(|c| self.body(&c.body));
+            }
+            StmtKind::Try(body, catches, finally) => {
+                self.body(body);
+                catches.iter().for_each(|c| self.body(&c.body));
+                self.body(finally.as_deref().unwrap_or_default());
+            }
+            StmtKind::Method(method) => self.body(&method.body),
+            _ => {}
+        }
+    }
+
+    fn expr(&mut self, expr: &Expr) {
+        match &expr.kind {
+            ExprKind::Call(call) => self.call(call, expr.at.start),
+            ExprKind::Closure(closure) => self.body(&closure.body),
+            ExprKind::Assign(_, _, value) | ExprKind::Cast(_, value) | ExprKind::Unary(_, value) => self.expr(value),
+            ExprKind::Property { target, .. } => self.expr(target),
+            ExprKind::Binary(_, a, b) | ExprKind::Elvis(a, b) => {
+                self.expr(a);
+                self.expr(b);
+            }
+            ExprKind::Ternary(a, b, c) => [a, b, c].into_iter().for_each(|e| self.expr(e)),
+            ExprKind::List(items) => items.iter().for_each(|e| self.expr(e)),
+            ExprKind::Map(entries) => entries.iter().for_each(|Entry { value, .. }| self.expr(value)),
+            ExprKind::GString(parts) => {
+                for part in parts {
+                    if let Part::Code(code) = part {
+                        self.expr(code);
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn call(&mut self, call: &Call, at: u32) {
+        if let Some(name) = call.plain_name()
+            && let Some((_, why)) = UNSUPPORTED.iter().find(|(known, _)| *known == name)
+        {
+            self.error(at, format!("the step `{name}` is not supported here: {why}"));
+        }
+        if let Some(receiver) = &call.receiver {
+            self.expr(receiver);
+        }
+        for arg in &call.args {
+            self.expr(arg);
+        }
+    }
+}
