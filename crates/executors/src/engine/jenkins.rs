@@ -539,7 +539,7 @@ impl Shared<'_> {
                     tell.send_replace(Stop::Kill);
                     break work.await?;
                 }
-                _ = interrupted.wait_for(|i| *i), if !late && why.is_none() => {
+                () = raised(&mut interrupted), if !late && why.is_none() => {
                     why = Some("The operation was canceled.");
                     tell.send_replace(Stop::Cancel);
                 }
@@ -562,6 +562,13 @@ impl Shared<'_> {
             Some(why) => Err(Refusal::Interrupted(why.into())),
             None => Ok(exit),
         })
+    }
+}
+
+/// Waits for an interruption, for ever when none can come any more.
+async fn raised(interrupted: &mut watch::Receiver<bool>) {
+    if interrupted.wait_for(|raised| *raised).await.is_err() {
+        std::future::pending::<()>().await;
     }
 }
 
