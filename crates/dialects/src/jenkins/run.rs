@@ -105,8 +105,7 @@ impl Runner<'_> {
         let base = &self.pipeline.base;
         let agent = base.agent.as_ref();
         let ctx = self.agent(agent, "", ctx)?;
-        let at = self.pipeline.at.start;
-        self.within(base.options.as_deref(), &ctx, at, &mut |ctx| {
+        self.within(base.options.as_deref(), &ctx, &mut |ctx| {
             let ctx = self.environment(base.environment.as_deref(), ctx)?;
             let body = self.stages(self.pipeline.stages.as_deref().unwrap_or_default(), &ctx);
             if let Err(thrown) = &body {
@@ -120,9 +119,9 @@ impl Runner<'_> {
     }
 
     /// `timeout`, `retry` and the other blocks that options put around.
-    fn within(&self, options: Option<&[MethodCall]>, ctx: &Context, at: u32, work: &mut dyn FnMut(&Context) -> Eval<Value>) -> Eval<Value> {
+    fn within(&self, options: Option<&[MethodCall]>, ctx: &Context, work: &mut dyn FnMut(&Context) -> Eval<Value>) -> Eval<Value> {
         let Some((option, rest)) = options.and_then(<[_]>::split_first) else { return work(ctx) };
-        let mut next = |ctx: &Context| self.within(Some(rest), ctx, at, work);
+        let mut next = |ctx: &Context| self.within(Some(rest), ctx, work);
         let value = |name: &str| option.value(name).map(|v| self.written(v, ctx)).transpose();
         let at = option.at.start;
         match option.name.as_str() {
@@ -268,7 +267,7 @@ impl Runner<'_> {
         let at = stage.at.start;
         let mut skipped = false;
         let done = self.interp.row(&stage.name, ctx, at, &mut |ctx| {
-            self.within(stage.base.options.as_deref(), ctx, at, &mut |ctx| {
+            self.within(stage.base.options.as_deref(), ctx, &mut |ctx| {
                 let own = self.part(&stage.base, &stage.name, before.is_some(), ctx, &mut |ctx| self.content(stage, ctx))?;
                 skipped = !own;
                 Ok(Value::Null)
@@ -340,7 +339,7 @@ impl Runner<'_> {
         self.interp.parallel(&shown, fail_fast, ctx, &|i, ctx| {
             let ctx = ctx.with_env(cells[i].iter().cloned());
             let work = &mut |ctx: &Context| {
-                self.within(matrix.base.options.as_deref(), ctx, at, &mut |ctx| {
+                self.within(matrix.base.options.as_deref(), ctx, &mut |ctx| {
                     let stages = matrix.stages.as_deref().unwrap_or_default();
                     self.part(&matrix.base, &names[i], false, ctx, &mut |ctx| self.cell(stages, ctx)).map(|_| Value::Null)
                 })

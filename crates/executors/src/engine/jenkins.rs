@@ -21,6 +21,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 
 use super::StepOutput;
+use super::matcher::Matchers;
 use crate::actions::{self, ActionError, Call, Logins};
 use crate::host::{HostError, HostResult, JobHost};
 use crate::log::JobLog;
@@ -48,6 +49,7 @@ pub(super) struct Driver<'a> {
     pub(super) rows: &'a mut Vec<StepUpdate>,
     pub(super) row: usize,
     pub(super) debug: bool,
+    pub(super) matchers: &'a Arc<Matchers>,
     pub(super) docker: Option<&'a bollard::Docker>,
     pub(super) signals: (watch::Receiver<Stop>, Instant),
     pub(super) kill: watch::Receiver<Stop>,
@@ -154,6 +156,7 @@ struct Shared<'a> {
     host: &'a Arc<dyn JobHost>,
     log: &'a Arc<JobLog>,
     debug: bool,
+    matchers: &'a Arc<Matchers>,
     docker: Option<&'a bollard::Docker>,
     interrupted: watch::Receiver<bool>,
     kill: watch::Receiver<Stop>,
@@ -165,7 +168,7 @@ struct Shared<'a> {
 impl Driver<'_> {
     /// Runs the pipeline of a file.
     pub(super) async fn run(self, file: &str, text: &str, env: BTreeMap<String, String>, out: &mut StepOutput) -> HostResult<Conclusion> {
-        let Driver { spec, place, helper, helper_env, host, log, rows, row, debug, docker, signals, kill } = self;
+        let Driver { spec, place, helper, helper_env, host, log, rows, row, debug, matchers, docker, signals, kill } = self;
         let read = jenkins::read(file, text.as_bytes());
         if read.pipeline.is_none() {
             for diagnostic in &read.diagnostics {
@@ -215,6 +218,7 @@ impl Driver<'_> {
             host,
             log,
             debug,
+            matchers,
             docker,
             interrupted,
             kill,
@@ -330,7 +334,7 @@ impl Shared<'_> {
         answer: oneshot::Sender<Result<Reply, Refusal>>,
         row: u32,
     ) -> HostResult<()> {
-        let mut out = StepOutput::new(Arc::clone(self.log), Arc::clone(self.host), row, self.debug);
+        let mut out = StepOutput::new(Arc::clone(self.log), Arc::clone(self.host), Arc::clone(self.matchers), row, self.debug);
         let done = self.carry_out(&context, env, request, &mut out, row).await;
         out.finish().await?;
         let reply = match done {

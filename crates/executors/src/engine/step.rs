@@ -152,6 +152,7 @@ impl Run<'_> {
                     rows: &mut self.rows,
                     row: index,
                     debug: self.debug,
+                    matchers: &self.matchers,
                     docker: self.docker.as_ref(),
                     signals: self.control.signals(),
                     kill: stop,
