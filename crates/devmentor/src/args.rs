@@ -256,6 +256,11 @@ pub(crate) enum Run {
         #[arg(long, short)]
         watch: bool,
     },
+    /// Start a job that waits for somebody to start it.
+    Play {
+        /// The job: `job_…`.
+        job: String,
+    },
     /// Start runs for a ref.
     Start {
         #[command(flatten)]

@@ -89,7 +89,9 @@ impl Diagnostics {
     }
 
     fn push(&mut self, span: &Span, severity: Severity, code: &str, message: String) {
-        if self.items.len() < MAX_DIAGNOSTICS {
+        // a part that is used in many places is told about once
+        let known = self.items.iter().any(|d| d.span == *span && d.code == code && d.message == message);
+        if self.items.len() < MAX_DIAGNOSTICS && !known {
             self.items.push(Diagnostic { span: span.clone(), severity, code: code.into(), message });
         }
     }

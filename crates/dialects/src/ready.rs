@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::diagnostic::Span;
 use crate::expr::{self, Context, Status};
-use crate::plan::{CallScope, InputType, Job, Plan};
+use crate::plan::{CallScope, Dialect, InputType, Job, Plan};
 
 /// How a job ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -288,6 +288,20 @@ fn ask(plan: &Plan, question: &Question<'_>, results: &IndexMap<String, JobResul
     match expr::eval_condition(question.condition, &Context::new(roots), status) {
         Err(e) => Decision::Fail(format!("`if` at {}: {e}", question.span)),
         Ok(true) => Decision::Run,
+        // the conditions of GitLab's jobs are ours, so the reason names the job that decided
+        Ok(false) if plan.dialect == Dialect::GitlabCi => {
+            let direct = question
+                .needs
+                .iter()
+                .find_map(|k| results.get(k).filter(|r| r.outcome != Outcome::Success).map(|r| (k.as_str(), r.outcome)));
+            let bare = Question { needs: question.needs, condition: None, span: question.span };
+            let by_failure = question.condition.is_some_and(|c| c.contains("&& contains("));
+            Decision::Skip(if by_failure && !cancelled {
+                "it runs on failure, and nothing failed".into()
+            } else {
+                why_not(&bare, cancelled, direct)
+            })
+        }
         Ok(false) => Decision::Skip(why_not(question, cancelled, not_successful)),
     }
 }

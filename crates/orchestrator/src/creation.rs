@@ -198,7 +198,9 @@ impl Flow {
     async fn configure_ci(&self) -> Result<String> {
         let Some(head) = self.head().await? else { return Ok("the build is detected with the first push".into()) };
         let repository = self.app.part::<git::Repositories>()?.get(self.project.id)?;
-        let found = area_build::workflows::source::workflows(&self.app, &repository, head).await?;
+        let branch = format!("refs/heads/{}", self.project.default_branch);
+        let cause = area_build::workflows::gitlab::Cause::look(branch, self.project.owner);
+        let found = area_build::workflows::source::workflows(&self.app, &self.project, &repository, head, &cause).await?;
         if let Some(detected) = &found.detected {
             return Ok(format!("no workflow file; detected: {}", detected.explanation.join(" ")));
         }

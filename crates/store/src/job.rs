@@ -76,6 +76,8 @@ pub struct JobRow {
     pub started_at: Option<Timestamp>,
     /// When it ended.
     pub finished_at: Option<Timestamp>,
+    /// When what holds it besides other jobs (a person, time) lets it go, or let it go.
+    pub released_at: Option<Timestamp>,
     /// Row version.
     pub version: i64,
 }
@@ -117,6 +119,7 @@ impl JobRow {
             queued_at: row.get("queued_at")?,
             started_at: row.get("started_at")?,
             finished_at: row.get("finished_at")?,
+            released_at: row.get("released_at")?,
             version: row.get("version")?,
         })
     }
@@ -131,8 +134,8 @@ pub async fn job_create(tx: &mut Tx, j: &JobRow) -> Result<()> {
         sql!(
             "INSERT INTO pipeline_job (id, run_id, project_id, key, position, cell, cells, name, state, reason, conclusion, infra_failure,
                 allowed_to_fail, attempt, superseded, epoch, labels, label_key, matrix, outputs, annotations, concurrency_group,
-                timeout_seconds, log_length, queued_at, started_at, finished_at, version)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, 0, $24, $25, $26, 1)"
+                timeout_seconds, log_length, queued_at, started_at, finished_at, released_at, version)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, 0, $24, $25, $26, $27, 1)"
         ),
         args![
             j.id,
@@ -160,7 +163,8 @@ pub async fn job_create(tx: &mut Tx, j: &JobRow) -> Result<()> {
             j.timeout_seconds,
             j.queued_at,
             j.started_at,
-            j.finished_at
+            j.finished_at,
+            j.released_at
         ],
     )
     .await
@@ -178,7 +182,7 @@ pub async fn job_update(tx: &mut Tx, j: &mut JobRow) -> Result<bool> {
                 "UPDATE pipeline_job SET cell = $3, cells = $4, name = $5, state = $6, reason = $7, conclusion = $8, infra_failure = $9,
                     allowed_to_fail = $10, superseded = $11, epoch = $12, labels = $13, label_key = $14, matrix = $15, outputs = $16,
                     concurrency_group = $17, timeout_seconds = $18, runner_id = $19, lease_until = $20, cancel = $21, cancel_at = $22,
-                    token_hash = $23, queued_at = $24, started_at = $25, finished_at = $26, version = version + 1
+                    token_hash = $23, queued_at = $24, started_at = $25, finished_at = $26, released_at = $27, version = version + 1
                  WHERE id = $1 AND version = $2"
             ),
             args![
@@ -207,7 +211,8 @@ pub async fn job_update(tx: &mut Tx, j: &mut JobRow) -> Result<bool> {
                 j.token_hash.clone(),
                 j.queued_at,
                 j.started_at,
-                j.finished_at
+                j.finished_at,
+                j.released_at
             ],
         )
         .await?;
@@ -400,6 +405,22 @@ pub async fn job_overdue(db: &Db, now: Timestamp, asked_before: Timestamp, limit
         )
         .await?;
     rows.iter().map(JobRow::from_row).collect()
+}
+
+/// Runs with jobs whose time to wait is over, and that were not looked at since.
+///
+/// # Errors
+/// The database's.
+pub async fn job_released(db: &Db, now: Timestamp, limit: i64) -> Result<Vec<RunId>> {
+    let rows = db
+        .all(
+            sql!(
+                "SELECT DISTINCT run_id FROM pipeline_job WHERE state = 'waiting' AND released_at <= $1 AND cell IS NULL AND superseded = $2 LIMIT $3"
+            ),
+            args![now, false, limit],
+        )
+        .await?;
+    rows.iter().map(|r| r.get("run_id")).collect()
 }
 
 /// Jobs of a concurrency group that have not ended, oldest first.

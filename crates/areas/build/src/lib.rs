@@ -49,6 +49,7 @@ pub fn jobs() -> Jobs {
         .on("run_advance", |app, work| Box::pin(runs::jobs::run_advance(app, work)))
         .on("log_seal", |app, work| Box::pin(logs::log_seal(app, work)))
         .every("leases", Duration::from_secs(3), None, |app| Box::pin(schedule::watch::leases(app)))
+        .every("delays", Duration::from_secs(3), None, |app| Box::pin(schedule::gate::delays(app)))
         .every("unschedulable", Duration::from_secs(10), Some("runners"), |app| Box::pin(schedule::watch::unschedulable(app)))
         .every("artifacts", Duration::from_secs(3600), None, |app| Box::pin(artifacts::artifact_expire(app)))
 }

@@ -162,3 +162,30 @@ pub enum InputType {
     /// Name of an environment.
     Environment,
 }
+
+/// The language of a pipeline file.
+#[derive(ToSchema)]
+#[schema(rename_all = "snake_case")]
+pub enum Dialect {
+    /// `.github/workflows/*.yml`.
+    GithubActions,
+    /// `.gitlab-ci.yml`.
+    GitlabCi,
+    /// `Jenkinsfile`.
+    Jenkinsfile,
+    /// No file: made from what lies in the repository.
+    Detected,
+}
+
+/// The word for the language of a pipeline file, by its path.
+pub fn dialect(path: &str, detected: bool) -> &'static str {
+    if detected {
+        "detected"
+    } else if dialects::gitlab::is_pipeline(path) {
+        "gitlab_ci"
+    } else if dialects::github::is_workflow(path) {
+        "github_actions"
+    } else {
+        "jenkinsfile"
+    }
+}

@@ -1,4 +1,4 @@
-//! `run list|watch|log|cancel|retry|start`.
+//! `run list|watch|log|cancel|retry|play|start`.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -68,6 +68,10 @@ pub(super) async fn run(command: Run, session: &Session) -> Result {
                 return watch(session, &id).await;
             }
             session.format.show(&run, |r| format!("Run {} starts again.", text(r, "number")))
+        }
+        Run::Play { job } => {
+            let job: Value = session.api.post(&format!("/jobs/{}/play", segment(&job)), &json!({})).await?;
+            session.format.show(&job, |j| format!("{} starts.", text(j, "name")))
         }
         Run::Start { of, reference, workflow, inputs, watch: follow } => {
             let project = session.project(&of)?;

@@ -231,7 +231,12 @@ impl JobDef {
             "tags" => self.tags = texts(value, name, out),
             "timeout" => self.timeout = read::duration(value, name, out),
             "retry" => self.retry = keywords::retry(value, out),
-            "interruptible" => self.interruptible = flag(value, name, out).unwrap_or(false),
+            "interruptible" => {
+                self.interruptible = flag(value, name, out).unwrap_or(false);
+                if self.interruptible {
+                    out.warning(&key.span, "unsupported_key", "`interruptible` has no effect: a newer pipeline does not stop an older one");
+                }
+            }
             "resource_group" => self.resource_group = text(value, name, out),
             "environment" => self.environment = keywords::environment(value, out),
             "parallel" => self.parallel = keywords::parallel(value, out),

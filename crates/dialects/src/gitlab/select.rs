@@ -22,6 +22,13 @@ const MAX_INSTANCES: usize = 2_000;
 /// Most edges between them.
 const MAX_EDGES: usize = 200_000;
 
+/// Variables that change what GitLab's runner does, with the value that changes nothing.
+const WITHOUT_EFFECT: &[(&str, &str, &str)] = &[
+    ("GIT_SUBMODULE_STRATEGY", "none", "submodules are not fetched"),
+    ("GIT_CHECKOUT", "true", "the commit is always checked out; write `GIT_STRATEGY: none` to get no sources"),
+    ("GIT_CLONE_PATH", "", "the runner chooses the directory"),
+];
+
 /// What jobs are made from.
 pub(super) struct Order<'o> {
     pub(super) pipeline: &'o Pipeline,
@@ -108,6 +115,11 @@ pub(super) fn jobs(plan: &mut Plan, order: &Order<'_>, out: &mut Diagnostics) ->
     for (index, instance) in chosen.iter().enumerate() {
         let (needs, sources) = &wired[index];
         let mut job = steps::job(order, instance, &names, sources, &mut |span, unknown| tell_unknown(&mut told, span, unknown, out));
+        for (name, inert, why) in WITHOUT_EFFECT {
+            if instance.vars.get(name).and_then(|v| v.plain).is_some_and(|v| v != *inert) && told.insert((*name).to_owned()) {
+                out.warning(&instance.def.span, "unsupported_variable", format!("`{name}` has no effect: {why}"));
+            }
+        }
         job.needs = needs.iter().map(|&n| chosen[n].key.clone()).collect();
         job.condition = condition(instance, !needs.is_empty());
         gate(&mut job, instance);

@@ -406,6 +406,8 @@ fn everything_that_is_not_done_is_said() {
         ("a: {script: x, image: $NOBODY/x}", "warning[unknown_variable]: `$NOBODY`"),
         ("a: {script: x, image: $CI_NO_SUCH}", "this service does not set it"),
         ("a: {script: x, needs: [{pipeline: $X, job: y}]}", "error[unsupported_key]"),
+        ("default: {interruptible: true}\na: {script: x}\nb: {script: x}", "1:11: warning[unsupported_key]: `interruptible`"),
+        ("a: {script: x, variables: {GIT_SUBMODULE_STRATEGY: recursive}}", "warning[unsupported_variable]"),
         ("workflow: {auto_cancel: {on_new_commit: none}}\na: {script: x}", "warning[unsupported_key]"),
         (".a: {script: x}", "error[no_jobs]"),
         ("a:\n  <<: *b\n", "error[yaml_syntax]"),

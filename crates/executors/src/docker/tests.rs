@@ -106,6 +106,46 @@ jobs:
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_job_of_gitlab_with_its_image_and_services() {
+    let Some(docker) = engine().await else { return };
+    let mut bench = Bench::new().await;
+    let pipeline = format!(
+        r#"
+variables: {{ GIT_STRATEGY: none, POSTGRES_DB: shop }}
+a:
+  image: {{ name: "{IMAGE}", entrypoint: [""] }}
+  services:
+    - {{ name: "{IMAGE}", alias: "cache,store", variables: {{ MODE: "for $CI_JOB_NAME" }}, entrypoint: [/bin/sh, -c], command: ['env > /dev/null; while :; do sleep 1000; done'] }}
+  before_script: [export MARK=kept]
+  script:
+    - echo "mark=$MARK id=$CI_JOB_ID db=$POSTGRES_DB dir=$([ "$PWD" = "$CI_PROJECT_DIR" ] && echo same) actions=$GITHUB_ACTIONS."
+    - getent hosts cache
+    - getent hosts store
+    - false | cat
+    - echo not reached
+  after_script: ['echo "mark=$MARK after=$CI_JOB_STATUS"']
+"#
+    );
+    let compiled =
+        dialects::gitlab::compile(".gitlab-ci.yml", pipeline.as_bytes(), &dialects::gitlab::Facts::sample(), &dialects::gitlab::Nothing);
+    let plan = compiled.plan.unwrap_or_else(|| panic!("{:?}", compiled.diagnostics));
+    let base = spec("on: push\njobs: {a: {runs-on: x, steps: [{run: x}]}}\n");
+    let id = base.job_id.to_string();
+    let (_keep, stop) = watch::channel(Stop::No);
+    let log = bench.run_with(crate::protocol::JobSpec { job: plan.jobs[0].clone(), workflow_env: plan.env, ..base }, stop).await;
+    assert_eq!(bench.outcome.clone().unwrap().conclusion, Conclusion::Failure, "{log}");
+    assert!(log.contains(&format!("\nmark=kept id={id} db=shop dir=same actions=.")), "{log}");
+    let hosts = |name: &str| log.lines().any(|l| l.ends_with(name) && l.starts_with(|c: char| c.is_ascii_digit()));
+    assert!(
+        (hosts("cache") && hosts("store")) || log.lines().filter(|l| l.starts_with("172.") || l.starts_with("192.168.")).count() >= 2,
+        "{log}"
+    );
+    // what a pipe hides fails where there is bash
+    assert!(!log.contains("\nnot reached\n") && log.contains("\nmark= after=failed"), "{log}");
+    assert_eq!(left(&docker, bench.executor.machine.tag()).await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn steps_run_in_the_container_and_can_be_cancelled() {
     let Some(docker) = engine().await else { return };
     let mut bench = Bench::new().await;

@@ -7,6 +7,7 @@ import {
   IconGitBranch,
   IconGitCommit,
   IconHourglass,
+  IconPlayerPlay,
   IconPlayerStop,
   IconRefresh,
   IconUser,
@@ -71,7 +72,24 @@ function pick(all: Job[], wanted: string): Job | null {
   );
 }
 
-function WaitingJob({ job }: { job: Job }) {
+function WaitingJob({ job, play }: { job: Job; play: Play }) {
+  if (job.playable) {
+    return (
+      <Empty small icon={IconHourglass} title="Waiting for somebody">
+        <p>{job.reason}</p>
+        {play.may ? (
+          <Button
+            size="xs"
+            leftSection={<IconPlayerPlay size={14} aria-hidden />}
+            loading={play.busy}
+            onClick={() => play.start(job)}
+          >
+            Start {job.name}
+          </Button>
+        ) : null}
+      </Empty>
+    );
+  }
   if (job.state === "unschedulable") {
     return (
       <Empty small icon={IconAlertTriangle} title="This job can't be scheduled">
@@ -105,7 +123,14 @@ function WaitingJob({ job }: { job: Job }) {
   );
 }
 
-function Jobs({ run }: { run: RunDetail }) {
+/** Starting a job that waits for a person. */
+interface Play {
+  may: boolean;
+  busy: boolean;
+  start: (job: Job) => void;
+}
+
+function Jobs({ run, play }: { run: RunDetail; play: Play }) {
   const [wanted, setWanted] = useParam("job");
   const job = pick(run.jobs, wanted);
   const select = (next: Job) => setWanted(next.id);
@@ -184,7 +209,7 @@ function Jobs({ run }: { run: RunDetail }) {
           ) : null}
           {job.annotations.length > 0 ? <Annotations items={job.annotations} gitRef={run.commit} /> : null}
           {job.started_at === null ? (
-            <WaitingJob job={job} />
+            <WaitingJob job={job} play={play} />
           ) : (
             <Suspense fallback={<Rows n={8} />}>
               <LogView key={job.id} job={job} />
@@ -236,6 +261,15 @@ export default function RunPage({ rest }: { rest: string }) {
     onSettled: () => client.invalidateQueries({ queryKey: ["run", id] }),
   });
 
+  const [, setWanted] = useParam("job");
+  const play = useMutation({
+    mutationFn: (job: Job) => post("/jobs/{job}/play", undefined, { path: { job: job.id } }),
+    onError: (error) => toastError("The job was not started", error),
+    // what counted as skipped starts as a job of its own
+    onSuccess: (started) => started && setWanted(started.id),
+    onSettled: () => client.invalidateQueries({ queryKey: ["run", id] }),
+  });
+
   const wanted = place.search.get("job") ?? "";
   const chosen = run ? pick(run.jobs, wanted) : null;
   const failed = run?.conclusion === "failure" || run?.conclusion === "cancelled";
@@ -267,6 +301,14 @@ export default function RunPage({ rest }: { rest: string }) {
       icon: IconRefresh,
       visible: () => over === true && failed && may,
       perform: () => retry.mutate({ failed_only: true }),
+    },
+    {
+      id: "run-play-job",
+      name: chosen ? `Start ${chosen.name}` : "Start this job",
+      group: "This run",
+      icon: IconPlayerPlay,
+      visible: () => chosen?.playable === true && may,
+      perform: () => chosen && play.mutate(chosen),
     },
     {
       id: "run-retry-job",
@@ -405,7 +447,7 @@ export default function RunPage({ rest }: { rest: string }) {
           </Tabs.Tab>
         </Tabs.List>
         <Tabs.Panel value="jobs">
-          <Jobs run={run} />
+          <Jobs run={run} play={{ may, busy: play.isPending, start: play.mutate }} />
         </Tabs.Panel>
         <Tabs.Panel value="tests">
           <Tests run={run} />

@@ -13,6 +13,7 @@ use web_kit::{App, Ctx, Json, List, Page, PageParams, Path, ProblemBody, Query, 
 use super::view::{Job, Run, RunWithJobs};
 use super::{job_for, run_for, view};
 use crate::schedule::finish::{self, Retry};
+use crate::schedule::gate;
 
 /// The routes.
 pub fn router() -> OpenApiRouter<App> {
@@ -23,6 +24,7 @@ pub fn router() -> OpenApiRouter<App> {
         .routes(routes!(run_retry))
         .routes(routes!(run_events))
         .routes(routes!(job_read))
+        .routes(routes!(job_play))
 }
 
 #[derive(Debug, Default, Deserialize, IntoParams)]
@@ -137,5 +139,14 @@ async fn run_events(State(app): State<App>, Ctx(ctx): Ctx, Path(run): Path<Strin
 /// One job, also an attempt that was superseded.
 async fn job_read(State(app): State<App>, Ctx(ctx): Ctx, Path(job): Path<String>) -> Reply<Json<Job>> {
     let (row, _) = job_for(&app, &ctx, &job, Permission::PipelineRead).await?;
+    Ok(Json(view::job(&app, row).await?))
+}
+
+#[utoipa::path(post, path = "/jobs/{job}/play", tag = "pipelines", params(("job" = String, Path)),
+    responses((status = 200, body = Job), (status = "4XX", body = ProblemBody)))]
+/// Starts a job that waits for somebody to start it.
+async fn job_play(State(app): State<App>, Ctx(ctx): Ctx, Path(job): Path<String>) -> Reply<Json<Job>> {
+    let started = gate::job_play(&app, &ctx, &job).await?;
+    let row = store::job::job_get(app.db(), started).await?.ok_or_else(|| Error::not_found("job"))?;
     Ok(Json(view::job(&app, row).await?))
 }

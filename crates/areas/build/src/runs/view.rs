@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use dialects::plan::Gate;
 use kernel::{JobId, ProjectId, Result, RunId, RunnerId, Timestamp, UserId};
 use serde::Serialize;
 use serde_json::Value;
@@ -9,6 +10,8 @@ use store::job::{JobRow, StepRow, job_list, step_list, step_list_of_run};
 use store::run::RunRow;
 use utoipa::ToSchema;
 use web_kit::App;
+
+use crate::schedule::gate::playable;
 
 /// Somebody, by id and name.
 #[derive(Clone, Debug, Serialize, ToSchema)]
@@ -35,6 +38,9 @@ pub struct Run {
     pub project_path: String,
     /// Path of the workflow file.
     pub workflow: String,
+    /// The language of the workflow file.
+    #[schema(value_type = crate::words::Dialect)]
+    pub dialect: &'static str,
     /// Name of the workflow.
     pub name: String,
     /// What it is about.
@@ -114,6 +120,10 @@ pub struct Job {
     pub name: String,
     /// Keys of the jobs it waits for.
     pub needs: Vec<String>,
+    /// The stage it is shown in, where the dialect has stages.
+    pub stage: Option<String>,
+    /// Somebody can start it now.
+    pub playable: bool,
     /// `waiting`, `queued`, `unschedulable`, `running`, `completed`.
     #[schema(value_type = crate::words::JobState)]
     pub state: String,
@@ -226,6 +236,7 @@ fn shown(r: RunRow, project_path: &str, names: &HashMap<UserId, String>) -> Run 
         number: r.number,
         project_id: r.project,
         project_path: project_path.to_owned(),
+        dialect: crate::words::dialect(&r.workflow, r.detected),
         workflow: r.workflow,
         name: r.name,
         title: r.title,
@@ -263,7 +274,7 @@ pub async fn runs(app: &App, rows: Vec<RunRow>, project_path: &str) -> Result<Ve
 /// The database's.
 pub async fn run_with_jobs(app: &App, row: RunRow, project_path: &str) -> Result<RunWithJobs> {
     let id = row.id;
-    let needs = needs_of(app, id).await?;
+    let planned = planned(app, id).await?;
     let rows = job_list(app.db(), id).await?;
     let mut steps: HashMap<JobId, Vec<Step>> = HashMap::new();
     for step in step_list_of_run(app.db(), id).await? {
@@ -274,7 +285,7 @@ pub async fn run_with_jobs(app: &App, row: RunRow, project_path: &str) -> Result
     for job in rows {
         let name = runner_name(app, &mut runners, job.runner).await?;
         let steps = steps.remove(&job.id).unwrap_or_default();
-        jobs.push(shown_job(job, &needs, name, steps));
+        jobs.push(shown_job(job, &planned, name, steps));
     }
     let names = names(app, std::slice::from_ref(&row)).await?;
     Ok(RunWithJobs { run: shown(row, project_path, &names), jobs })
@@ -285,10 +296,10 @@ pub async fn run_with_jobs(app: &App, row: RunRow, project_path: &str) -> Result
 /// # Errors
 /// The database's.
 pub async fn job(app: &App, row: JobRow) -> Result<Job> {
-    let needs = needs_of(app, row.run).await?;
+    let planned = planned(app, row.run).await?;
     let steps = step_list(app.db(), row.id).await?.into_iter().map(Step::from).collect();
     let name = runner_name(app, &mut HashMap::new(), row.runner).await?;
-    Ok(shown_job(row, &needs, name, steps))
+    Ok(shown_job(row, &planned, name, steps))
 }
 
 async fn runner_name(app: &App, known: &mut HashMap<RunnerId, Option<String>>, id: Option<RunnerId>) -> Result<Option<RunnerName>> {
@@ -300,23 +311,35 @@ async fn runner_name(app: &App, known: &mut HashMap<RunnerId, Option<String>>, i
     Ok(known.get(&id).cloned().flatten().map(|name| RunnerName { id, name }))
 }
 
-async fn needs_of(app: &App, run: RunId) -> Result<HashMap<String, Vec<String>>> {
-    let plan = store::run::run_plan(app.db(), run).await?.map(|(plan, _)| plan).unwrap_or_default();
-    let mut needs = HashMap::new();
-    for job in plan["jobs"].as_array().into_iter().flatten() {
-        if let Some(key) = job["key"].as_str() {
-            let list = job["needs"].as_array().into_iter().flatten().filter_map(|n| Some(n.as_str()?.to_owned())).collect();
-            needs.insert(key.to_owned(), list);
-        }
-    }
-    Ok(needs)
+/// What the plan says of a job.
+#[derive(Default, serde::Deserialize)]
+struct Planned {
+    key: String,
+    #[serde(default)]
+    needs: Vec<String>,
+    #[serde(default)]
+    stage: Option<String>,
+    #[serde(default)]
+    gate: Option<Gate>,
 }
 
-fn shown_job(j: JobRow, needs: &HashMap<String, Vec<String>>, runner: Option<RunnerName>, steps: Vec<Step>) -> Job {
+async fn planned(app: &App, run: RunId) -> Result<HashMap<String, Planned>> {
+    let mut plan = store::run::run_plan(app.db(), run).await?.map(|(plan, _)| plan).unwrap_or_default();
+    let jobs: Vec<Value> = match plan["jobs"].take() {
+        Value::Array(jobs) => jobs,
+        _ => Vec::new(),
+    };
+    Ok(jobs.into_iter().filter_map(|j| serde_json::from_value::<Planned>(j).ok()).map(|p| (p.key.clone(), p)).collect())
+}
+
+fn shown_job(j: JobRow, planned: &HashMap<String, Planned>, runner: Option<RunnerName>, steps: Vec<Step>) -> Job {
+    let of_plan = planned.get(&j.key);
     Job {
         id: j.id,
         run_id: j.run,
-        needs: needs.get(&j.key).cloned().unwrap_or_default(),
+        needs: of_plan.map(|p| p.needs.clone()).unwrap_or_default(),
+        stage: of_plan.and_then(|p| p.stage.clone()),
+        playable: playable(&j, of_plan.and_then(|p| p.gate.as_ref())),
         key: j.key,
         name: j.name,
         state: j.state,

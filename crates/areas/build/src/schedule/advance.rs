@@ -11,6 +11,7 @@ use store::run::{RunRow, run_group, run_plan, run_update};
 use store::runner::runner_online;
 use store::{NewWork, Tx};
 
+use super::gate::{self, Gated};
 use super::{model, save};
 use crate::runners::ONLINE;
 
@@ -92,7 +93,17 @@ async fn step(tx: &mut Tx, state: &mut State, now: Timestamp) -> Result<bool> {
                     complete(tx, &mut state.jobs[index], conclusion, Some(reason), now).await?;
                 }
                 Decision::Fail(reason) => complete(tx, &mut state.jobs[index], "failure", Some(reason), now).await?,
-                Decision::Run => expand(tx, state, index, &job, now).await?,
+                Decision::Run => match gate::look(&mut state.jobs[index], &job, now) {
+                    Gated::Open => expand(tx, state, index, &job, now).await?,
+                    Gated::Skip(reason) => complete(tx, &mut state.jobs[index], "skipped", Some(reason), now).await?,
+                    Gated::Held(reason) => {
+                        if state.jobs[index].reason.as_deref() != Some(reason.as_str()) {
+                            state.jobs[index].reason = Some(reason);
+                            save(tx, &mut state.jobs[index]).await?;
+                        }
+                        continue;
+                    }
+                },
             }
             return Ok(true);
         }
@@ -218,7 +229,12 @@ async fn queue(tx: &mut Tx, state: &mut State, index: usize, job: &Job, now: Tim
     }
     if let (None, Some(group)) = (&held, row.concurrency_group.clone()) {
         let cancel = job.concurrency.as_ref().is_some_and(|c| model::late_bool(&c.cancel_in_progress, &base).unwrap_or(false));
-        held = hold_for_group(tx, state, index, &group, cancel, now).await?;
+        let queue = job.concurrency.as_ref().is_some_and(|c| c.queue);
+        held = if queue {
+            turn_in_group(tx, state, index, &group).await?
+        } else {
+            hold_for_group(tx, state, index, &group, cancel, now).await?
+        };
     }
     let row = &mut state.jobs[index];
     if let Some(reason) = held {
@@ -236,6 +252,14 @@ async fn queue(tx: &mut Tx, state: &mut State, index: usize, job: &Job, now: Tim
     row.queued_at = Some(now);
     save(tx, row).await?;
     Ok(true)
+}
+
+/// Why a job must wait for its turn in a group in which all keep their turn, in the order they came.
+async fn turn_in_group(tx: &mut Tx, state: &State, index: usize, group: &str) -> Result<Option<String>> {
+    let me = state.jobs[index].id;
+    let ahead = |j: &JobRow| j.id != me && (j.state != "waiting" || (j.cell.is_some() && j.id < me));
+    let busy = job_group(tx, state.run.project, group).await?.iter().any(ahead);
+    Ok(busy.then(|| format!("waits for its turn in the group `{group}`")))
 }
 
 /// Why a job must wait for its concurrency group. The older one that waits there is cancelled: the newest waits.

@@ -2,7 +2,7 @@
 
 use kernel::{Code, Context, Error, JobId, Permission, Result, RunId, Timestamp};
 use serde_json::json;
-use store::job::{JobRow, job_create, job_get, step_close};
+use store::job::{JobRow, job_create, job_get, step_close, step_list};
 use store::run::run_lock;
 use store::{Db, NewWork, Tx};
 use web_kit::App;
@@ -105,6 +105,25 @@ async fn apply(tx: &mut Tx, state: &mut State, index: usize, end: End, now: Time
         state.jobs[index] = next;
         return Ok(());
     }
+    if conclusion == "failure" && !asked_to_stop && !state.run.cancelled {
+        let planned = state.plan.job(&job.key);
+        let codes = planned.is_some_and(|p| !p.allow_exit_codes.is_empty() || p.retry.as_ref().is_some_and(|r| !r.exit_codes.is_empty()));
+        let exit_code = if codes { failed_with(tx, job.id).await? } else { None };
+        let kind = model::failure_kind(job, infra.is_some(), now);
+        if planned.and_then(|p| p.retry.as_ref()).is_some_and(|r| model::retries(r, job.attempt - state.run.attempt, kind, exit_code)) {
+            let mut next = model::again(job);
+            next.reason = None;
+            job.superseded = true;
+            save(tx, job).await?;
+            finished(tx, job).await?;
+            job_create(tx, &next).await?;
+            state.jobs[index] = next;
+            return Ok(());
+        }
+        if exit_code.is_some_and(|c| planned.is_some_and(|p| p.allow_exit_codes.iter().any(|a| i64::from(*a) == c))) {
+            job.allowed_to_fail = true;
+        }
+    }
     save(tx, job).await?;
     let ended = job.clone();
     finished(tx, &ended).await?;
@@ -112,6 +131,12 @@ async fn apply(tx: &mut Tx, state: &mut State, index: usize, end: End, now: Time
         fail_fast(tx, state, &ended, now).await?;
     }
     Ok(())
+}
+
+/// Exit code of the step that failed.
+async fn failed_with(tx: &mut Tx, job: JobId) -> Result<Option<i64>> {
+    let steps = step_list(&mut *tx, job).await?;
+    Ok(steps.into_iter().find(|s| s.conclusion.as_deref() == Some("failure") && s.exit_code.is_some()).and_then(|s| s.exit_code))
 }
 
 /// Stops the other combinations of a matrix when one has failed.

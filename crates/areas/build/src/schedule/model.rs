@@ -127,6 +127,7 @@ pub fn placeholder(run: &store::run::RunRow, job: &Job, position: usize, attempt
         queued_at: None,
         started_at: None,
         finished_at: None,
+        released_at: None,
         version: 1,
     }
 }
@@ -246,6 +247,26 @@ pub fn cell_roots(base: &Value, needs: Value, matrix: Option<&Value>, strategy: 
     Value::Object(roots)
 }
 
+/// What kind of failure ended a job, in the words of `retry:when`.
+pub fn failure_kind(job: &JobRow, infra: bool, now: Timestamp) -> &'static str {
+    let limit = std::time::Duration::from_secs(job.timeout_seconds.unsigned_abs());
+    if infra {
+        "runner_system_failure"
+    } else if job.started_at.is_some_and(|s| s.plus(limit) <= now) {
+        "job_execution_timeout"
+    } else {
+        "script_failure"
+    }
+}
+
+/// Is a job that failed tried again? `used` counts the tries so far.
+pub fn retries(retry: &dialects::plan::Retry, used: i64, kind: &str, exit_code: Option<i64>) -> bool {
+    let by_kind = retry.when.iter().any(|w| w == kind);
+    let by_code = exit_code.is_some_and(|c| retry.exit_codes.iter().any(|e| i64::from(*e) == c));
+    let any = retry.when.is_empty() && retry.exit_codes.is_empty();
+    used < i64::from(retry.max) && (any || by_kind || by_code)
+}
+
 /// All jobs that need one of `keys`, directly or not.
 pub fn dependents(plan: &Plan, keys: &[String]) -> Vec<String> {
     let below = |job: &&Job| !keys.contains(&job.key) && dialects::ready::ancestors(plan, job).iter().any(|a| keys.iter().any(|k| k == a));
@@ -266,6 +287,21 @@ pub fn end(job: &mut JobRow, conclusion: &str, reason: Option<String>, now: Time
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn retries_have_their_reasons() {
+        use dialects::plan::Retry;
+        let any = Retry { max: 2, ..Retry::default() };
+        assert!(
+            retries(&any, 0, "script_failure", None)
+                && retries(&any, 1, "runner_system_failure", Some(3))
+                && !retries(&any, 2, "script_failure", None)
+        );
+        let timed = Retry { max: 1, when: vec!["job_execution_timeout".into()], ..Retry::default() };
+        assert!(retries(&timed, 0, "job_execution_timeout", None) && !retries(&timed, 0, "script_failure", Some(1)));
+        let coded = Retry { max: 1, exit_codes: vec![137], ..Retry::default() };
+        assert!(retries(&coded, 0, "script_failure", Some(137)) && !retries(&coded, 0, "script_failure", Some(1)));
+    }
 
     #[test]
     fn labels_have_one_spelling() {

@@ -1,5 +1,6 @@
 //! Workflow files of a commit, and the detected build where there are none.
 
+pub mod gitlab;
 pub mod routes;
 pub mod source;
 pub mod trigger;

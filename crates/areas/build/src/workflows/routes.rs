@@ -15,6 +15,7 @@ use utoipa_axum::routes;
 use web_kit::extract::read_body;
 use web_kit::{App, Ctx, Json, List, Path, ProblemBody, Query, Reply};
 
+use super::gitlab::Cause;
 use super::trigger::{self, BuildRequest};
 use super::{Workflows, source};
 use crate::runs::view::{self, Run};
@@ -95,6 +96,9 @@ struct WorkflowItem {
     path: String,
     /// Its name.
     name: String,
+    /// The language of its file.
+    #[schema(value_type = crate::words::Dialect)]
+    dialect: &'static str,
     /// Made without a file.
     detected: bool,
     /// Events that start it.
@@ -120,8 +124,10 @@ async fn load(app: &App, ctx: &kernel::Context, id: &str, at: &At) -> Reply<Work
     app.project_by_id(ctx, project.id(), Permission::RepositoryRead).await?;
     let repository = app.part::<Repositories>()?.get(project.id()).map_err(Error::from)?;
     let wanted = at.r#ref.clone().unwrap_or_default();
-    let commit = repository.read(move |r| r.resolve(&wanted)).await.map_err(Error::from)?.commit;
-    Ok(source::workflows(app, &repository, commit).await?)
+    let found = repository.read(move |r| r.resolve(&wanted)).await.map_err(Error::from)?;
+    let name = found.name.unwrap_or_else(|| format!("refs/heads/{}", project.row.default_branch));
+    let cause = Cause::look(name, ctx.user());
+    Ok(source::workflows(app, &project.row, &repository, found.commit, &cause).await?)
 }
 
 #[utoipa::path(get, path = "/projects/{id}/workflows", tag = "pipelines", params(("id" = String, Path), At),
@@ -137,6 +143,7 @@ async fn workflow_list(State(app): State<App>, Ctx(ctx): Ctx, Path(id): Path<Str
         .map(|w| WorkflowItem {
             path: w.path.clone(),
             name: w.compiled.name.clone(),
+            dialect: crate::words::dialect(&w.path, false),
             detected: false,
             events: w.compiled.plan.as_ref().map(events).unwrap_or_default(),
             inputs: w.compiled.plan.as_ref().map_or_else(|| json!({}), |p| json!(p.inputs)),
@@ -150,6 +157,7 @@ async fn workflow_list(State(app): State<App>, Ctx(ctx): Ctx, Path(id): Path<Str
         items.push(WorkflowItem {
             path: d.plan.source.clone(),
             name: d.plan.name.clone(),
+            dialect: crate::words::dialect(&d.plan.source, true),
             detected: true,
             events: events(&d.plan),
             inputs: json!({}),

@@ -5,10 +5,13 @@ use std::collections::VecDeque;
 use dialects::detect::{Tree, detect};
 use dialects::github::{self, DIRECTORY, Found, Library, Pin, Want, compile_with};
 use dialects::jenkins;
+use git::read::DiffLimits;
 use git::{EntryKind, GitError, Oid, Reader, Repositories, Repository};
 use kernel::{Code, Error, RepoPath, Result, Visibility};
+use store::project::ProjectRow;
 use web_kit::App;
 
+use super::gitlab::{self, Cause};
 use super::{Workflow, Workflows};
 use crate::runs::create::Head;
 
@@ -28,18 +31,23 @@ const MAX_ROUNDS: usize = 24;
 /// Most files that the workflows of a commit may name.
 const MAX_NAMED: usize = 500;
 
-/// The workflows of a commit, with the actions and workflows that they use.
+/// The workflows of a commit, with the actions and workflows that they use. A pipeline of GitLab is made for the cause.
 ///
 /// # Errors
-/// The repository's.
-pub async fn workflows(app: &App, repository: &Repository, commit: Oid) -> Result<Workflows> {
+/// The database's, the repository's.
+pub async fn workflows(app: &App, project: &ProjectRow, repository: &Repository, commit: Oid, cause: &Cause) -> Result<Workflows> {
     let mut library = Library::default();
     let mut looked = 0;
     for _ in 0..MAX_ROUNDS {
         let known = library.clone();
-        let (found, next, foreign) = repository.read(move |reader| read(reader, commit, known.clone())).await?;
+        let (mut found, next, foreign, pipeline) = repository.read(move |reader| read(reader, commit, known.clone())).await?;
         library = next;
         if foreign.is_empty() {
+            if let Some(bytes) = pipeline {
+                let path = dialects::gitlab::FILE;
+                let compiled = gitlab::compile(app, project, repository, commit, path, bytes, cause).await?;
+                found.files.push(Workflow { path: path.into(), compiled });
+            }
             return Ok(found);
         }
         looked += foreign.len();
@@ -95,8 +103,12 @@ fn file(reader: &Reader, commit: Oid, path: &str) -> git::Result<Option<Vec<u8>>
     Ok(reader.blob(entry.oid, dialects::yaml::MAX_BYTES as u64)?.data)
 }
 
-/// Compiles with the files of this commit; gives the files of other repositories that are missing.
-fn read(reader: &Reader, commit: Oid, mut library: Library) -> git::Result<(Workflows, Library, Vec<Want>)> {
+/// What reading gives: the workflows, the files that are known, those of other repositories that are missing, and the text of
+/// a GitLab pipeline.
+type Read = (Workflows, Library, Vec<Want>, Option<Vec<u8>>);
+
+/// Compiles with the files of this commit.
+fn read(reader: &Reader, commit: Oid, mut library: Library) -> git::Result<Read> {
     let mut found = Workflows::default();
     let mut foreign: Vec<Want> = Vec::new();
     let directory = RepoPath::parse(DIRECTORY).map_err(|e| GitError::Invalid(e.detail))?;
@@ -110,9 +122,7 @@ fn read(reader: &Reader, commit: Oid, mut library: Library) -> git::Result<(Work
         if entry.kind != EntryKind::Blob || !github::is_workflow(&path) || found.files.len() >= MAX_FILES {
             continue;
         }
-        // one byte more than the reader takes, so that it says what is wrong
-        let blob = reader.blob(entry.oid, dialects::yaml::MAX_BYTES as u64 + 1)?;
-        let bytes = blob.data.unwrap_or_else(|| vec![b' '; dialects::yaml::MAX_BYTES + 1]);
+        let bytes = text(reader, entry.oid)?;
         let mut rounds = 0;
         let compiled = loop {
             let compiled = compile_with(&path, &bytes, &library);
@@ -134,15 +144,21 @@ fn read(reader: &Reader, commit: Oid, mut library: Library) -> git::Result<(Work
     }
     foreign.sort();
     foreign.dedup();
-    let file = RepoPath::parse(jenkins::FILE).map_err(|e| GitError::Invalid(e.detail))?;
     let root = reader.commit(commit)?.tree;
-    if let Some(entry) = reader.entry(root, &file).ok().filter(|e| e.kind == EntryKind::Blob) {
+    let name = RepoPath::parse(jenkins::FILE).map_err(|e| GitError::Invalid(e.detail))?;
+    if let Some(entry) = reader.entry(root, &name).ok().filter(|e| e.kind == EntryKind::Blob) {
         let blob = reader.blob(entry.oid, jenkins::MAX_BYTES as u64 + 1)?;
         let bytes = blob.data.unwrap_or_else(|| vec![b' '; jenkins::MAX_BYTES + 1]);
         let compiled = jenkins::plan::compile(jenkins::FILE, &bytes);
         found.files.push(Workflow { path: jenkins::FILE.to_owned(), compiled });
     }
-    if found.files.is_empty() {
+    let name = RepoPath::parse(dialects::gitlab::FILE).map_err(|e| GitError::Invalid(e.detail))?;
+    let pipeline = match reader.entry(root, &name) {
+        Ok(entry) if entry.kind == EntryKind::Blob => Some(text(reader, entry.oid)?),
+        Ok(_) | Err(GitError::NotFound(_)) => None,
+        Err(e) => return Err(e),
+    };
+    if found.files.is_empty() && pipeline.is_none() {
         let mut paths = Vec::new();
         list(reader, root, &mut paths)?;
         let text = |path: &str| {
@@ -152,7 +168,30 @@ fn read(reader: &Reader, commit: Oid, mut library: Library) -> git::Result<(Work
         };
         found.detected = detect(&Tree { files: &paths, read: &text });
     }
-    Ok((found, library, foreign))
+    Ok((found, library, foreign, pipeline))
+}
+
+/// A pipeline file; one that is too large is one byte more than the reader takes, so that it says what is wrong.
+fn text(reader: &Reader, oid: Oid) -> git::Result<Vec<u8>> {
+    let blob = reader.blob(oid, dialects::yaml::MAX_BYTES as u64 + 1)?;
+    Ok(blob.data.unwrap_or_else(|| vec![b' '; dialects::yaml::MAX_BYTES + 1]))
+}
+
+/// With more changed files than this, path filters are not asked: the workflow runs.
+const MAX_CHANGED: usize = 3000;
+
+/// Paths that differ between two commits; none when not known or too many.
+///
+/// # Errors
+/// The repository's.
+pub fn changes(reader: &Reader, old: Oid, new: Oid) -> git::Result<Option<Vec<String>>> {
+    // the old commit may be gone after a force-push
+    if !reader.has(old) {
+        return Ok(None);
+    }
+    let limits = DiffLimits { files: MAX_CHANGED, ..DiffLimits::PUSH };
+    let changes = reader.changes(Some(reader.peel_to_commit(old)?), new, limits)?;
+    Ok(changes.complete.then(|| changes.items.into_iter().flat_map(|i| [Some(i.path), i.old_path]).flatten().collect()))
 }
 
 /// Paths of files, those near the root first, as many as detection looks at.

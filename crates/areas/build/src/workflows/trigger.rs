@@ -1,7 +1,7 @@
 //! Starts runs: for pushes, and by hand.
 
 use dialects::github::Compiled;
-use dialects::plan::{InputType, Plan};
+use dialects::plan::{Dialect, InputType, Plan};
 use dialects::trigger::{Occasion, needs_changes, starts};
 use dialects::{Diagnostic, Severity};
 use git::{Oid, Repositories, Repository};
@@ -13,11 +13,10 @@ use store::project::ProjectRow;
 use store::run::run_by_dedup;
 use web_kit::App;
 
+use super::gitlab::Cause;
 use super::{Workflows, source};
 use crate::runs::create::{NewRun, create};
 
-/// With more changed files than this, path filters are not asked: the workflow runs.
-const MAX_CHANGED: usize = 3000;
 /// Most refs of one push that start runs.
 const MAX_REFS: usize = 20;
 
@@ -61,8 +60,9 @@ pub async fn run_create_for_push(
         if skips(&head.message) {
             continue;
         }
-        let workflows = source::workflows(app, &repository, commit).await?;
         let old = update.old.as_deref().map(Oid::parse).transpose()?;
+        let cause = Cause { before: old, ..Cause::look(update.name.clone(), actor) };
+        let workflows = source::workflows(app, project, &repository, commit, &cause).await?;
         let mut changed: Option<Option<Vec<String>>> = None;
         let Workflows { files, detected } = workflows;
         let base = NewRun {
@@ -117,18 +117,7 @@ fn skips(message: &str) -> bool {
 /// Paths that changed; none when not known or too many.
 async fn changed_paths(repository: &Repository, old: Option<Oid>, new: Oid) -> Result<Option<Vec<String>>> {
     let Some(old) = old else { return Ok(None) };
-    let limits = git::read::DiffLimits { files: MAX_CHANGED, ..git::read::DiffLimits::PUSH };
-    let changes = repository
-        .read(move |r| {
-            // the old commit may be gone after a force-push
-            if !r.has(old) {
-                return Ok(None);
-            }
-            let old = r.peel_to_commit(old)?;
-            r.changes(Some(old), new, limits).map(Some)
-        })
-        .await?;
-    Ok(changes.filter(|c| c.complete).map(|c| c.items.into_iter().flat_map(|i| [Some(i.path), i.old_path]).flatten().collect()))
+    Ok(repository.read(move |r| source::changes(r, old, new)).await?)
 }
 
 /// A build that somebody asked for.
@@ -163,7 +152,8 @@ pub async fn project_build(app: &App, ctx: &Context, id: &str, request: BuildReq
     let commit = resolved.commit;
     let head = source::head(&repository, commit).await?;
     let name = resolved.name.unwrap_or_else(|| format!("refs/heads/{}", project.row.default_branch));
-    let workflows = source::workflows(app, &repository, commit).await?;
+    let cause = Cause { source: "web", inputs: request.inputs.clone(), ..Cause::look(name.clone(), ctx.user()) };
+    let workflows = source::workflows(app, &project.row, &repository, commit, &cause).await?;
     let base = NewRun {
         project: project.row.clone(),
         workflow: String::new(),
@@ -198,8 +188,14 @@ async fn start(app: &App, workflows: &Workflows, base: NewRun, request: &BuildRe
         None if any_dispatch => workflows.files.iter().filter(|f| f.compiled.plan.as_ref().is_none_or(dispatched)).collect(),
         None => workflows.files.iter().collect(),
     };
+    let mut nothing = None;
     for file in chosen {
         built.diagnostics.extend(file.compiled.diagnostics.iter().cloned());
+        if let Some(plan) = file.compiled.plan.as_ref().filter(|p| p.jobs.is_empty()) {
+            let why = plan.decisions.first().map_or("it has no jobs", |d| d.because.as_str());
+            nothing = Some(format!("{}: nothing is to run: {why}", file.path));
+            continue;
+        }
         let inputs = match &file.compiled.plan {
             Some(plan) => inputs(plan, &request.inputs)?,
             None => Map::new(),
@@ -219,7 +215,8 @@ async fn start(app: &App, workflows: &Workflows, base: NewRun, request: &BuildRe
         built.runs.push(create_once(app, new).await?);
     }
     if built.runs.is_empty() && !built.diagnostics.iter().any(|d| d.severity == Severity::Error) {
-        return Err(Error::new(Code::Unprocessable, "nothing to build: the commit has no workflow file, and no build was detected"));
+        let nothing = nothing.unwrap_or_else(|| "nothing to build: the commit has no workflow file, and no build was detected".into());
+        return Err(Error::new(Code::Unprocessable, nothing));
     }
     Ok(built)
 }
@@ -241,7 +238,8 @@ fn inputs(plan: &Plan, given: &Map<String, Value>) -> Result<Map<String, Value>>
     let mut bad = |name: &str, code: &'static str, message: String| {
         wrong.push(FieldError { field: format!("inputs.{name}"), code, message });
     };
-    for name in given.keys().filter(|n| !plan.inputs.contains_key(*n)) {
+    // a pipeline of GitLab takes any other name as a variable
+    for name in given.keys().filter(|n| plan.dialect != Dialect::GitlabCi && !plan.inputs.contains_key(*n)) {
         bad(name, "unknown", "the workflow has no such input".into());
     }
     let mut out = Map::new();

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use dialects::forecast::{Facts, forecast};
 use dialects::github::{self, Compiled};
 use dialects::jenkins;
+use dialects::plan::Dialect;
 use dialects::{Plan, Severity};
 use serde_json::{Value, json};
 
@@ -41,7 +42,10 @@ fn plan(asked: &PlanOf, format: Format) -> Result {
     let dialect = asked.dialect.unwrap_or_else(|| FileDialect::of(&asked.file.to_string_lossy()));
     let mut plan = compiled.plan.ok_or_else(|| Failure::Failed("the file has errors".to_owned()))?;
     let mut quiet = None;
-    if let Some(event) = &asked.event {
+    if plan.dialect == Dialect::GitlabCi {
+        // its rules were asked when it was compiled
+        quiet = plan.jobs.is_empty().then(|| plan.decisions.first().map_or_else(|| "it has no jobs".to_owned(), |d| d.because.clone()));
+    } else if let Some(event) = &asked.event {
         let facts = Facts {
             event,
             r#ref: &asked.r#ref,
@@ -74,12 +78,16 @@ fn plan(asked: &PlanOf, format: Format) -> Result {
 /// Every workflow below the repository that the current directory is in.
 fn workflows_here() -> Result<Vec<PathBuf>> {
     let here = std::env::current_dir()?;
-    let folder = here.ancestors().map(|a| a.join(github::DIRECTORY)).find(|f| f.is_dir());
-    let folder = folder.ok_or_else(|| Failure::Usage(format!("there is no {} here; name the files", github::DIRECTORY)))?;
-    let mut files: Vec<PathBuf> = fs::read_dir(&folder)?
-        .filter_map(|entry| Some(entry.ok()?.path()))
-        .filter(|path| path.extension().is_some_and(|e| e == "yml" || e == "yaml"))
-        .collect();
+    let mut files = Vec::new();
+    if let Some(folder) = here.ancestors().map(|a| a.join(github::DIRECTORY)).find(|f| f.is_dir()) {
+        let found = fs::read_dir(&folder)?.filter_map(|entry| Some(entry.ok()?.path()));
+        files.extend(found.filter(|path| path.extension().is_some_and(|e| e == "yml" || e == "yaml")));
+    }
+    files.extend(here.ancestors().map(|a| a.join(dialects::gitlab::FILE)).find(|f| f.is_file()));
+    if files.is_empty() {
+        let why = format!("there is neither {} nor {} here; name the files", github::DIRECTORY, dialects::gitlab::FILE);
+        return Err(Failure::Usage(why));
+    }
     files.sort();
     Ok(files)
 }

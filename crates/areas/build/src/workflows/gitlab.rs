@@ -1,0 +1,222 @@
+//! Makes the pipeline of a commit's `.gitlab-ci.yml`: gathers the facts, answers what the compiler asks about repositories.
+
+use std::cell::{OnceCell, RefCell};
+use std::collections::{BTreeSet, HashMap, VecDeque};
+
+use dialects::github::Compiled;
+use dialects::gitlab::{self, Facts, Origin, World};
+use git::{EntryKind, GitError, Oid, Reader, Repositories, Repository};
+use kernel::{Actor, Context, Permission, RepoPath, Result, UserId};
+use serde_json::{Map, Value, json};
+use store::project::ProjectRow;
+use store::secret::{secret_list, variable_list};
+use web_kit::App;
+
+use super::source;
+use crate::runs::create::MAX_VARIABLES;
+
+/// Most secrets of a project.
+const MAX_SECRETS: i64 = 1000;
+/// `exists` looks at so many paths; with more, everything exists.
+const MAX_PATHS: usize = 100_000;
+/// And so deep.
+const MAX_DEPTH: usize = 40;
+/// Files of other projects are fetched in so many rounds, one for each level of includes.
+const MAX_ROUNDS: usize = 10;
+
+/// Why somebody looks at the workflows of a commit.
+#[derive(Clone, Debug)]
+pub struct Cause {
+    /// `push` or `web`.
+    pub source: &'static str,
+    /// Full ref name.
+    pub reference: String,
+    /// Where the ref was before.
+    pub before: Option<Oid>,
+    /// What a person gave with it.
+    pub inputs: Map<String, Value>,
+    /// Who.
+    pub actor: Option<UserId>,
+}
+
+impl Cause {
+    /// Somebody looks at what a push to a ref would start.
+    pub fn look(reference: String, actor: Option<UserId>) -> Self {
+        Self { source: "push", reference, before: None, inputs: Map::new(), actor }
+    }
+}
+
+/// A file of another project.
+type Wanted = (String, Option<String>, String);
+type Fetched = HashMap<Wanted, std::result::Result<Vec<u8>, String>>;
+
+/// Compiles the pipeline for the cause.
+///
+/// # Errors
+/// The database's, the repository's.
+pub async fn compile(
+    app: &App,
+    project: &ProjectRow,
+    repository: &Repository,
+    commit: Oid,
+    path: &str,
+    bytes: Vec<u8>,
+    cause: &Cause,
+) -> Result<Compiled> {
+    let facts = facts(app, project, repository, commit, cause).await?;
+    let mut others = Fetched::new();
+    for _ in 0..MAX_ROUNDS {
+        let (facts, bytes, path, known, before) = (facts.clone(), bytes.clone(), path.to_owned(), others.clone(), cause.before);
+        let (compiled, missing) = repository
+            .read(move |reader| {
+                let root = reader.commit(commit)?.tree;
+                let world = Tree { reader, root, commit, before, others: &known, missing: RefCell::default(), paths: OnceCell::new() };
+                let compiled = gitlab::compile(&path, &bytes, &facts, &world);
+                Ok((compiled, world.missing.into_inner()))
+            })
+            .await?;
+        if missing.is_empty() {
+            return Ok(compiled);
+        }
+        for wanted in missing {
+            let found = fetch(app, cause.actor, &wanted).await?;
+            others.insert(wanted, found);
+        }
+    }
+    let mut out = dialects::Diagnostics::default();
+    let why = format!("files of other projects include each other in more than {MAX_ROUNDS} levels");
+    out.error(&dialects::Span::whole(path), "include_too_deep", why);
+    Ok(Compiled { plan: None, name: "GitLab CI".into(), diagnostics: out.into_sorted(), wants: Vec::new() })
+}
+
+async fn facts(app: &App, project: &ProjectRow, repository: &Repository, commit: Oid, cause: &Cause) -> Result<Facts> {
+    let head = source::head(repository, commit).await?;
+    let user = match cause.actor {
+        Some(id) => store::account::account_get(app.db(), id).await?.map(|a| a.name).unwrap_or_default(),
+        None => String::new(),
+    };
+    let variables = variable_list(app.db(), project.id, "", MAX_VARIABLES).await?;
+    let secrets = secret_list(app.db(), project.id, "", MAX_SECRETS).await?;
+    let word = |v: Value| v.as_str().unwrap_or_default().to_owned();
+    Ok(Facts {
+        source: cause.source.into(),
+        reference: cause.reference.clone(),
+        sha: commit.to_hex(),
+        before: cause.before.map(|b| b.to_hex()),
+        default_branch: project.default_branch.clone(),
+        author: format!("{} <{}>", head.author_name, head.author_email),
+        timestamp: head.time.map(|t| t.to_string()).unwrap_or_default(),
+        message: head.message,
+        project_path: project.path.clone(),
+        project_id: project.id.to_string(),
+        visibility: word(json!(project.visibility)),
+        server_url: app.config().public_url(),
+        server_host: app.config().public_host(),
+        user,
+        variables: variables.into_iter().map(|v| (v.name, v.value)).collect(),
+        secrets: secrets.into_iter().map(|s| s.name).collect(),
+        inputs: cause.inputs.clone(),
+    })
+}
+
+/// Reads a file of another project, if who set the pipeline off may read that project.
+async fn fetch(app: &App, actor: Option<UserId>, (project, reference, path): &Wanted) -> Result<std::result::Result<Vec<u8>, String>> {
+    let account = match actor {
+        Some(id) => store::account::account_get(app.db(), id).await?.filter(|a| a.state == "active"),
+        None => None,
+    };
+    // nobody includes a file as an administrator
+    let actor = account.map_or(Actor::Anonymous, |a| Actor::User { id: a.id, name: a.name, admin: false });
+    let hidden = || format!("there is no project `{project}`, or who set the pipeline off may not read it");
+    let Ok(found) = app.project(&Context::of(actor), project, Permission::RepositoryRead).await else { return Ok(Err(hidden())) };
+    let repository = app.part::<Repositories>()?.get(found.id())?;
+    let (name, path) = (reference.clone().unwrap_or_default(), path.clone());
+    let read = repository
+        .read(move |reader| {
+            let commit = reader.resolve(&name)?.commit;
+            Ok(file(reader, reader.commit(commit)?.tree, &path))
+        })
+        .await;
+    match read {
+        Ok(found) => Ok(found),
+        Err(GitError::NotFound(what)) => Ok(Err(format!("{what} does not exist in `{project}`"))),
+        Err(e) => Err(e.into()),
+    }
+}
+
+fn file(reader: &Reader, root: Oid, path: &str) -> std::result::Result<Vec<u8>, String> {
+    let missing = || "there is no such file".to_owned();
+    let path = RepoPath::parse(path).map_err(|e| e.detail)?;
+    let entry = reader.entry(root, &path).ok().filter(|e| e.kind == EntryKind::Blob).ok_or_else(missing)?;
+    let max = dialects::yaml::MAX_BYTES as u64;
+    let blob = reader.blob(entry.oid, max).map_err(|_| "it cannot be read".to_owned())?;
+    blob.data.ok_or_else(|| format!("it has more than {max} bytes"))
+}
+
+/// The commit that is built.
+struct Tree<'r> {
+    reader: &'r Reader,
+    root: Oid,
+    commit: Oid,
+    before: Option<Oid>,
+    others: &'r Fetched,
+    missing: RefCell<BTreeSet<Wanted>>,
+    paths: OnceCell<Option<Vec<String>>>,
+}
+
+impl World for Tree<'_> {
+    fn file(&self, origin: &Origin, path: &str) -> std::result::Result<Vec<u8>, String> {
+        match origin {
+            Origin::Here => file(self.reader, self.root, path),
+            Origin::Project { path: project, reference } => {
+                let wanted = (project.clone(), reference.clone(), path.to_owned());
+                self.others.get(&wanted).cloned().unwrap_or_else(|| {
+                    self.missing.borrow_mut().insert(wanted);
+                    Err("it is not here yet".into())
+                })
+            }
+        }
+    }
+
+    fn paths(&self, origin: &Origin) -> Option<Vec<String>> {
+        match origin {
+            Origin::Here => self.paths.get_or_init(|| self.list()).clone(),
+            Origin::Project { .. } => None,
+        }
+    }
+
+    fn changed(&self, compare_to: Option<&str>) -> std::result::Result<Option<Vec<String>>, String> {
+        let old = match compare_to {
+            None => self.before,
+            Some(name) => Some(self.reader.resolve(name).map_err(|_| format!("`{name}` is no branch, tag or commit"))?.commit),
+        };
+        let Some(old) = old else { return Ok(None) };
+        let changes = source::changes(self.reader, old, self.commit);
+        changes.map_err(|e| e.to_string())
+    }
+}
+
+impl Tree<'_> {
+    /// All paths of the commit; none when there are too many or it cannot be read.
+    fn list(&self) -> Option<Vec<String>> {
+        let mut paths = Vec::new();
+        let mut open = VecDeque::from([(String::new(), self.root, 0)]);
+        let mut trees = 0;
+        while let Some((prefix, tree, depth)) = open.pop_front() {
+            trees += 1;
+            if trees > MAX_PATHS || depth > MAX_DEPTH {
+                return None;
+            }
+            for entry in self.reader.tree(tree).ok()? {
+                let path = format!("{prefix}{}", entry.name_lossy());
+                match entry.kind {
+                    EntryKind::Tree => open.push_back((format!("{path}/"), entry.oid, depth + 1)),
+                    EntryKind::Blob if paths.len() >= MAX_PATHS => return None,
+                    EntryKind::Blob => paths.push(path),
+                    _ => {}
+                }
+            }
+        }
+        Some(paths)
+    }
+}

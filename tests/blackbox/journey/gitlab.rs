@@ -1,0 +1,235 @@
+//! A pipeline in the language of GitLab, from a real push to its results: stages, needs, rules, caches, artifacts,
+//! reports, variables between jobs, retries, failures that are allowed, and a job that a person starts.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use testkit::{databases, until};
+
+use super::{Person, text};
+
+/// The template's own work, as a team that comes from GitLab would write it.
+const PIPELINE: &str = r#"
+stages: [test, package, deploy]
+
+workflow:
+  name: 'Python on $CI_COMMIT_BRANCH'
+  rules:
+    - if: $CI_COMMIT_TAG
+      when: never
+    - when: always
+
+variables:
+  PIP_CACHE_DIR: $CI_PROJECT_DIR/.cache/pip
+  WHO: {value: nobody, description: Who is greeted}
+
+include:
+  - local: /ci/*.gitlab.yml
+
+test:
+  extends: .venv
+  script:
+    - .venv/bin/pytest --junitxml=reports/junit.xml --cov --cov-report=term --cov-report=xml:reports/coverage.xml
+    - echo "VERSION=1.2.$CI_PIPELINE_IID" > build.env
+    - mkdir -p bin && printf '#!/bin/sh\necho ran\n' > bin/tool && chmod +x bin/tool
+  after_script:
+    - echo "after the script it is $CI_JOB_STATUS"
+    - exit 9
+  artifacts:
+    when: always
+    paths: [reports/, bin]
+    reports:
+      junit: reports/junit.xml
+      dotenv: build.env
+      coverage_report: {coverage_format: cobertura, path: reports/coverage.xml}
+
+# its failure is one that is allowed
+lint:
+  stage: test
+  script: ['echo "linting $CI_COMMIT_SHORT_SHA for $WHO"', 'exit 3']
+  allow_failure: {exit_codes: [3]}
+
+unsteady:
+  stage: test
+  needs: []
+  script: exit 1
+  retry: 1
+  allow_failure: true
+
+docs:
+  stage: test
+  script: echo documents
+  rules:
+    - changes: [docs/**/*]
+
+package:
+  stage: package
+  needs: [test]
+  script:
+    - test "$VERSION" = "1.2.$CI_PIPELINE_IID"
+    - test -s reports/junit.xml
+    - bin/tool
+    - sh ci/image-root.sh && tar -czf image.tar.gz image
+  artifacts: {paths: [image.tar.gz]}
+
+check:
+  stage: package
+  parallel:
+    matrix: [{KIND: [a, b]}]
+  dependencies: []
+  script: test ! -e reports && echo "kind $KIND of $CI_NODE_TOTAL"
+
+rescue:
+  stage: deploy
+  script: echo never
+  when: on_failure
+
+deploy:
+  stage: deploy
+  needs: [package]
+  script: ls -l image.tar.gz && echo "deployed $VERSION"
+  environment: production
+  rules:
+    - if: $CI_COMMIT_BRANCH == $CI_DEFAULT_BRANCH
+      when: manual
+      allow_failure: true
+"#;
+
+const INCLUDED: &str = ".venv:
+  cache:
+    key: {files: [requirements-dev.txt], prefix: pip}
+    paths: [.cache/pip]
+  before_script:
+    - python3 -m venv .venv
+    - .venv/bin/pip install -q --require-hashes -r requirements-dev.txt
+";
+
+fn job<'r>(run: &'r Value, name: &str) -> &'r Value {
+    run["jobs"].as_array().unwrap().iter().find(|j| j["name"] == name).unwrap_or_else(|| panic!("no job {name} in {run:#}"))
+}
+
+#[test]
+fn the_python_template_in_the_language_of_gitlab() {
+    for database in databases() {
+        let ann = Person::new(database, "process");
+        ann.api.post("/projects/create", &json!({ "name": "app", "template": "python", "parameters": { "greeting": "Moin" } })).expect(201);
+        let clone = ann.clone_of("ann/app");
+        clone.git(&["pull", "--quiet", "origin", "main"]);
+        // the template's own workflow is not what is tested here
+        for run in ann.api.get("/projects/ann%2Fapp/runs").expect(200).items() {
+            ann.api.post(&format!("/runs/{}/cancel", text(&run, "id")), &json!({}));
+        }
+        clone.git(&["rm", "-q", "-r", ".github"]);
+        clone.write(".gitlab-ci.yml", PIPELINE);
+        clone.write("ci/venv.gitlab.yml", INCLUDED);
+        let commit = clone.push("GitLab CI");
+
+        let shown = ann.api.get("/projects/ann%2Fapp/workflows").expect(200).items();
+        assert_eq!((&shown[0]["dialect"], &shown[0]["path"]), (&json!("gitlab_ci"), &json!(".gitlab-ci.yml")), "{shown:#?}");
+        let run = ann.run_of("ann/app", &commit);
+        let run = ann.ended(text(&run, "id"));
+        let logs = ann.logs(&run);
+        ann.green(&run);
+        assert_eq!((text(&run, "title"), text(&run, "dialect")), ("Python on main", "gitlab_ci"));
+        let state = |name: &str| job(&run, name)["conclusion"].clone();
+        let names: Vec<&str> = run["jobs"].as_array().unwrap().iter().map(|j| text(j, "name")).collect();
+        assert_eq!(names, ["test", "lint", "unsteady", "package", "check: [a]", "check: [b]", "rescue", "deploy"], "docs did not change");
+        assert_eq!(
+            (state("test"), state("package"), state("rescue"), state("deploy")),
+            (json!("success"), json!("success"), json!("skipped"), json!("skipped"))
+        );
+        assert_eq!((state("lint"), job(&run, "lint")["allowed_to_fail"].clone()), (json!("failure"), json!(true)), "{logs}");
+        assert_eq!((state("unsteady"), job(&run, "unsteady")["attempt"].clone()), (json!("failure"), json!(2)));
+        assert_eq!(job(&run, "package")["stage"], "package");
+        for said in ["after the script it is success", "for nobody", "\nran\n", "kind b of 2", "Cache saved with key: pip-"] {
+            assert!(logs.contains(said), "{said}: {logs}");
+        }
+        let id = text(&run, "id");
+        let totals = ann.api.get(&format!("/runs/{id}/tests")).expect(200).json["totals"].clone();
+        assert!(totals["passed"].as_u64() > Some(2) && totals["passed"] == totals["tests"], "{totals}");
+        assert!(ann.api.get(&format!("/runs/{id}/coverage")).expect(200).json["line_rate"].as_f64() > Some(0.5));
+        let artifacts: Vec<String> =
+            ann.api.get(&format!("/runs/{id}/artifacts")).expect(200).items().iter().map(|a| text(a, "name").to_owned()).collect();
+        assert!(artifacts.contains(&"test".into()) && artifacts.contains(&"package".into()), "{artifacts:?}");
+
+        // a person starts what waited for one; a second time there is nothing to start
+        let waiting = job(&run, "deploy");
+        assert_eq!(waiting["playable"], true, "{waiting:#}");
+        let bob = ann.server.user("bob");
+        bob.post(&format!("/jobs/{}/play", text(waiting, "id")), &json!({})).problem(404, "not_found");
+        ann.cli.run(&["run", "play", text(waiting, "id")]);
+        ann.api.post(&format!("/jobs/{}/play", text(waiting, "id")), &json!({})).problem(409, "conflict");
+        let run = until("the deployment is over", Duration::from_secs(60), || {
+            let run = ann.api.get(&format!("/runs/{id}")).expect(200).json;
+            (run["state"] == "completed" && job(&run, "deploy")["conclusion"] == "success").then_some(run)
+        });
+        assert!(ann.logs(&run).contains("deployed 1.2."), "{}", ann.logs(&run));
+
+        // by hand with a variable; the cache is found again; only what changed decides about `docs`
+        clone.write("docs/a.md", "# A\n");
+        clone.push("documents [skip ci]");
+        let built = ann.api.post("/projects/ann%2Fapp/build", &json!({ "inputs": { "WHO": "Ada" } })).expect(201).json;
+        let run = ann.ended(text(&built["runs"][0], "id"));
+        let logs = ann.logs(&run);
+        ann.green(&run);
+        assert!(logs.contains("for Ada") && logs.contains("restored from key: pip-"), "{logs}");
+        assert_eq!(job(&run, "docs")["conclusion"], "success");
+
+        // a tag starts nothing, and a broken file says where it is broken
+        clone.git(&["tag", "v1"]);
+        clone.git(&["push", "--quiet", "origin", "v1"]);
+        clone.write(".gitlab-ci.yml", "include: {template: Auto-DevOps.gitlab-ci.yml}\na: {script: x}\n");
+        let commit = clone.push("broken");
+        let run = ann.run_of("ann/app", &commit);
+        assert_eq!(
+            (&run["conclusion"], &run["diagnostics"][0]["code"], &run["diagnostics"][0]["line"]),
+            (&json!("failure"), &json!("unsupported_include"), &json!(1))
+        );
+        let runs = ann.api.get("/projects/ann%2Fapp/runs").expect(200).items();
+        assert!(runs.iter().all(|r| r["ref"] == "refs/heads/main"), "{runs:#?}");
+    }
+}
+
+/// Jobs that hold what comes after them: by a person, by time, by a group.
+const GATES: &str = "
+stages: [one, two, three]
+late: {stage: one, script: echo late, when: delayed, start_in: 3 seconds}
+hold: {stage: one, script: echo held, rules: [{when: manual}]}
+first: {stage: two, script: sleep 2 && date +%s.%N, resource_group: machine}
+second: {stage: two, script: sleep 2 && date +%s.%N, resource_group: machine}
+third: {stage: three, script: 'false', needs: [first]}
+saved: {stage: three, script: echo saved, needs: [third], when: on_failure}
+";
+
+#[test]
+fn gates_hold_and_open() {
+    for database in databases() {
+        let ann = Person::new(database, "process");
+        ann.api.post("/projects/create", &json!({ "name": "gates" })).expect(201);
+        let clone = ann.clone_of("ann/gates");
+        clone.write(".gitlab-ci.yml", GATES);
+        let commit = clone.push("gates");
+        let run = ann.run_of("ann/gates", &commit);
+        let id = text(&run, "id").to_owned();
+        let held = until("the delayed job ran, the manual one waits", Duration::from_secs(60), || {
+            let run = ann.api.get(&format!("/runs/{id}")).expect(200).json;
+            (job(&run, "late")["conclusion"] == "success" && job(&run, "hold")["playable"] == true).then_some(run)
+        });
+        assert_eq!(
+            (job(&held, "first")["state"].clone(), job(&held, "hold")["reason"].clone()),
+            (json!("waiting"), json!("waits for somebody to start it"))
+        );
+        assert_ne!(held["state"], "completed");
+        ann.api.post(&format!("/jobs/{}/play", text(job(&held, "first"), "id")), &json!({})).problem(409, "conflict");
+        ann.api.post(&format!("/jobs/{}/play", text(job(&held, "hold"), "id")), &json!({})).expect(200);
+        let run = ann.ended(&id);
+        assert_eq!(run["conclusion"], "failure", "{}", ann.logs(&run));
+        let when = |name: &str, key: &str| text(job(&run, name), key).to_owned();
+        let (a, b) = if when("first", "started_at") < when("second", "started_at") { ("first", "second") } else { ("second", "first") };
+        assert!(when(a, "finished_at") <= when(b, "started_at"), "one at a time in a group: {run:#}");
+        assert_eq!(
+            (job(&run, "third")["conclusion"].clone(), job(&run, "saved")["conclusion"].clone()),
+            (json!("failure"), json!("success"))
+        );
+    }
+}
