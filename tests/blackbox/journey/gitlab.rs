@@ -86,7 +86,7 @@ rescue:
 
 deploy:
   stage: deploy
-  needs: [package]
+  needs: [package, test]
   script: ls -l image.tar.gz && echo "deployed $VERSION"
   environment: production
   rules:

@@ -333,6 +333,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/jobs/{job}/play": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Starts a job that waits for somebody to start it. */
+        post: operations["job_play"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/metrics": {
         parameters: {
             query?: never;
@@ -1880,6 +1897,11 @@ export interface components {
             severity: components["schemas"]["Severity"];
         };
         /**
+         * @description The language of a pipeline file.
+         * @enum {string}
+         */
+        Dialect: "github_actions" | "gitlab_ci" | "jenkinsfile" | "detected";
+        /**
          * @description What is in a tree.
          * @enum {string}
          */
@@ -2297,6 +2319,8 @@ export interface components {
             outputs: {
                 [key: string]: string;
             };
+            /** @description Somebody can start it now. */
+            playable: boolean;
             /** @description When it became ready. */
             queued_at?: string | null;
             /** @description Why it waits, was skipped or failed. */
@@ -2304,6 +2328,8 @@ export interface components {
             /** @description Its run. */
             run_id: string;
             runner?: components["schemas"]["RunnerName"] | null;
+            /** @description The stage it is shown in, where the dialect has stages. */
+            stage?: string | null;
             /** @description When a runner took it. */
             started_at?: string | null;
             /** @description `waiting`, `queued`, `unschedulable`, `running`, `completed`. */
@@ -2866,6 +2892,8 @@ export interface components {
                 detected: boolean;
                 /** @description What was said about the workflow file. */
                 diagnostics: components["schemas"]["Diagnostic"][];
+                /** @description The language of the workflow file. */
+                dialect: components["schemas"]["Dialect"];
                 /** @description What started it. */
                 event: string;
                 /** @description When its last job ended. */
@@ -3075,6 +3103,8 @@ export interface components {
                 detected: boolean;
                 /** @description What was said about the file. */
                 diagnostics: components["schemas"]["Diagnostic"][];
+                /** @description The language of its file. */
+                dialect: components["schemas"]["Dialect"];
                 /** @description Events that start it. */
                 events: string[];
                 /** @description Why a detected build looks as it does. */
@@ -3631,6 +3661,8 @@ export interface components {
             detected: boolean;
             /** @description What was said about the workflow file. */
             diagnostics: components["schemas"]["Diagnostic"][];
+            /** @description The language of the workflow file. */
+            dialect: components["schemas"]["Dialect"];
             /** @description What started it. */
             event: string;
             /** @description When its last job ended. */
@@ -4195,6 +4227,8 @@ export interface components {
             detected: boolean;
             /** @description What was said about the file. */
             diagnostics: components["schemas"]["Diagnostic"][];
+            /** @description The language of its file. */
+            dialect: components["schemas"]["Dialect"];
             /** @description Events that start it. */
             events: string[];
             /** @description Why a detected build looks as it does. */
@@ -4846,6 +4880,35 @@ export interface operations {
                 };
                 content: {
                     "text/event-stream": unknown;
+                };
+            };
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ProblemBody"];
+                };
+            };
+        };
+    };
+    job_play: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                job: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Job"];
                 };
             };
             "4XX": {
