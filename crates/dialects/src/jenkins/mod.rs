@@ -1,6 +1,6 @@
 //! Jenkinsfiles with a declarative pipeline.
 //!
-//! [`parse`] is a parser of the Groovy that Jenkinsfiles are written in, [`model`] the declarative model with the JSON
+//! [`parse()`] is a parser of the Groovy that Jenkinsfiles are written in, [`model`] the declarative model with the JSON
 //! form Jenkins itself converts it to, [`read()`] makes one of the other with the messages Jenkins gives. [`plan`] makes
 //! one job of it, which says what cannot run; [`mod@run`] runs the stages over [`interp`], which asks a host for all that
 //! touches the world. Bounded in size, depth and steps.
