@@ -91,7 +91,7 @@ impl Loader<'_> {
             let scene = Scene { facts: self.facts, world: self.world, vars: self.vars };
             let rules = rules::read_all(rules, rules::Place::Include, self.out);
             match rules::first(&rules, &scene, self.out) {
-                Ok(Some(found)) if found.rule.when.as_deref() != Some("never") => {}
+                Ok(Ok(found)) if found.rule.when.as_deref() != Some("never") => {}
                 Ok(_) => return Some(merged),
                 Err(()) => return None,
             }

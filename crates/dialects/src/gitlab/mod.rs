@@ -176,9 +176,9 @@ fn plan(path: &str, p: &Pipeline, facts: &Facts, world: &dyn World, out: &mut Di
     if let Some(rules) = &p.workflow_rules {
         let found = rules::first(rules, &scene, out).ok()?;
         let stop = match &found {
-            None => Some("no rule of `workflow:rules` holds, so there is no pipeline".to_owned()),
-            Some(f) if f.rule.when.as_deref() == Some("never") => Some(format!("`workflow:rules` say never: {}", f.because)),
-            Some(f) => {
+            Err(why) => Some(format!("no rule of `workflow:rules` holds, so there is no pipeline: {why}")),
+            Ok(f) if f.rule.when.as_deref() == Some("never") => Some(format!("`workflow:rules` say never: {}", f.because)),
+            Ok(f) => {
                 for (name, def) in &f.rule.variables {
                     globals.set(name, def.var());
                 }

@@ -167,15 +167,27 @@ fn changes(node: &Node, out: &mut Diagnostics) -> Option<Changes> {
     Some(changes)
 }
 
-/// The first rule that holds. None when none does.
+/// Most characters of what is told of rules that do not hold.
+const MAX_TOLD: usize = 2000;
+
+/// The first rule that holds; when none does, why each of them does not.
 ///
 /// # Errors
 /// A rule could not be evaluated; the message is in `out`.
-pub(super) fn first<'r>(rules: &'r [Rule], scene: &Scene<'_>, out: &mut Diagnostics) -> Result<Option<Found<'r>>, ()> {
+pub(super) fn first<'r>(rules: &'r [Rule], scene: &Scene<'_>, out: &mut Diagnostics) -> Result<Result<Found<'r>, String>, ()> {
+    let mut told = String::new();
     for rule in rules {
         match holds(rule, scene) {
-            Ok(Some(because)) => return Ok(Some(Found { rule, because })),
-            Ok(None) => {}
+            Ok(Ok(because)) => return Ok(Ok(Found { rule, because })),
+            Ok(Err(why)) if told.len() < MAX_TOLD => {
+                let line = rule.span.as_ref().map_or(0, |s| s.line);
+                told.push_str(&format!(
+                    "{}line {line}: {}",
+                    if told.is_empty() { "" } else { "; " },
+                    why.chars().take(300).collect::<String>()
+                ));
+            }
+            Ok(Err(_)) => {}
             Err(why) => {
                 let whole = Span::whole("");
                 out.error(rule.span.as_ref().unwrap_or(&whole), "rule_not_decidable", why);
@@ -183,23 +195,24 @@ pub(super) fn first<'r>(rules: &'r [Rule], scene: &Scene<'_>, out: &mut Diagnost
             }
         }
     }
-    Ok(None)
+    Ok(Err(if told.is_empty() { "there is no rule".into() } else { told }))
 }
 
-/// Why a rule holds; none when it does not.
-fn holds(rule: &Rule, scene: &Scene<'_>) -> Result<Option<String>, String> {
+/// Why a rule holds, or why it does not.
+fn holds(rule: &Rule, scene: &Scene<'_>) -> Result<Result<String, String>, String> {
     let mut because = Vec::new();
     if let Some((text, condition)) = &rule.condition {
         let judged = condition.judge(scene.vars).map_err(|e| format!("`if: {}`: {e}", text.trim()))?;
+        let seen = judged.looked_at.join(", ");
         if !judged.holds {
-            return Ok(None);
+            return Ok(Err(format!("`if: {}` is false: {seen}", text.trim())));
         }
-        because.push(format!("`if: {}` holds: {}", text.trim(), judged.looked_at.join(", ")));
+        because.push(format!("`if: {}` holds: {seen}", text.trim()));
     }
     if let Some(changes) = &rule.changes {
         match changed(&changes.paths, changes.compare_to.as_deref(), scene)? {
             Some(why) => because.push(why),
-            None => return Ok(None),
+            None => return Ok(Err(format!("no changed file matches {}", changes.paths.join(", ")))),
         }
     }
     if let Some(globs) = &rule.exists {
@@ -208,11 +221,11 @@ fn holds(rule: &Rule, scene: &Scene<'_>) -> Result<Option<String>, String> {
             None => because.push("the repository has too many files to look for `exists`, which counts as a match".into()),
             Some(paths) => match any_match(&globs, &paths) {
                 Some(path) => because.push(format!("`{path}` exists")),
-                None => return Ok(None),
+                None => return Ok(Err(format!("no file matches {}", globs.join(", ")))),
             },
         }
     }
-    Ok(Some(if because.is_empty() { "the rule has no condition".into() } else { because.join("; ") }))
+    Ok(Ok(if because.is_empty() { "the rule has no condition".into() } else { because.join("; ") }))
 }
 
 fn expand_all(globs: &[String], scene: &Scene<'_>) -> Vec<String> {

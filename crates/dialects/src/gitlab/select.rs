@@ -226,7 +226,10 @@ fn choose<'p>(
     let (span, because) = match &def.rules {
         Some(list) => {
             let found = rules::first(list, &scene, out).map_err(|()| None)?;
-            let Some(found) = found else { return Err(Some((instance.key, "none of its rules holds".into()))) };
+            let found = match found {
+                Ok(found) => found,
+                Err(why) => return Err(Some((instance.key, format!("none of its rules holds: {why}")))),
+            };
             apply(&mut instance, def, found.rule, &mut vars, out);
             if instance.when == "never" {
                 return Err(Some((instance.key, format!("a rule says never: {}", found.because))));

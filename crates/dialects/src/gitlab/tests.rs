@@ -510,3 +510,18 @@ proptest::proptest! {
         compile(FILE, &bytes, &facts(), &Repo::default());
     }
 }
+
+#[test]
+fn a_job_that_is_left_out_says_why_of_each_rule() {
+    let text = "here:\n  script: x\nout:\n  script: x\n  rules:\n    - if: $CI_COMMIT_BRANCH == \"dev\"\n    - changes: [src/**]\n    - exists: [nothing]\n";
+    let repo = Repo { files: BTreeMap::from([("README", "x")]), changed: Some(vec!["docs/a"]), ..Repo::default() };
+    let p = build(text, &facts(), &repo).plan.unwrap();
+    let why = &p.decisions.iter().find(|d| d.job == "out").unwrap().because;
+    for part in [
+        "line 6: `if: $CI_COMMIT_BRANCH == \"dev\"` is false: $CI_COMMIT_BRANCH is \"main\"",
+        "line 7: no changed file matches src/**",
+        "line 8: no file matches nothing",
+    ] {
+        assert!(why.contains(part), "{why}");
+    }
+}

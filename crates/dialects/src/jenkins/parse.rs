@@ -1,5 +1,9 @@
 //! Statements of the Groovy subset.
 
+mod cursor;
+
+pub(super) use cursor::is_keyword;
+
 use super::SyntaxError;
 use super::ast::{At, Case, Catch, Closure, Expr, ExprKind, Method, Param, Script, Stmt, StmtKind};
 use super::lex::{MAX_DEPTH, Tok, Token, lex};
@@ -23,157 +27,10 @@ pub(super) struct Parser<'t> {
 
 pub(super) type Parsed<T> = Result<T, SyntaxError>;
 
-const KEYWORDS: &[&str] = &[
-    "as",
-    "assert",
-    "break",
-    "case",
-    "catch",
-    "class",
-    "continue",
-    "def",
-    "default",
-    "do",
-    "else",
-    "enum",
-    "extends",
-    "false",
-    "finally",
-    "for",
-    "if",
-    "implements",
-    "import",
-    "in",
-    "instanceof",
-    "interface",
-    "new",
-    "null",
-    "package",
-    "return",
-    "super",
-    "switch",
-    "throw",
-    "throws",
-    "trait",
-    "true",
-    "try",
-    "while",
-    "goto",
-    "const",
-];
 const PRIMITIVES: &[&str] = &["boolean", "byte", "char", "double", "float", "int", "long", "short", "void"];
 const MODIFIERS: &[&str] = &["final", "static", "public", "private", "protected", "transient", "volatile", "synchronized", "abstract"];
 
-pub(super) fn is_keyword(word: &str) -> bool {
-    KEYWORDS.contains(&word)
-}
-
 impl Parser<'_> {
-    pub(super) fn token(&self) -> &Token {
-        &self.tokens[self.pos.min(self.tokens.len() - 1)]
-    }
-
-    pub(super) fn tok(&self) -> &Tok {
-        &self.token().tok
-    }
-
-    pub(super) fn ahead(&self, by: usize) -> &Tok {
-        &self.tokens[(self.pos + by).min(self.tokens.len() - 1)].tok
-    }
-
-    pub(super) fn step(&mut self) {
-        self.pos = (self.pos + 1).min(self.tokens.len() - 1);
-    }
-
-    pub(super) fn is(&self, op: &str) -> bool {
-        matches!(self.tok(), Tok::Op(o) if *o == op)
-    }
-
-    pub(super) fn is_at(&self, by: usize, op: &str) -> bool {
-        matches!(self.ahead(by), Tok::Op(o) if *o == op)
-    }
-
-    pub(super) fn eat(&mut self, op: &str) -> bool {
-        let found = self.is(op);
-        if found {
-            self.step();
-        }
-        found
-    }
-
-    pub(super) fn is_word(&self, word: &str) -> bool {
-        matches!(self.tok(), Tok::Word(w) if w == word)
-    }
-
-    pub(super) fn eat_word(&mut self, word: &str) -> bool {
-        let found = self.is_word(word);
-        if found {
-            self.step();
-        }
-        found
-    }
-
-    pub(super) fn newlines(&mut self) {
-        while matches!(self.tok(), Tok::Newline) {
-            self.step();
-        }
-    }
-
-    /// What the token is called in messages.
-    pub(super) fn shown(&self) -> String {
-        match self.tok() {
-            Tok::Word(word) => word.clone(),
-            Tok::Op(op) => (*op).to_owned(),
-            Tok::Int(n) => n.to_string(),
-            Tok::Big(n) => n.clone(),
-            Tok::Decimal(n) => n.to_string(),
-            Tok::Str(text) => text.chars().take(40).collect(),
-            Tok::GString(_) => "a string".into(),
-            Tok::Newline => "\\n".into(),
-            Tok::End => "end of file".into(),
-        }
-    }
-
-    pub(super) fn unexpected<T>(&self) -> Parsed<T> {
-        Err(SyntaxError { at: self.token().start, message: format!("unexpected token: {}", self.shown()) })
-    }
-
-    pub(super) fn expect(&mut self, op: &str) -> Parsed<()> {
-        if self.eat(op) {
-            return Ok(());
-        }
-        Err(SyntaxError { at: self.token().start, message: format!("expecting '{op}', found '{}'", self.shown()) })
-    }
-
-    pub(super) fn refuse<T>(&self, what: &str) -> Parsed<T> {
-        Err(SyntaxError { at: self.token().start, message: format!("{what} is not supported in a Jenkinsfile here") })
-    }
-
-    pub(super) fn enter(&mut self) -> Parsed<()> {
-        self.depth += 1;
-        if self.depth > MAX_DEPTH {
-            return Err(SyntaxError { at: self.token().start, message: "nested too deeply".into() });
-        }
-        Ok(())
-    }
-
-    /// From the token at `from` to the one before the current.
-    pub(super) fn since(&self, from: usize) -> At {
-        let last = &self.tokens[self.pos.max(from + 1) - 1];
-        At { start: self.tokens[from].start, end: last.end, next: self.token().start.max(last.end) }
-    }
-
-    pub(super) fn name(&mut self) -> Parsed<String> {
-        match self.tok() {
-            Tok::Word(word) if !is_keyword(word) => {
-                let word = word.clone();
-                self.step();
-                Ok(word)
-            }
-            _ => self.unexpected(),
-        }
-    }
-
     /// Statements up to the end of the file, or up to a `}` that stays.
     pub(super) fn statements(&mut self, whole: bool) -> Parsed<Vec<Stmt>> {
         let mut out = Vec::new();
