@@ -61,3 +61,23 @@ fn a_build_with_inputs() {
         eventually("both are listed", || ann.cli.json(&["run", "list", "--project", "ann/greet"]).as_array().is_some_and(|r| r.len() == 2));
     }
 }
+
+/// A log that is larger than any answer the command line takes at once comes whole, stored and followed.
+#[test]
+fn a_large_log_comes_whole() {
+    const WORKFLOW: &str = "on: push\njobs:\n  talk:\n    runs-on: ubuntu-latest\n    steps:\n      - run: |\n          \
+        yes 'é, a line of a log like any other, again and again' | head -c 100000000\n          echo; echo the end\n";
+    for database in databases() {
+        let ann = Person::new(database, "process");
+        ann.api.post("/projects/create", &json!({ "name": "talk" })).expect(201);
+        let clone = ann.clone_of("ann/talk");
+        clone.write(".github/workflows/talk.yml", WORKFLOW);
+        let run = ann.run_of("ann/talk", &clone.push("first"));
+        let id = text(&run, "id");
+        let followed = ann.cli.run(&["run", "log", id, "--follow"]);
+        ann.green(&ann.ended(id));
+        let stored = ann.cli.run(&["run", "log", id]);
+        assert!(stored.len() > 100_000_000 && stored.trim_end().ends_with("the end"), "{}", stored.len());
+        assert_eq!(stored.len(), followed.len());
+    }
+}

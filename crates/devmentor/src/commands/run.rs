@@ -219,12 +219,15 @@ fn is_job(job: &Value, wanted: &str) -> bool {
     ["id", "key", "name"].iter().any(|field| job[*field] == wanted)
 }
 
-/// What there is of a log now.
+/// How much of a log is asked for at once, in bytes.
+const PIECE: u64 = 4 << 20;
+
+/// What there is of a log now, piece by piece: it may be larger than one answer may be.
 async fn print_log(session: &Session, job: &str) -> Result {
     let mut filter = Printer::new();
     let mut offset = 0u64;
     loop {
-        let path = format!("/jobs/{}/log?offset={offset}", segment(job));
+        let path = format!("/jobs/{}/log?offset={offset}&limit={PIECE}", segment(job));
         let answer = session.api.send(Method::GET, &path, None, &[]).await?;
         let next = answer.header("x-log-next").and_then(|t| t.parse().ok());
         let bytes = answer.bytes().await?;
