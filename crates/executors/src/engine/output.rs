@@ -79,7 +79,18 @@ impl StepOutput {
             self.whole_line().await?;
         }
         if std::mem::take(&mut self.passing) {
-            self.log.write(b"\n").await?;
+            self.pass(b"\n").await?;
+        }
+        Ok(())
+    }
+
+    /// Writes output that is no command, and looks for problems in it: in the order of the output, since a command before it
+    /// may have brought a matcher, and one behind it may take it away.
+    async fn pass(&mut self, bytes: &[u8]) -> HostResult<()> {
+        self.log.write(bytes).await?;
+        let matchers = Arc::clone(&self.matchers);
+        for r in matchers.look(&mut self.progress, bytes) {
+            self.show(r.severity.unwrap_or(Severity::Error), r.message, r.title, r.file, r.line, None, r.column).await?;
         }
         Ok(())
     }
@@ -89,7 +100,7 @@ impl StepOutput {
             let newline = memchr::memchr(b'\n', bytes);
             if self.passing {
                 let end = newline.map_or(bytes.len(), |at| at + 1);
-                self.log.write(&bytes[..end]).await?;
+                self.pass(&bytes[..end]).await?;
                 self.passing = newline.is_none();
                 bytes = &bytes[end..];
                 continue;
@@ -98,7 +109,7 @@ impl StepOutput {
                 // the fast way: everything up to the first line that may be a command
                 let plain = plain_lines(bytes);
                 if plain > 0 {
-                    self.log.write(&bytes[..plain]).await?;
+                    self.pass(&bytes[..plain]).await?;
                     self.passing = bytes[plain - 1] != b'\n';
                     bytes = &bytes[plain..];
                     continue;
@@ -110,11 +121,11 @@ impl StepOutput {
             if newline.is_some() {
                 self.whole_line().await?;
                 if std::mem::take(&mut self.passing) {
-                    self.log.write(b"\n").await?;
+                    self.pass(b"\n").await?;
                 }
             } else if self.held.len() > LINE_MAX || !commands::may_begin(&self.held) {
                 let held = std::mem::take(&mut self.held);
-                self.log.write(&held).await?;
+                self.pass(&held).await?;
                 self.passing = true;
             }
         }
@@ -134,7 +145,7 @@ impl StepOutput {
         } else if let Some(command) = commands::parse(text) {
             return self.carry_out(command, &held).await;
         }
-        self.log.write(&held).await?;
+        self.pass(&held).await?;
         self.passing = true;
         Ok(())
     }
@@ -194,7 +205,7 @@ impl StepOutput {
             }
             "remove-matcher" => self.matchers.remove(properties.get("owner").map_or("", String::as_str)),
             _ => {
-                self.log.write(raw).await?;
+                self.pass(raw).await?;
                 self.passing = true;
             }
         }
@@ -251,12 +262,7 @@ impl StepOutput {
 #[async_trait::async_trait]
 impl Output for StepOutput {
     async fn chunk(&mut self, bytes: &[u8]) -> Result<(), HostError> {
-        self.take(bytes).await?;
-        let matchers = Arc::clone(&self.matchers);
-        for r in matchers.look(&mut self.progress, bytes) {
-            self.show(r.severity.unwrap_or(Severity::Error), r.message, r.title, r.file, r.line, None, r.column).await?;
-        }
-        Ok(())
+        self.take(bytes).await
     }
 }
 
