@@ -31,10 +31,6 @@ impl Reader<'_> {
             None => self.error(pipeline.at, "missing", "Missing required section \"stages\""),
             Some(stages) => self.check_stages(stages, pipeline.at, false),
         }
-        // a section that could not be read has been told already
-        if pipeline.base.agent.is_none() && self.out.errors() == 0 {
-            self.error(pipeline.at, "missing", "Missing required section \"agent\"");
-        }
         self.check_base(&pipeline.base, pipeline.at, tables::OPTIONS);
         for (calls, what, known) in
             [(&pipeline.parameters, "parameter", tables::PARAMETERS), (&pipeline.triggers, "trigger", tables::TRIGGERS)]
@@ -61,6 +57,9 @@ impl Reader<'_> {
 
     fn check_stage(&mut self, stage: &Stage, nested: bool) {
         let name = &stage.name;
+        if name.trim().is_empty() {
+            self.error(stage.at, "missing", "Stage does not have a name");
+        }
         let kinds = [!stage.branches.is_empty(), stage.parallel.is_some(), stage.matrix.is_some(), stage.stages.is_some()];
         let kinds = kinds.into_iter().filter(|k| *k).count();
         let splits = stage.parallel.is_some() || stage.matrix.is_some();
@@ -175,8 +174,64 @@ impl Reader<'_> {
             let pairs = call.args.iter().filter(|a| matches!(a, Arg::Pair(..))).count();
             if pairs > 0 && pairs < call.args.len() {
                 self.error(call.at, "arguments", "Cannot mix named and unnamed arguments");
+            } else if let Some((_, required, optional)) = tables::CALLS.iter().find(|(name, ..)| *name == call.name) {
+                self.check_call(call, required, optional);
             }
         }
+    }
+
+    /// The arguments of an option, parameter or trigger that is known.
+    fn check_call(&mut self, call: &MethodCall, required: &[&str], optional: &[&str]) {
+        let mut named = Vec::new();
+        for arg in &call.args {
+            match arg {
+                Arg::Pair(key, value) => {
+                    named.push(key.as_str());
+                    if !required.contains(&key.as_str()) && !optional.contains(&key.as_str()) {
+                        let near = tables::nearest(key, required.iter().chain(optional).copied());
+                        self.error(call.at, "arguments", format!("Invalid parameter \"{key}\", did you mean \"{near}\"?"));
+                    } else if let Arg::Value(value) = &**value {
+                        self.check_type(&call.name, Some(key), value);
+                    }
+                }
+                Arg::Value(value) if call.args.len() == required.len() => {
+                    let key = required.first().copied().unwrap_or_default();
+                    if tables::type_of(&call.name, key).is_some_and(|t| !t.takes(value)) {
+                        self.check_type(&call.name, None, value);
+                    }
+                }
+                _ => {}
+            }
+        }
+        if named.is_empty() && call.args.len() != required.len() {
+            let (wanted, given) = (required.len(), call.args.len());
+            let message = format!("\"{}\" should have {wanted} arguments but has {given} arguments instead.", call.name);
+            self.error(call.at, "arguments", message);
+        } else if !named.is_empty() {
+            for missing in required.iter().filter(|r| !named.contains(*r)) {
+                self.error(call.at, "missing", format!("Missing required parameter: \"{missing}\""));
+            }
+        }
+    }
+
+    /// A constant that cannot be what the parameter takes; without a name it is the only parameter.
+    fn check_type(&mut self, owner: &str, key: Option<&str>, value: &Value) {
+        let single = tables::CALLS.iter().find(|(name, ..)| *name == owner).and_then(|(_, required, _)| required.first().copied());
+        let single = single.or_else(|| tables::find(owner).and_then(|s| s.required.first().copied()));
+        let single = single
+            .or_else(|| tables::CONDITIONS.iter().find(|(n, ..)| *n == owner).and_then(|(_, _, r, o)| r.iter().chain(*o).next().copied()));
+        let Some(wanted) = key.or(single).and_then(|key| tables::type_of(owner, key)) else { return };
+        if wanted.takes(value) {
+            return;
+        }
+        let shown = value.value.as_str().map_or_else(|| value.value.to_string(), str::to_owned);
+        let of = tables::class_of(&value.value);
+        let wanted = wanted.name();
+        let message = match key {
+            Some(key) => format!("Expecting \"{wanted}\" for parameter \"{key}\" but got \"{shown}\" of type {of} instead"),
+            None => format!("Expecting \"{wanted}\" but got \"{shown}\" of type {of} instead"),
+        };
+        self.error(value.expr.at, "type", message);
     }
 
     fn check_post(&mut self, post: &[PostCondition], at: At) {
@@ -228,6 +283,7 @@ impl Reader<'_> {
             Args::Named(named) => {
                 let mut good = true;
                 for (key, value) in named {
+                    self.check_type(name, Some(key), value);
                     if !open && !required.contains(&key.as_str()) && !optional.contains(&key.as_str()) {
                         good = false;
                         let near = tables::nearest(key, required.iter().chain(optional).copied());
@@ -242,7 +298,7 @@ impl Reader<'_> {
             Args::Single(_) if required.len() != 1 && !block && !open => {
                 self.error(at, "arguments", "Step does not take a single required parameter - use named parameters instead");
             }
-            Args::Single(_) => {}
+            Args::Single(value) => self.check_type(name, None, value),
         }
     }
 
@@ -308,11 +364,47 @@ impl Reader<'_> {
         } else if name != "expression"
             && let Some(args) = &condition.args
         {
-            // `tag 'x'` and `changeRequest 'x'` take their pattern without a name
+            // `tag 'x'` takes its pattern without a name
             let single = matches!(args, Args::Single(_)) && name == "tag";
-            if !single {
+            if let Args::Single(value) = args
+                && single
+            {
+                self.check_type(name, Some("pattern"), value);
+            }
+            if name == "changelog" {
+                self.check_changelog(args, condition.at);
+            } else if !single {
+                self.check_comparator(args);
                 self.check_args(args, name, required, optional, condition.at, false);
             }
+        }
+    }
+
+    fn check_comparator(&mut self, args: &Args) {
+        let Args::Named(named) = args else { return };
+        let Some((_, value)) = named.iter().find(|(key, value)| key == "comparator" && value.literal) else { return };
+        let text = value.text().unwrap_or_default();
+        if !matches!(text, "GLOB" | "EQUALS" | "REGEXP") {
+            let message = format!("Invalid comparator \"{text}\". Valid comparators are EQUALS, GLOB, REGEXP");
+            self.error(value.expr.at, "arguments", message);
+        }
+    }
+
+    fn check_changelog(&mut self, args: &Args, at: At) {
+        let pattern = match args {
+            Args::Single(value) => Some(value),
+            Args::Named(named) => named.iter().find(|(key, _)| key == "pattern").map(|(_, value)| value),
+            Args::Positional(_) => return self.check_args(args, "changelog", &["pattern"], &[], at, false),
+        };
+        let Some(pattern) = pattern else {
+            return self.error(at, "missing", "Changelog is missing required parameter \"pattern\".");
+        };
+        if let Some(text) = pattern.text()
+            && let Err(error) = regex::Regex::new(text)
+        {
+            // the last line of what is said tells what is wrong
+            let why = error.to_string().lines().last().unwrap_or_default().trim_start_matches("error: ").to_owned();
+            self.error(pattern.expr.at, "arguments", format!("\"{text}\" is not a valid regular expression. {why}"));
         }
     }
 

@@ -19,6 +19,8 @@ mod source;
 mod tables;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tests_messages;
 
 pub use lex::MAX_BYTES;
 pub use parse::parse;

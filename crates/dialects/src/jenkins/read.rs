@@ -114,6 +114,9 @@ impl Reader<'_> {
                 _ => self.error(stmt.at, "unknown_section", format!("Undefined section \"{name}\"")),
             }
         }
+        if !seen.contains("agent") {
+            self.error(pipeline.at, "missing", "Missing required section \"agent\"");
+        }
         Some(pipeline)
     }
 
@@ -124,7 +127,8 @@ impl Reader<'_> {
 
     fn stage(&mut self, stmt: &Stmt) -> Option<Stage> {
         let Some(("stage", call, body)) = stmt.block_call() else {
-            self.error(stmt.at, "syntax", "Expected a stage");
+            let bare = stmt.call().is_some_and(|c| c.plain_name() == Some("stage"));
+            self.error(stmt.at, "syntax", if bare { "Stage does not have a block" } else { "Expected a stage" });
             return None;
         };
         let mut stage = Stage { at: stmt.at, ..Stage::default() };
@@ -242,7 +246,15 @@ impl Reader<'_> {
         match args {
             [] => Args::Named(Vec::new()),
             [Expr { kind: ExprKind::Map(entries), .. }] if !entries.iter().any(|e| constant(&e.key) == Some("$class")) => {
-                Args::Named(entries.iter().map(|e| (self.constant_text(&e.key), self.value(&e.value))).collect())
+                let mut named: Vec<(String, Value)> = Vec::new();
+                for entry in entries {
+                    let key = self.constant_text(&entry.key);
+                    if named.iter().any(|(k, _)| *k == key) {
+                        self.error(entry.key.at, "duplicate", format!("Duplicate named parameter '{key}' found"));
+                    }
+                    named.push((key, self.value(&entry.value)));
+                }
+                Args::Named(named)
             }
             [one] => Args::Single(self.value(one)),
             many => Args::Positional(many.iter().map(|a| self.value(a)).collect()),

@@ -280,6 +280,107 @@ pub(super) const PARAMETERS: &[&str] = &[
     "text",
 ];
 
+/// Arguments of options, parameters and triggers: name, required ones, optional ones.
+pub(super) const CALLS: &[(&str, &[&str], &[&str])] = &[
+    ("cron", &["spec"], &[]),
+    ("pollSCM", &["scmpoll_spec"], &["ignorePostCommitHooks"]),
+    ("upstream", &["upstreamProjects"], &["threshold"]),
+    ("booleanParam", &["name"], &["defaultValue", "description"]),
+    ("string", &["name"], &["defaultValue", "description", "trim"]),
+    ("text", &["name"], &["defaultValue", "description", "trim"]),
+    ("password", &["name"], &["defaultValue", "defaultValueAsSecret", "description"]),
+    ("choice", &["name"], &["choices", "description"]),
+    ("timeout", &["time"], &["activity", "unit"]),
+    ("retry", &["count"], &["conditions"]),
+    ("checkoutToSubdirectory", &["subdirectoryPath"], &[]),
+    ("buildDiscarder", &["strategy"], &[]),
+];
+
+/// What a parameter takes, as far as a constant can be wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Takes {
+    Text,
+    Int,
+}
+
+impl Takes {
+    /// The name Jenkins has for it.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Takes::Text => "class java.lang.String",
+            Takes::Int => "int",
+        }
+    }
+
+    /// Code is only known when it runs; a text may hold a number.
+    pub(super) fn takes(self, value: &super::model::Value) -> bool {
+        let json = &value.value;
+        if !value.literal || json.is_null() {
+            return true;
+        }
+        match self {
+            Takes::Text => json.is_string(),
+            Takes::Int => json.is_i64() || json.as_str().is_some_and(|t| t.trim().parse::<i64>().is_ok()),
+        }
+    }
+}
+
+/// What a parameter of a step, condition, option, parameter or trigger takes, if that is known.
+pub(super) fn type_of(owner: &str, key: &str) -> Option<Takes> {
+    match (owner, key) {
+        ("timeout" | "sleep", "time") | ("retry", "count") => Some(Takes::Int),
+        ("environment", "value") | ("string" | "text", "defaultValue") | ("cron", "spec") | ("pollSCM", "scmpoll_spec") => {
+            Some(Takes::Text)
+        }
+        (
+            "sh"
+            | "bat"
+            | "powershell"
+            | "pwsh"
+            | "echo"
+            | "error"
+            | "unstable"
+            | "readFile"
+            | "writeFile"
+            | "fileExists"
+            | "stash"
+            | "unstash"
+            | "dir"
+            | "archiveArtifacts"
+            | "git"
+            | "load"
+            | "input"
+            | "warnError"
+            | "catchError"
+            | "string"
+            | "text"
+            | "booleanParam"
+            | "choice"
+            | "password"
+            | "branch"
+            | "tag"
+            | "environment"
+            | "changeset"
+            | "changelog"
+            | "checkoutToSubdirectory",
+            "script" | "message" | "file" | "text" | "path" | "name" | "url" | "branch" | "pattern" | "artifacts" | "includes" | "excludes"
+            | "label" | "encoding" | "description" | "subdirectoryPath",
+        ) => Some(Takes::Text),
+        _ => None,
+    }
+}
+
+/// The Java class of a constant.
+pub(super) fn class_of(json: &serde_json::Value) -> &'static str {
+    match json {
+        serde_json::Value::Bool(_) => "class java.lang.Boolean",
+        serde_json::Value::Number(n) if n.as_i64().is_some_and(|n| i32::try_from(n).is_ok()) => "class java.lang.Integer",
+        serde_json::Value::Number(n) if n.is_i64() => "class java.lang.Long",
+        serde_json::Value::Number(_) => "class java.math.BigDecimal",
+        _ => "class java.lang.String",
+    }
+}
+
 /// Tools.
 pub(super) const TOOLS: &[&str] = &[
     "ant",

@@ -154,6 +154,11 @@ fn arguments_of_steps() {
     let script = steps("script {\n  def x = [a: 1] // one\n  if (x) {\n    echo 'y'\n  } // two\n}");
     let text = "def x = [a: 1] // one\n  if (x) {\n    echo 'y'\n  } // two";
     assert_eq!(script[0]["arguments"], json!([{"key": "scriptBlock", "value": literal(text)}]));
+    // a text with values in it stands as it is written, a constant as it is meant
+    assert_eq!(steps(r#"echo "a\\\\b ${N}""#)[0]["arguments"][0]["value"], code(r#""a\\\\b ${N}""#));
+    assert_eq!(steps(r#"echo "a\\\\b""#)[0]["arguments"][0]["value"], literal(r"a\\b"));
+    let wrapped = steps("box(123) { echo 'x' }");
+    assert_eq!((&wrapped[0]["arguments"], &wrapped[0]["children"][0]["name"]), (&literal(123), &json!("echo")));
     let parallel = model(
         "pipeline { agent none; stages { stage('p') { steps { parallel(a: { echo '1' }, \"b\": { echo '2' }, failFast: true) } } } }",
     );

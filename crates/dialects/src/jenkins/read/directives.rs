@@ -246,7 +246,10 @@ impl Reader<'_> {
             return None;
         };
         match body.body.as_slice() {
-            [] => self.error(stmt.at, "agent", "Expected an agent"),
+            [] => {
+                let known: Vec<&str> = tables::AGENTS.iter().map(|(kind, ..)| *kind).collect();
+                self.error(stmt.at, "agent", format!("No agent type specified. Must be one of [{}]", known.join(", ")));
+            }
             [one] => {
                 let (name, _) = self.named(one, "Expected an agent")?;
                 let setting = self.settings(body).into_iter().next().map(|(_, setting)| setting);
@@ -261,8 +264,12 @@ impl Reader<'_> {
     pub(super) fn when(&mut self, stmt: &Stmt) -> Option<When> {
         let body = self.block(stmt, "when")?;
         let mut when = When::default();
+        let mut seen = HashSet::new();
         for stmt in &body.body {
             let Some((name, call)) = self.named(stmt, "Expected a when condition") else { continue };
+            if matches!(name, "beforeAgent" | "beforeInput" | "beforeOptions") {
+                self.once(&mut seen, name, stmt);
+            }
             match name {
                 "beforeAgent" => when.before_agent = self.boolean(call, stmt),
                 "beforeInput" => when.before_input = self.boolean(call, stmt),
