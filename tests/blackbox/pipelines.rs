@@ -186,6 +186,12 @@ fn from_a_push_to_its_results() {
         assert_eq!((part.text().as_str(), part.header("x-log-next"), part.header("x-log-complete")), ("wö", "9", "false"));
         let runs = h.owner.get("/projects/ann%2Fweb/runs?ref=main&state=completed").expect(200);
         assert_eq!(runs.items()[0]["number"], 1);
+        let actor = runs.items()[0]["actor"]["name"].as_str().unwrap().to_owned();
+        let listed = |query: &str| h.owner.get(&format!("/projects/ann%2Fweb/runs?{query}")).expect(200).items().len();
+        assert_eq!(listed(&format!("event=push&conclusion=success&actor={actor}")), 1);
+        for none in ["event=schedule", "conclusion=failure", "actor=bob", "actor=nobody-of-that-name"] {
+            assert_eq!(listed(none), 0, "{none}");
+        }
 
         // who may not know of it, does not
         let stranger = h.server.user("bob");

@@ -225,6 +225,12 @@ pub struct RunFilter {
     pub workflow: Option<String>,
     /// Commit.
     pub commit: Option<String>,
+    /// What started them.
+    pub event: Option<String>,
+    /// Who set them off.
+    pub actor: Option<UserId>,
+    /// How they ended.
+    pub conclusion: Option<String>,
 }
 
 /// Runs of a project, newest first, with numbers below `before`.
@@ -234,12 +240,18 @@ pub struct RunFilter {
 pub async fn run_list(db: &Db, project: ProjectId, filter: &RunFilter, before: Option<i64>, limit: i64) -> Result<Vec<RunRow>> {
     let mut sql = format!("SELECT {COLUMNS} FROM run WHERE project_id = $1 AND number < $2");
     let mut binds: Args = args![project, before.unwrap_or(i64::MAX)];
-    for (column, value) in [("ref", &filter.r#ref), ("state", &filter.state), ("workflow", &filter.workflow), ("commit_id", &filter.commit)]
-    {
-        if let Some(value) = value {
-            binds.push(Value::from(value.as_str()));
-            sql.push_str(&format!(" AND {column} = ${}", binds.len()));
-        }
+    let texts = [
+        ("ref", &filter.r#ref),
+        ("state", &filter.state),
+        ("workflow", &filter.workflow),
+        ("commit_id", &filter.commit),
+        ("event", &filter.event),
+        ("conclusion", &filter.conclusion),
+    ];
+    let texts = texts.into_iter().filter_map(|(column, value)| Some((column, Value::from(value.as_deref()?))));
+    for (column, value) in texts.chain(filter.actor.map(|id| ("account_id", Value::from(id)))) {
+        binds.push(value);
+        sql.push_str(&format!(" AND {column} = ${}", binds.len()));
     }
     binds.push(Value::from(limit));
     sql.push_str(&format!(" ORDER BY number DESC LIMIT ${}", binds.len()));

@@ -220,6 +220,10 @@ fn gates_hold_and_open() {
             (json!("waiting"), json!("waits for somebody to start it"))
         );
         assert_ne!(held["state"], "completed");
+        assert_eq!((&job(&held, "hold")["gate"]["kind"], &job(&held, "late")["gate"]["seconds"]), (&json!("manual"), &json!(3)));
+        assert_eq!(job(&held, "saved")["condition"], "failure()");
+        let decided = held["decisions"].as_array().unwrap();
+        assert!(decided.iter().all(|d| d["included"] == true && d["file"] == ".gitlab-ci.yml"), "{decided:#?}");
         ann.api.post(&format!("/jobs/{}/play", text(job(&held, "first"), "id")), &json!({})).problem(409, "conflict");
         ann.api.post(&format!("/jobs/{}/play", text(job(&held, "hold"), "id")), &json!({})).expect(200);
         let run = ann.ended(&id);

@@ -54,6 +54,20 @@ test(
     await until("the folded step", async () => (await lines()) !== before);
     await page.locator(".dm-log-head").first().click();
 
+    // The waterfall enlarges the lane that has the focus, and leads to its log.
+    await page.getByRole("tab", { name: "Timeline" }).click();
+    const lane = page.locator(".dm-tl-lane").first();
+    await lane.focus();
+    await page.keyboard.press("+");
+    await page.getByRole("button", { name: "Show the whole run" }).click();
+    await page.locator(".dm-tl-lens li").nth(1).waitFor();
+    await sound(page);
+    await page.locator(".dm-tl-lens").getByRole("button", { name: "Log" }).click();
+    await page.getByRole("log").waitFor();
+    await page.getByRole("tab", { name: "Why" }).click();
+    await page.locator(".dm-why-verdict").first().waitFor();
+    await sound(page);
+
     await page.getByRole("tab", { name: /Tests/ }).click();
     await see(page, "passed");
     await page.locator(".dm-test").first().waitFor();
@@ -71,6 +85,24 @@ test(
   },
   SLOW,
 );
+
+test("the list of runs is narrowed by choices in its address, and walked by keys", async () => {
+  const { page } = walk;
+  await page.goto(`${base}/${walk.path}/-/runs?state=success&event=push&actor=${walk.user}`);
+  await page.locator(".dm-list .dm-title-link").first().waitFor();
+  await page.keyboard.press("j");
+  await until("the focus on the first run", () =>
+    page.evaluate(() => document.activeElement?.classList.contains("dm-title-link") ?? false),
+  );
+  await page.getByRole("combobox", { name: "State" }).click();
+  await page.getByRole("option", { name: "Cancelled" }).click();
+  await see(page, "No run matches");
+  expect(new URL(page.url()).searchParams.get("state")).toBe("cancelled");
+  await sound(page);
+  await page.getByRole("button", { name: "Show all" }).click();
+  await page.locator(".dm-list .dm-title-link").first().waitFor();
+  expect(new URL(page.url()).search).toBe("");
+});
 
 test("images are listed with their tags", async () => {
   const { page } = walk;

@@ -2101,6 +2101,11 @@ export interface components {
             /** @description Its path. */
             path: string;
         };
+        /**
+         * @description What holds a job that could start.
+         * @enum {string}
+         */
+        GateKind: "manual" | "delay" | "input";
         /** @description A group. */
         Group: {
             /** @description When it was made. */
@@ -2292,8 +2297,11 @@ export interface components {
              */
             attempt: number;
             conclusion?: components["schemas"]["Conclusion"] | null;
+            /** @description The condition of the file, as it is written. */
+            condition?: string | null;
             /** @description When it ended. */
             finished_at?: string | null;
+            gate?: components["schemas"]["JobGate"] | null;
             /** @description Its id. */
             id: string;
             /** @description The machine failed, not the job. */
@@ -2338,6 +2346,34 @@ export interface components {
             steps: components["schemas"]["Step"][];
             /** @description A later attempt took its place. */
             superseded: boolean;
+        };
+        /** @description Why a job of the file is in the run or not. */
+        JobDecision: {
+            /** @description The rule, with the values that were compared. */
+            because: string;
+            /** @description Path of the file that holds the rule. */
+            file: string;
+            /** @description Is it in? */
+            included: boolean;
+            /** @description Its key in the file. */
+            job: string;
+            /**
+             * Format: int32
+             * @description Line, from 1; 0 is the file as a whole.
+             */
+            line: number;
+        };
+        /** @description What holds a job that could start. */
+        JobGate: {
+            /** @description `manual`, `delay` or `input`. */
+            kind: components["schemas"]["GateKind"];
+            /** @description What is asked, of an `input`. */
+            message?: string | null;
+            /**
+             * Format: int64
+             * @description How long it waits, of a `delay`.
+             */
+            seconds?: number | null;
         };
         /**
          * @description Where a job is.
@@ -3715,6 +3751,8 @@ export interface components {
         RunState: "queued" | "running" | "completed";
         /** @description A run with its jobs. */
         RunWithJobs: components["schemas"]["Run"] & {
+            /** @description Jobs of the file that the event left out or let in, where that was decided when the run was made. */
+            decisions: components["schemas"]["JobDecision"][];
             /** @description Its jobs, in the order of the plan. */
             jobs: components["schemas"]["Job"][];
         };
@@ -6236,6 +6274,12 @@ export interface operations {
                 workflow?: string;
                 /** @description Commit. */
                 commit?: string;
+                /** @description What started it: `push`, `workflow_dispatch`, … */
+                event?: string;
+                /** @description Name of who set it off. */
+                actor?: string;
+                /** @description `success`, `failure`, `cancelled`, `skipped`. */
+                conclusion?: string;
                 /** @description The one run of this number. */
                 number?: number;
                 /** @description How many items, 1 to 100; 30 when not given. */

@@ -105,7 +105,7 @@ export const variables: CSSVariablesResolver = () => ({
     "--mantine-color-default-border": "#d7dbe2",
     "--dm-ok": "#18794a",
     "--dm-bad": "#c8322d",
-    "--dm-run": "#1f6fd6",
+    "--dm-run": "#1b64c4",
     "--dm-wait": "#9a6a00",
     "--dm-idle": "#616a78",
     "--dm-ok-soft": "#e6f6ed",

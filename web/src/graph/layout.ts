@@ -1,14 +1,14 @@
-/** A layered drawing of a small dependency graph: columns by longest path, few crossings, no transitive edges. */
-export interface GraphNode {
+/** A layered drawing of a small dependency graph: columns by stage or by longest path, few crossings. */
+export interface Box {
   id: string;
-  key: string;
   needs: string[];
+  stage: string | null;
+  height: number;
 }
 
 export interface Placed<N> {
   node: N;
   column: number;
-  row: number;
   x: number;
   y: number;
 }
@@ -19,110 +19,134 @@ export interface Edge {
   path: string;
 }
 
+export interface Column {
+  /** Name of the stage that begins here. */
+  stage: string | null;
+  x: number;
+  width: number;
+}
+
 export interface Layout<N> {
   nodes: Placed<N>[];
   edges: Edge[];
+  /** One for each stage; none where there are no stages. */
+  stages: Column[];
   width: number;
   height: number;
 }
 
 export const NODE_WIDTH = 208;
 export const NODE_HEIGHT = 44;
+export const ROW_HEIGHT = 30;
+const HEAD = 30;
 const GAP_X = 56;
 const GAP_Y = 12;
 
-export function layout<N extends GraphNode>(input: N[]): Layout<N> {
-  const byKey = new Map<string, N[]>();
-  for (const node of input) byKey.set(node.key, [...(byKey.get(node.key) ?? []), node]);
-
-  // Longest path from a start. A cycle can't come from the server; a guard keeps a broken answer from hanging us.
+/** The column of each box: the longest way to it; within a stage where there are stages. */
+function columnsOf<N extends Box>(
+  input: N[],
+): { column: Map<string, number>; stages: Map<string, number[]> } {
+  const byId = new Map(input.map((n) => [n.id, n]));
+  const names = [...new Set(input.map((n) => n.stage))].filter((s): s is string => s !== null);
+  const staged = names.length > 0;
   const depth = new Map<string, number>();
-  const depthOf = (key: string, seen: ReadonlySet<string>): number => {
-    const known = depth.get(key);
+  const depthOf = (node: N): number => {
+    const known = depth.get(node.id);
     if (known !== undefined) return known;
-    if (seen.has(key)) return 0;
-    const needs = byKey.get(key)?.[0]?.needs.filter((n) => byKey.has(n)) ?? [];
-    const value =
-      needs.length === 0 ? 0 : 1 + Math.max(...needs.map((n) => depthOf(n, new Set([...seen, key]))));
-    depth.set(key, value);
+    // A circle can't come from the server; noted first, a broken answer does not hang us.
+    depth.set(node.id, 0);
+    const before = node.needs.flatMap((id) => {
+      const need = byId.get(id);
+      return need && (!staged || need.stage === node.stage) ? [depthOf(need) + 1] : [];
+    });
+    const value = Math.max(0, ...before);
+    depth.set(node.id, value);
     return value;
   };
-  for (const key of byKey.keys()) depthOf(key, new Set());
+  for (const node of input) depthOf(node);
+  const stages = new Map<string, number[]>();
+  if (!staged) return { column: depth, stages };
 
+  const column = new Map<string, number>();
+  let next = 0;
+  // What has no stage of its own (called jobs) comes first.
+  const loose = input.some((n) => n.stage === null);
+  for (const name of loose ? [null, ...names] : names) {
+    const own = input.filter((n) => n.stage === name);
+    const wide = 1 + Math.max(0, ...own.map((n) => depth.get(n.id) ?? 0));
+    for (const node of own) column.set(node.id, next + (depth.get(node.id) ?? 0));
+    if (name !== null) stages.set(name, [next, wide]);
+    next += wide;
+  }
+  return { column, stages };
+}
+
+export function layout<N extends Box>(input: N[]): Layout<N> {
+  const { column, stages } = columnsOf(input);
   const columns: N[][] = [];
   for (const node of input) {
-    const column = depth.get(node.key) ?? 0;
-    const list = columns[column] ?? [];
+    const at = column.get(node.id) ?? 0;
+    const list = columns[at] ?? [];
     list.push(node);
-    columns[column] = list;
+    columns[at] = list;
   }
 
   // Order each column by the middle of what it needs; input order breaks ties.
   const rowOf = new Map<string, number>();
-  for (const column of columns) {
+  for (const list of columns) {
     const weight = new Map(
-      (column ?? []).map((node, i) => {
-        const rows = node.needs.flatMap((key) => byKey.get(key) ?? []).map((n) => rowOf.get(n.id) ?? 0);
+      (list ?? []).map((node, i) => {
+        const rows = node.needs.map((id) => rowOf.get(id) ?? 0);
         return [node.id, rows.length > 0 ? rows.reduce((a, b) => a + b, 0) / rows.length : i] as const;
       }),
     );
-    column?.sort((a, b) => (weight.get(a.id) ?? 0) - (weight.get(b.id) ?? 0));
-    column?.forEach((node, i) => {
+    list?.sort((a, b) => (weight.get(a.id) ?? 0) - (weight.get(b.id) ?? 0));
+    list?.forEach((node, i) => {
       rowOf.set(node.id, i);
     });
   }
 
-  const tallest = Math.max(1, ...columns.map((c) => c?.length ?? 0));
-  const height = tallest * (NODE_HEIGHT + GAP_Y) - GAP_Y;
+  const tall = (list: N[] | undefined) =>
+    (list ?? []).reduce((sum, n) => sum + n.height + GAP_Y, list?.length ? -GAP_Y : 0);
+  const tallest = Math.max(NODE_HEIGHT, ...columns.map(tall));
+  const top = stages.size > 0 ? HEAD : 0;
   const nodes: Placed<N>[] = [];
-  columns.forEach((column, c) => {
-    const own = column.length * (NODE_HEIGHT + GAP_Y) - GAP_Y;
-    column.forEach((node, row) => {
-      nodes.push({
-        node,
-        column: c,
-        row,
-        x: c * (NODE_WIDTH + GAP_X),
-        y: (height - own) / 2 + row * (NODE_HEIGHT + GAP_Y),
-      });
-    });
+  const xOf = (c: number) => c * (NODE_WIDTH + GAP_X);
+  columns.forEach((list, c) => {
+    // Stages read from the top, like the file; a graph without stages hangs around its middle.
+    let y = top + (stages.size > 0 ? 0 : (tallest - tall(list)) / 2);
+    for (const node of list ?? []) {
+      nodes.push({ node, column: c, x: xOf(c), y });
+      y += node.height + GAP_Y;
+    }
   });
 
   const place = new Map(nodes.map((p) => [p.node.id, p]));
   const edges: Edge[] = [];
-  for (const node of input) {
-    const to = place.get(node.id);
-    for (const key of direct(node, byKey)) {
-      for (const source of byKey.get(key) ?? []) {
-        const from = place.get(source.id);
-        if (from && to) edges.push({ from: source.id, to: node.id, path: curve(from, to) });
-      }
+  for (const to of nodes) {
+    for (const id of to.node.needs) {
+      const from = place.get(id);
+      if (from) edges.push({ from: id, to: to.node.id, path: curve(from, to) });
     }
   }
-  return { nodes, edges, width: Math.max(1, columns.length) * (NODE_WIDTH + GAP_X) - GAP_X, height };
-}
-
-/** Needs that are not already reached through another need. */
-function direct<N extends GraphNode>(node: N, byKey: Map<string, N[]>): string[] {
-  const reach = (key: string, seen: Set<string>): Set<string> => {
-    for (const next of byKey.get(key)?.[0]?.needs ?? []) {
-      if (!seen.has(next)) {
-        seen.add(next);
-        reach(next, seen);
-      }
-    }
-    return seen;
+  return {
+    nodes,
+    edges,
+    stages: [...stages].map(([stage, [first = 0, wide = 1]]) => ({
+      stage,
+      x: xOf(first),
+      width: wide * (NODE_WIDTH + GAP_X) - GAP_X,
+    })),
+    width: Math.max(1, columns.length) * (NODE_WIDTH + GAP_X) - GAP_X,
+    height: top + tallest,
   };
-  return node.needs.filter(
-    (key) => !node.needs.some((other) => other !== key && reach(other, new Set()).has(key)),
-  );
 }
 
-function curve(from: Placed<unknown>, to: Placed<unknown>): string {
+function curve(from: Placed<Box>, to: Placed<Box>): string {
   const x1 = from.x + NODE_WIDTH;
   const y1 = from.y + NODE_HEIGHT / 2;
   const x2 = to.x;
   const y2 = to.y + NODE_HEIGHT / 2;
-  const bend = Math.min(40, (x2 - x1) / 2);
+  const bend = Math.min(40, Math.abs(x2 - x1) / 2);
   return `M${x1} ${y1}C${x1 + bend} ${y1} ${x2 - bend} ${y2} ${x2} ${y2}`;
 }

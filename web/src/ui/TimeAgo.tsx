@@ -32,6 +32,11 @@ const slow = clock(20_000);
 const fast = clock(1_000);
 const never = () => () => {};
 
+/** The present moment, by the second while something counts; else the moment of the first look. */
+export function useNow(live: boolean): number {
+  return useSyncExternalStore(live ? fast.subscribe : never, fast.now);
+}
+
 export function TimeAgo({ at }: { at: string | null | undefined }) {
   const now = useSyncExternalStore(slow.subscribe, slow.now);
   if (!at) return <span className="dm-dim">–</span>;

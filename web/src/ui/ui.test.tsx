@@ -3,7 +3,6 @@ import { describe, expect, it } from "vitest";
 import { fieldErrors, Problem, problemOf, url } from "@/api/client";
 import { score } from "@/app/Palette";
 import { linesHash, parseLines } from "@/code/CodeView";
-import { layout } from "@/graph/layout";
 import { checkParameter, slug } from "@/pages/Create";
 import { parseConfig } from "@/pages/project/DeployDialog";
 import { safeNext } from "@/pages/SignIn";
@@ -68,28 +67,6 @@ describe("rendered documents", () => {
     expect(clean('<img src="./shot.png">')).toContain("path=docs%2Fshot.png");
     expect(clean('<a href="https://example.org">x</a>')).toContain("noopener");
     expect(resolve("a/b", "../../../../etc/passwd")).toBe("etc/passwd");
-  });
-});
-
-describe("graph", () => {
-  const node = (key: string, needs: string[] = []) => ({ id: `${key}-id`, key, needs });
-  it("places jobs by what they need and drops transitive edges", () => {
-    const plan = layout([
-      node("lint"),
-      node("test"),
-      node("build", ["lint", "test"]),
-      node("deploy", ["build", "lint"]),
-    ]);
-    const column = Object.fromEntries(plan.nodes.map((n) => [n.node.key, n.column]));
-    expect(column).toEqual({ lint: 0, test: 0, build: 1, deploy: 2 });
-    expect(plan.edges.map((e) => `${e.from}>${e.to}`).sort()).toEqual([
-      "build-id>deploy-id",
-      "lint-id>build-id",
-      "test-id>build-id",
-    ]);
-  });
-  it("does not hang on a cycle or an unknown need", () => {
-    expect(layout([node("a", ["b"]), node("b", ["a", "zzz"])]).nodes).toHaveLength(2);
   });
 });
 

@@ -58,6 +58,18 @@ pub enum Conclusion {
     Skipped,
 }
 
+/// What holds a job that could start.
+#[derive(ToSchema)]
+#[schema(rename_all = "snake_case")]
+pub enum GateKind {
+    /// Somebody starts it.
+    Manual,
+    /// Time.
+    Delay,
+    /// Somebody answers.
+    Input,
+}
+
 /// How a test case ended.
 #[derive(ToSchema)]
 #[schema(rename_all = "snake_case")]

@@ -25,12 +25,15 @@ import { paths } from "@/app/paths";
 import { can, useProject } from "@/app/project";
 import { toastError } from "@/app/toast";
 import { JobGraph } from "@/graph/JobGraph";
+import { shownState } from "@/graph/model";
 import { Dot, Empty, PageHead, Panel, ProblemView, Rows, useTitle } from "@/ui/bits";
 import { Diagnostics } from "@/ui/Diagnostics";
 import { refName, short } from "@/ui/format";
 import { StateBadge, StateIcon, stateOf } from "@/ui/State";
 import { Elapsed, TimeAgo } from "@/ui/TimeAgo";
-import { Annotations, Artifacts, CoverageView, SummaryView, Tests } from "./RunParts";
+import { Annotations, AnnotationsView, Artifacts, CoverageView, SummaryView, Tests } from "./RunParts";
+import { Timeline } from "./Timeline";
+import { WhyPanel } from "./Why";
 import "./run.css";
 
 const LogView = lazy(() => import("@/log/LogView"));
@@ -134,7 +137,7 @@ function Jobs({ run, play }: { run: RunDetail; play: Play }) {
   const [wanted, setWanted] = useParam("job");
   const job = pick(run.jobs, wanted);
   const select = (next: Job) => setWanted(next.id);
-  const jobs = latest(run.jobs);
+  const jobs = useMemo(() => latest(run.jobs), [run.jobs]);
   const attempts = run.jobs
     .filter((j) => j.key === job?.key && j.name === job.name)
     .sort((a, b) => a.attempt - b.attempt);
@@ -167,7 +170,7 @@ function Jobs({ run, play }: { run: RunDetail; play: Play }) {
                 aria-current={j.id === job.id ? "true" : undefined}
                 onClick={() => select(j)}
               >
-                <StateIcon state={stateOf(j)} size={16} />
+                <StateIcon state={shownState(j)} size={16} />
                 <span className="dm-ellipsis dm-grow">{j.name}</span>
                 <Elapsed from={j.started_at} to={j.finished_at} />
               </button>
@@ -270,6 +273,10 @@ export default function RunPage({ rest }: { rest: string }) {
     onSettled: () => client.invalidateQueries({ queryKey: ["run", id] }),
   });
 
+  /** The log of a job, from any tab. */
+  const openJob = (job: string) => {
+    if (run) go(paths.run(project.path, run.number, job), { keepScroll: true });
+  };
   const wanted = place.search.get("job") ?? "";
   const chosen = run ? pick(run.jobs, wanted) : null;
   const failed = run?.conclusion === "failure" || run?.conclusion === "cancelled";
@@ -333,7 +340,10 @@ export default function RunPage({ rest }: { rest: string }) {
       }
     },
   }).data;
-  const notes = useMemo(() => run?.jobs.reduce((n, j) => n + j.annotations.length, 0) ?? 0, [run]);
+  const notes = useMemo(
+    () => (run ? latest(run.jobs).reduce((n, j) => n + j.annotations.length, 0) : 0),
+    [run],
+  );
 
   if (named.error || (query.error && !run)) return <ProblemView error={named.error ?? query.error} />;
   if (!run) return <Rows n={8} />;
@@ -431,6 +441,8 @@ export default function RunPage({ rest }: { rest: string }) {
       <Tabs value={tab} onChange={(v) => setTab(v ?? "jobs")}>
         <Tabs.List mb="md">
           <Tabs.Tab value="jobs">Jobs</Tabs.Tab>
+          <Tabs.Tab value="timeline">Timeline</Tabs.Tab>
+          <Tabs.Tab value="why">Why</Tabs.Tab>
           <Tabs.Tab value="tests">
             Tests
             {tests && tests.tests > 0 ? (
@@ -441,14 +453,19 @@ export default function RunPage({ rest }: { rest: string }) {
           </Tabs.Tab>
           <Tabs.Tab value="coverage">Coverage</Tabs.Tab>
           <Tabs.Tab value="artifacts">Artifacts</Tabs.Tab>
-          <Tabs.Tab value="summary">
-            Summary
+          <Tabs.Tab value="annotations">
+            Annotations
             {notes > 0 ? <span className="dm-count">{notes}</span> : null}
           </Tabs.Tab>
+          <Tabs.Tab value="summary">Summary</Tabs.Tab>
         </Tabs.List>
         <Tabs.Panel value="jobs">
           <Jobs run={run} play={{ may, busy: play.isPending, start: play.mutate }} />
         </Tabs.Panel>
+        <Tabs.Panel value="timeline">
+          {tab === "timeline" ? <Timeline run={run} onOpen={(job) => openJob(job.id)} /> : null}
+        </Tabs.Panel>
+        <Tabs.Panel value="why">{tab === "why" ? <WhyPanel run={run} onOpen={openJob} /> : null}</Tabs.Panel>
         <Tabs.Panel value="tests">
           <Tests run={run} />
         </Tabs.Panel>
@@ -457,6 +474,9 @@ export default function RunPage({ rest }: { rest: string }) {
         </Tabs.Panel>
         <Tabs.Panel value="artifacts">
           <Artifacts run={run} />
+        </Tabs.Panel>
+        <Tabs.Panel value="annotations">
+          <AnnotationsView run={run} />
         </Tabs.Panel>
         <Tabs.Panel value="summary">
           <SummaryView run={run} />

@@ -5,6 +5,7 @@ import {
   IconCircleX,
   IconDownload,
   IconInfoCircle,
+  IconMessageReport,
   IconPackage,
   IconReport,
   IconShieldCheck,
@@ -26,6 +27,42 @@ import { Meter } from "@/ui/Spark";
 import { StateIcon } from "@/ui/State";
 import { TimeAgo } from "@/ui/TimeAgo";
 
+/** What steps remarked, by the file that it is about. */
+export function AnnotationsView({ run }: { run: RunDetail }) {
+  const byFile = new Map<string, Annotation[]>();
+  const jobs = run.jobs.filter((j) => !j.superseded);
+  for (const job of jobs)
+    for (const note of job.annotations) {
+      const title = [note.title, jobs.length > 1 ? job.name : null].filter(Boolean).join(" · ");
+      const file = note.file ?? "";
+      byFile.set(file, [...(byFile.get(file) ?? []), { ...note, title: title || null }]);
+    }
+  if (byFile.size === 0) {
+    return (
+      <div className="dm-panel">
+        <Empty icon={IconMessageReport} title="No annotations">
+          Errors and warnings that a step or a problem matcher finds are listed here with their line.
+        </Empty>
+      </div>
+    );
+  }
+  const grave = (a: Annotation) => ["error", "warning"].indexOf(a.severity) >>> 0;
+  return (
+    <div className="dm-gap">
+      {[...byFile]
+        .sort(([a], [b]) => (a === "" ? 1 : b === "" ? -1 : a < b ? -1 : 1))
+        .map(([file, notes]) => (
+          <Panel key={file} title={file || "Without a file"} flush>
+            <Annotations
+              items={[...notes].sort((a, b) => (a.line ?? 0) - (b.line ?? 0) || grave(a) - grave(b))}
+              gitRef={run.commit}
+            />
+          </Panel>
+        ))}
+    </div>
+  );
+}
+
 export function Annotations({ items, gitRef }: { items: Annotation[]; gitRef: string }) {
   const project = useProject();
   return (
@@ -43,6 +80,7 @@ export function Annotations({ items, gitRef }: { items: Annotation[]; gitRef: st
             <IconInfoCircle size={15} aria-label="Notice" />
           )}
           <span>
+            {a.title ? <strong className="dm-annotation-title">{a.title}</strong> : null}
             {a.message}{" "}
             {a.file ? (
               <Link href={paths.blob(project.path, gitRef, a.file, a.line ?? undefined)} className="dm-mono">
@@ -284,24 +322,16 @@ export function Artifacts({ run }: { run: RunDetail }) {
 
 export function SummaryView({ run }: { run: RunDetail }) {
   const query = useQuery(queries.summary(run.id));
-  const notes = run.jobs.filter((j) => j.annotations.length > 0);
   return (
     <div className="dm-gap">
-      {notes.map((job) => (
-        <Panel key={job.id} title={`Annotations of ${job.name}`} flush>
-          <Annotations items={job.annotations} gitRef={run.commit} />
-        </Panel>
-      ))}
       <Loaded query={query}>
         {(data) =>
           !data || data.items.length === 0 ? (
-            notes.length > 0 ? null : (
-              <div className="dm-panel">
-                <Empty icon={IconReport} title="No summary">
-                  What a step appends to <code>$GITHUB_STEP_SUMMARY</code> as Markdown is shown here.
-                </Empty>
-              </div>
-            )
+            <div className="dm-panel">
+              <Empty icon={IconReport} title="No summary">
+                What a step appends to <code>$GITHUB_STEP_SUMMARY</code> as Markdown is shown here.
+              </Empty>
+            </div>
           ) : (
             data.items.map((item, i) => (
               <Panel key={i} title={[item.job, item.step].filter(Boolean).join(" · ")}>

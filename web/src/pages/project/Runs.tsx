@@ -1,17 +1,20 @@
 /** Pipeline runs of a project, and the way to start one. */
 import { Button, Modal, Select, Stack, Text, TextInput } from "@mantine/core";
-import { IconPlayerPlay, IconPlayerPlayFilled } from "@tabler/icons-react";
+import { IconFilter, IconFilterOff, IconPlayerPlay, IconPlayerPlayFilled } from "@tabler/icons-react";
 import { useInfiniteQuery, useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
-import { useEffect, useState } from "react";
+import { useEffect, useRef, useState } from "react";
 import { fieldErrors, post } from "@/api/client";
 import { flat, queries } from "@/api/queries";
 import type { Workflow } from "@/api/types";
 import { useActions } from "@/app/actions";
-import { useGo, useParam } from "@/app/location";
+import { useListKeys } from "@/app/listKeys";
+import { useGo, useParam, usePlace } from "@/app/location";
 import { paths } from "@/app/paths";
 import { can, useHasCommits, useProject } from "@/app/project";
+import { useUser } from "@/app/session";
 import { Empty, FormError, Loaded, More, PageHead, useTitle } from "@/ui/bits";
 import { Diagnostics } from "@/ui/Diagnostics";
+import { words } from "@/ui/format";
 import { RefSelect } from "@/ui/RefSelect";
 import { RunRow } from "@/ui/RunRow";
 
@@ -108,23 +111,72 @@ function StartRun({ onClose }: { onClose: () => void }) {
   );
 }
 
+/** One choice for what the API keeps apart: where a run is, and how it ended. */
+const STATES = [
+  { value: "queued", label: "Queued" },
+  { value: "running", label: "Running" },
+  { value: "success", label: "Passed" },
+  { value: "failure", label: "Failed" },
+  { value: "cancelled", label: "Cancelled" },
+  { value: "skipped", label: "Skipped" },
+];
+const OPEN = ["queued", "running", "completed"];
+
+const EVENTS = [
+  "push",
+  "pull_request",
+  "merge_request_event",
+  "workflow_dispatch",
+  "schedule",
+  "workflow_run",
+  "repository_dispatch",
+  "web",
+  "api",
+  "trigger",
+];
+
+/** The words of a list, with the chosen one among them however it came to be. */
+const choices = (known: Iterable<string>, chosen: string): string[] => [
+  ...new Set([...known, ...(chosen ? [chosen] : [])]),
+];
+
 export default function Runs() {
   const project = useProject();
+  const me = useUser();
   useTitle("Runs", project.path);
   const [state, setState] = useParam("state");
   const [workflow, setWorkflow] = useParam("workflow");
   const [ref, setRef] = useParam("ref");
+  const [event, setEvent] = useParam("event");
+  const [actor, setActor] = useParam("actor");
   const [starting, setStarting] = useState(false);
+  const place = usePlace();
+  const go = useGo();
   const hasCommits = useHasCommits();
   const workflows = useQuery({ ...queries.workflows(project.id), enabled: hasCommits === true }).data;
-  const options = queries.runs(project.id, { state, workflow, ref });
+  const options = queries.runs(project.id, {
+    ...(OPEN.includes(state) ? { state } : { conclusion: state }),
+    workflow,
+    ref,
+    event,
+    actor,
+  });
   const query = useInfiniteQuery({ ...options, refetchInterval: 5_000 });
   const client = useQueryClient();
+  // Who and what has started runs, as far as they were seen: choices do not go away when one is made.
+  const seen = useRef({ actors: new Set<string>(), events: new Set<string>() });
+  for (const run of flat(query.data)) {
+    if (run.actor) seen.current.actors.add(run.actor.name);
+    seen.current.events.add(run.event);
+  }
   // Give every page its own entry at once, so that opening a run shows it without waiting.
   useEffect(() => {
     for (const run of flat(query.data))
       client.setQueryData(["run-number", project.id, String(run.number)], run.id);
   }, [query.data, client, project.id]);
+  const list = useListKeys();
+  const filters = useRef<HTMLElement>(null);
+  const narrowed = [state, workflow, ref, event, actor].some((text) => text !== "");
   const mayStart = can(project, "pipeline:write") && !project.archived && hasCommits !== false;
   useActions([
     {
@@ -136,6 +188,23 @@ export default function Runs() {
       visible: () => mayStart,
       perform: () => setStarting(true),
     },
+    {
+      id: "filter-runs",
+      name: "Filter runs",
+      group: "This page",
+      icon: IconFilter,
+      shortcut: "f",
+      perform: () => filters.current?.querySelector("input")?.focus(),
+    },
+    {
+      id: "filter-runs-none",
+      name: "Show all runs",
+      group: "This page",
+      icon: IconFilterOff,
+      visible: () => narrowed,
+      perform: () => go(place.path, { replace: true, keepScroll: true }),
+    },
+    ...list.actions,
   ]);
   return (
     <>
@@ -146,22 +215,18 @@ export default function Runs() {
           </Button>
         ) : null}
       </PageHead>
-      <div className="dm-filters">
+      <search className="dm-filters" ref={filters} aria-label="Filter runs">
         <Select
-          w={170}
+          w={140}
           aria-label="State"
           placeholder="Any state"
           clearable
           value={state || null}
           onChange={(v) => setState(v ?? "")}
-          data={[
-            { value: "queued", label: "Queued" },
-            { value: "running", label: "Running" },
-            { value: "completed", label: "Completed" },
-          ]}
+          data={STATES}
         />
         <Select
-          w={220}
+          w={190}
           aria-label="Workflow"
           placeholder="Any workflow"
           clearable
@@ -169,29 +234,63 @@ export default function Runs() {
           onChange={(v) => setWorkflow(v ?? "")}
           data={(workflows?.items ?? []).map((w) => ({ value: w.path, label: w.name }))}
         />
-        {ref ? (
-          <Button variant="light" onClick={() => setRef("")}>
-            Branch: {ref} ×
+        <Select
+          w={160}
+          aria-label="Event"
+          placeholder="Any event"
+          clearable
+          searchable
+          value={event || null}
+          onChange={(v) => setEvent(v ?? "")}
+          data={choices([...seen.current.events, ...EVENTS], event).map((e) => ({
+            value: e,
+            label: words(e),
+          }))}
+        />
+        <RefSelect
+          value={ref.replace(/^refs\/heads\//, "")}
+          onChange={setRef}
+          full
+          width={180}
+          placeholder="Any branch or tag"
+        />
+        <Select
+          w={150}
+          aria-label="Who"
+          placeholder="Anybody"
+          clearable
+          searchable
+          value={actor || null}
+          onChange={(v) => setActor(v ?? "")}
+          data={choices([...(me ? [me.name] : []), ...seen.current.actors], actor)}
+        />
+        {narrowed ? (
+          <Button
+            variant="subtle"
+            color="gray"
+            leftSection={<IconFilterOff size={14} aria-hidden />}
+            onClick={() => go(place.path, { replace: true, keepScroll: true })}
+          >
+            Show all
           </Button>
         ) : null}
-      </div>
+      </search>
       <div className="dm-panel">
         <Loaded query={query}>
           {(data) => {
             const runs = flat(data);
             return runs.length === 0 ? (
-              <Empty
-                icon={IconPlayerPlay}
-                title={state || workflow || ref ? "No run matches" : "No runs yet"}
-              >
-                {hasCommits === false
-                  ? "The repository is empty. The first push starts the first run."
-                  : workflows?.items.some((w) => w.detected)
-                    ? "There is no workflow file; the build is detected from the project's files. Push a commit, or run it now."
-                    : "Push a commit, or run a pipeline now."}
+              <Empty icon={IconPlayerPlay} title={narrowed ? "No run matches" : "No runs yet"}>
+                {narrowed
+                  ? "No run of this project fits all of the choices above."
+                  : hasCommits === false
+                    ? "The repository is empty. The first push starts the first run."
+                    : workflows?.items.some((w) => w.detected)
+                      ? "There is no workflow file; the build is detected from the project's files. Push a commit, or run it now."
+                      : "Push a commit, or run a pipeline now."}
               </Empty>
             ) : (
-              <ul className="dm-list">
+              <ul className="dm-list" ref={list.ref}>
                 {runs.map((run) => (
                   <RunRow key={run.id} run={run} />
                 ))}

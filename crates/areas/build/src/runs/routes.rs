@@ -4,6 +4,7 @@ use axum::extract::{Request, State};
 use axum::response::IntoResponse;
 use kernel::{Error, JobId, Permission, RunId};
 use serde::Deserialize;
+use store::account::account_by_name;
 use store::run::{RunFilter, run_get, run_list};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
@@ -38,6 +39,12 @@ struct Narrow {
     workflow: Option<String>,
     /// Commit.
     commit: Option<String>,
+    /// What started it: `push`, `workflow_dispatch`, …
+    event: Option<String>,
+    /// Name of who set it off.
+    actor: Option<String>,
+    /// `success`, `failure`, `cancelled`, `skipped`.
+    conclusion: Option<String>,
     /// The one run of this number.
     number: Option<i64>,
 }
@@ -54,7 +61,23 @@ async fn run_page(
 ) -> Reply<List<Run>> {
     let project = app.project(&ctx, &id, Permission::PipelineRead).await?;
     let full = |name: String| if name.starts_with("refs/") { name } else { format!("refs/heads/{name}") };
-    let filter = RunFilter { r#ref: narrow.r#ref.map(full), state: narrow.state, workflow: narrow.workflow, commit: narrow.commit };
+    let actor = match narrow.actor {
+        Some(name) => match account_by_name(app.db(), &name).await? {
+            Some(account) => Some(account.id),
+            // nobody of that name has set off anything
+            None => return Ok(page.finish("runs", Vec::new(), |r: &Run| r.number, |r| r)),
+        },
+        None => None,
+    };
+    let filter = RunFilter {
+        r#ref: narrow.r#ref.map(full),
+        state: narrow.state,
+        workflow: narrow.workflow,
+        commit: narrow.commit,
+        event: narrow.event,
+        actor,
+        conclusion: narrow.conclusion,
+    };
     let before = match narrow.number {
         Some(number) => Some(number.saturating_add(1)),
         None => page.after::<i64>("runs")?,

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use dialects::plan::Gate;
+use dialects::plan::{Decision, Gate};
 use kernel::{JobId, ProjectId, Result, RunId, RunnerId, Timestamp, UserId};
 use serde::Serialize;
 use serde_json::Value;
@@ -93,6 +93,52 @@ pub struct RunWithJobs {
     pub run: Run,
     /// Its jobs, in the order of the plan.
     pub jobs: Vec<Job>,
+    /// Jobs of the file that the event left out or let in, where that was decided when the run was made.
+    pub decisions: Vec<JobDecision>,
+}
+
+/// Why a job of the file is in the run or not.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct JobDecision {
+    /// Its key in the file.
+    pub job: String,
+    /// Is it in?
+    pub included: bool,
+    /// The rule, with the values that were compared.
+    pub because: String,
+    /// Path of the file that holds the rule.
+    pub file: String,
+    /// Line, from 1; 0 is the file as a whole.
+    pub line: u32,
+}
+
+impl From<Decision> for JobDecision {
+    fn from(d: Decision) -> Self {
+        Self { job: d.job, included: d.included, because: d.because, file: d.span.file.to_string(), line: d.span.line }
+    }
+}
+
+/// What holds a job that could start.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct JobGate {
+    /// `manual`, `delay` or `input`.
+    #[schema(value_type = crate::words::GateKind)]
+    pub kind: &'static str,
+    /// What is asked, of an `input`.
+    pub message: Option<String>,
+    /// How long it waits, of a `delay`.
+    pub seconds: Option<u64>,
+}
+
+impl From<&Gate> for JobGate {
+    fn from(gate: &Gate) -> Self {
+        let (kind, message, seconds) = match gate {
+            Gate::Manual { .. } => ("manual", None, None),
+            Gate::Delay { seconds } => ("delay", None, Some(*seconds)),
+            Gate::Input { message, .. } => ("input", Some(message.clone()), None),
+        };
+        Self { kind, message, seconds }
+    }
 }
 
 /// The runner of a job.
@@ -122,6 +168,10 @@ pub struct Job {
     pub needs: Vec<String>,
     /// The stage it is shown in, where the dialect has stages.
     pub stage: Option<String>,
+    /// The condition of the file, as it is written.
+    pub condition: Option<String>,
+    /// What holds it when the jobs it needs are done.
+    pub gate: Option<JobGate>,
     /// Somebody can start it now.
     pub playable: bool,
     /// `waiting`, `queued`, `unschedulable`, `running`, `completed`.
@@ -274,7 +324,7 @@ pub async fn runs(app: &App, rows: Vec<RunRow>, project_path: &str) -> Result<Ve
 /// The database's.
 pub async fn run_with_jobs(app: &App, row: RunRow, project_path: &str) -> Result<RunWithJobs> {
     let id = row.id;
-    let planned = planned(app, id).await?;
+    let (planned, decisions) = planned(app, id).await?;
     let rows = job_list(app.db(), id).await?;
     let mut steps: HashMap<JobId, Vec<Step>> = HashMap::new();
     for step in step_list_of_run(app.db(), id).await? {
@@ -288,7 +338,8 @@ pub async fn run_with_jobs(app: &App, row: RunRow, project_path: &str) -> Result
         jobs.push(shown_job(job, &planned, name, steps));
     }
     let names = names(app, std::slice::from_ref(&row)).await?;
-    Ok(RunWithJobs { run: shown(row, project_path, &names), jobs })
+    let decisions = decisions.into_iter().map(JobDecision::from).collect();
+    Ok(RunWithJobs { run: shown(row, project_path, &names), jobs, decisions })
 }
 
 /// Shows one job.
@@ -296,7 +347,7 @@ pub async fn run_with_jobs(app: &App, row: RunRow, project_path: &str) -> Result
 /// # Errors
 /// The database's.
 pub async fn job(app: &App, row: JobRow) -> Result<Job> {
-    let planned = planned(app, row.run).await?;
+    let (planned, _) = planned(app, row.run).await?;
     let steps = step_list(app.db(), row.id).await?.into_iter().map(Step::from).collect();
     let name = runner_name(app, &mut HashMap::new(), row.runner).await?;
     Ok(shown_job(row, &planned, name, steps))
@@ -321,15 +372,20 @@ struct Planned {
     stage: Option<String>,
     #[serde(default)]
     gate: Option<Gate>,
+    #[serde(default)]
+    condition: Option<String>,
 }
 
-async fn planned(app: &App, run: RunId) -> Result<HashMap<String, Planned>> {
+/// Reads the elements that can be read.
+fn read<T: serde::de::DeserializeOwned>(list: Value) -> Vec<T> {
+    let Value::Array(list) = list else { return Vec::new() };
+    list.into_iter().filter_map(|element| serde_json::from_value(element).ok()).collect()
+}
+
+async fn planned(app: &App, run: RunId) -> Result<(HashMap<String, Planned>, Vec<Decision>)> {
     let mut plan = store::run::run_plan(app.db(), run).await?.map(|(plan, _)| plan).unwrap_or_default();
-    let jobs: Vec<Value> = match plan["jobs"].take() {
-        Value::Array(jobs) => jobs,
-        _ => Vec::new(),
-    };
-    Ok(jobs.into_iter().filter_map(|j| serde_json::from_value::<Planned>(j).ok()).map(|p| (p.key.clone(), p)).collect())
+    let jobs = read::<Planned>(plan["jobs"].take()).into_iter().map(|p| (p.key.clone(), p)).collect();
+    Ok((jobs, read(plan["decisions"].take())))
 }
 
 fn shown_job(j: JobRow, planned: &HashMap<String, Planned>, runner: Option<RunnerName>, steps: Vec<Step>) -> Job {
@@ -339,6 +395,8 @@ fn shown_job(j: JobRow, planned: &HashMap<String, Planned>, runner: Option<Runne
         run_id: j.run,
         needs: of_plan.map(|p| p.needs.clone()).unwrap_or_default(),
         stage: of_plan.and_then(|p| p.stage.clone()),
+        condition: of_plan.and_then(|p| p.condition.clone()),
+        gate: of_plan.and_then(|p| p.gate.as_ref()).map(JobGate::from),
         playable: playable(&j, of_plan.and_then(|p| p.gate.as_ref())),
         key: j.key,
         name: j.name,
