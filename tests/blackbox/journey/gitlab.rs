@@ -221,7 +221,7 @@ fn gates_hold_and_open() {
         );
         assert_ne!(held["state"], "completed");
         assert_eq!((&job(&held, "hold")["gate"]["kind"], &job(&held, "late")["gate"]["seconds"]), (&json!("manual"), &json!(3)));
-        assert_eq!(job(&held, "saved")["condition"], "failure()");
+        assert!(text(job(&held, "saved"), "condition").contains("'failure'"), "{held:#}");
         let decided = held["decisions"].as_array().unwrap();
         assert!(decided.iter().all(|d| d["included"] == true && d["file"] == ".gitlab-ci.yml"), "{decided:#?}");
         ann.api.post(&format!("/jobs/{}/play", text(job(&held, "first"), "id")), &json!({})).problem(409, "conflict");
