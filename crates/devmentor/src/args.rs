@@ -481,9 +481,12 @@ pub(crate) struct PlanOf {
     /// Files that changed; without it, all of them count as changed.
     #[arg(long, num_args = 0.., value_name = "FILE")]
     pub(crate) changed: Option<Vec<String>>,
-    /// Activity of the event, such as `opened` of a pull request.
-    #[arg(long, default_value = "opened")]
-    pub(crate) action: String,
+    /// Activity of the event; without it, `opened` of a pull request, `published` of a release, `completed` of a run.
+    #[arg(long)]
+    pub(crate) action: Option<String>,
+    /// Name of the other workflow, of a `workflow_run`.
+    #[arg(long, default_value = "", value_name = "NAME")]
+    pub(crate) workflow: String,
     /// Branch that a pull request goes to.
     #[arg(long, default_value = "main")]
     pub(crate) base: String,

@@ -64,10 +64,27 @@ fn triggers(plan: &Plan) -> Value {
             Trigger::PullRequest { types, filter: f } => filter(f, types),
             Trigger::WorkflowDispatch if plan.inputs.is_empty() => Value::Null,
             Trigger::WorkflowDispatch => json!({"inputs": plan.inputs}),
+            Trigger::Schedule { schedules } => schedules.iter().map(schedule).collect(),
+            Trigger::WorkflowRun(run) => {
+                let mut value = filter(&run.filter, &run.types);
+                if !run.workflows.is_empty() {
+                    value = if value.is_null() { json!({}) } else { value };
+                    value["workflows"] = json!(run.workflows);
+                }
+                value
+            }
+            Trigger::Other { types, filter: f, .. } => filter(f, types),
         };
         on.put(trigger.event(), value);
     }
     on.value()
+}
+
+fn schedule(s: &crate::plan::Schedule) -> Value {
+    let mut o = Object::default();
+    o.put("cron", json!(s.cron));
+    o.maybe("timezone", s.timezone.as_ref().map(|t| json!(t)));
+    o.value()
 }
 
 fn filter(f: &RefFilter, types: &[String]) -> Value {
@@ -166,7 +183,8 @@ fn container(c: &Container) -> Value {
 fn step(s: &Step) -> Value {
     let mut o = Object::default();
     o.maybe("name", s.name.as_ref().map(|n| json!(n)));
-    o.maybe("id", s.id.as_ref().map(|n| json!(n)));
+    // those that the compiler gave begin with two underscores
+    o.maybe("id", s.id.as_ref().filter(|n| !n.starts_with("__")).map(|n| json!(n)));
     o.maybe("if", s.condition.as_ref().map(|n| json!(n)));
     match &s.kind {
         StepKind::Run { script, shell, working_directory } => {

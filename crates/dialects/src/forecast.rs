@@ -7,9 +7,9 @@ use indexmap::IndexMap;
 use serde_json::{Map, Value, json};
 
 use crate::expr::Expr;
-use crate::plan::{Decision, InputType, Job, Plan};
+use crate::plan::{Decision, Job, Plan};
 use crate::ready::{self, JobResult, Outcome, decide};
-use crate::trigger::{Occasion, starts};
+use crate::trigger::{BadInput, Occasion, check_inputs, starts};
 
 /// An event that has not happened.
 #[derive(Clone, Debug)]
@@ -20,8 +20,10 @@ pub struct Facts<'f> {
     pub r#ref: &'f str,
     /// Changed files; none when not known, which counts as all.
     pub changed: Option<&'f [String]>,
-    /// Activity, such as `opened`.
-    pub action: &'f str,
+    /// Activity, such as `opened`; none is the usual one of the event, or any.
+    pub action: Option<&'f str>,
+    /// Name of the other workflow of a `workflow_run`.
+    pub workflow: &'f str,
     /// Branch that a pull request goes to.
     pub base: &'f str,
     /// The default branch.
@@ -32,24 +34,48 @@ pub struct Facts<'f> {
 
 impl Facts<'_> {
     fn full_ref(&self) -> String {
-        if self.event == "pull_request" {
-            return "refs/pull/1/merge".into();
+        match self.event {
+            "pull_request" => return "refs/pull/1/merge".into(),
+            "pull_request_target" => return format!("refs/heads/{}", self.base),
+            // these always see the default branch
+            "schedule" | "workflow_run" | "issues" | "issue_comment" => return format!("refs/heads/{}", self.default_branch),
+            _ => {}
         }
         if self.r#ref.starts_with("refs/") { self.r#ref.into() } else { format!("refs/heads/{}", self.r#ref) }
     }
 
+    fn branch(&self) -> &str {
+        self.r#ref.strip_prefix("refs/heads/").unwrap_or(self.r#ref)
+    }
+
+    /// The activity that is meant when none was named.
+    fn usual_action(&self) -> Option<&str> {
+        self.action.or(match self.event {
+            "pull_request" | "pull_request_target" => Some("opened"),
+            "release" => Some("published"),
+            "workflow_run" => Some("completed"),
+            _ => None,
+        })
+    }
+
     /// The contexts as a run of the event would have them.
-    fn roots(&self, plan: &Plan) -> Value {
+    fn roots(&self, plan: &Plan, inputs: &Map<String, Value>) -> Value {
         let name = self.full_ref();
         let (kind, short) = match name.strip_prefix("refs/tags/") {
             Some(tag) => ("tag", tag),
             None => ("branch", name.strip_prefix("refs/heads/").or(name.strip_prefix("refs/pull/")).unwrap_or(&name)),
         };
-        let pull = self.event == "pull_request";
-        let head = self.r#ref.strip_prefix("refs/heads/").unwrap_or(self.r#ref);
-        let mut event = json!({ "ref": name, "repository": { "default_branch": self.default_branch }, "inputs": self.inputs });
+        let pull = matches!(self.event, "pull_request" | "pull_request_target");
+        let head = self.branch();
+        let mut event = json!({ "ref": name, "repository": { "default_branch": self.default_branch }, "inputs": inputs });
+        if let Some(action) = self.usual_action() {
+            event["action"] = json!(action);
+        }
+        if self.event == "workflow_run" {
+            event["workflow_run"] = json!({ "name": self.workflow, "head_branch": head, "status": "completed", "conclusion": "success" });
+            event["workflow"] = json!({ "name": self.workflow });
+        }
         if pull {
-            event["action"] = json!(self.action);
             event["number"] = json!(1);
             event["pull_request"] = json!({ "number": 1, "draft": false, "base": { "ref": self.base }, "head": { "ref": head } });
         }
@@ -59,19 +85,9 @@ impl Facts<'_> {
                 "head_ref": if pull { head } else { "" }, "base_ref": if pull { self.base } else { "" },
                 "workflow": plan.name, "event": event,
             },
-            "inputs": self.typed_inputs(plan),
+            "inputs": inputs,
             "vars": {},
         })
-    }
-
-    fn typed_inputs(&self, plan: &Plan) -> Map<String, Value> {
-        let typed = |name: &String, kind: InputType, default: Option<&Value>| match (self.inputs.get(name).or(default), kind) {
-            (Some(Value::String(s)), InputType::Boolean) => Value::Bool(s == "true"),
-            (Some(value), _) => value.clone(),
-            (None, InputType::Boolean) => Value::Bool(false),
-            (None, _) => Value::String(String::new()),
-        };
-        plan.inputs.iter().map(|(name, input)| (name.clone(), typed(name, input.r#type, input.default.as_ref()))).collect()
     }
 }
 
@@ -81,14 +97,27 @@ impl Facts<'_> {
 /// Why the event does not start the workflow at all; then no job is left.
 pub fn forecast(plan: &mut Plan, facts: &Facts<'_>) -> Result<(), String> {
     let name = facts.full_ref();
+    let action = facts.usual_action();
     let occasion = match facts.event {
         "push" => Occasion::Push { name: &name, changed: facts.changed },
-        "pull_request" => Occasion::PullRequest { action: facts.action, base: facts.base, changed: facts.changed },
+        "pull_request" | "pull_request_target" => {
+            let action = action.unwrap_or("opened");
+            Occasion::PullRequest { event: facts.event, action, base: facts.base, changed: facts.changed }
+        }
         "workflow_dispatch" => Occasion::Dispatch,
-        other => Occasion::Other { event: other, action: facts.action },
+        "schedule" => Occasion::Schedule { cron: None },
+        "workflow_run" => Occasion::WorkflowRun { workflow: facts.workflow, action: action.unwrap_or("completed"), branch: facts.branch() },
+        other => Occasion::Other { event: other, action, branch: facts.base },
     };
-    let decisions: Vec<Decision> = match starts(plan, &occasion) {
-        Ok(()) => decisions(plan, &facts.roots(plan)),
+    let started = starts(plan, &occasion).and_then(|()| match facts.event {
+        "workflow_dispatch" => {
+            let told = |bad: &BadInput| format!("the input `{}` {}", bad.name, bad.message);
+            check_inputs(plan, &facts.inputs).map_err(|wrong| wrong.iter().map(told).collect::<Vec<_>>().join("; "))
+        }
+        _ => Ok(facts.inputs.clone()),
+    });
+    let decisions: Vec<Decision> = match started {
+        Ok(inputs) => decisions(plan, &facts.roots(plan, &inputs)),
         Err(why) => {
             plan.decisions = plan.jobs.drain(..).map(|job| out(&job, format!("the workflow does not start: {why}"))).collect();
             return Err(why);
@@ -176,7 +205,8 @@ jobs:
     fn told(event: &str, name: &str, changed: &[&str], inputs: &[(&str, &str)]) -> Result<Vec<(String, bool, String)>, String> {
         let changed: Vec<String> = changed.iter().map(|&c| c.into()).collect();
         let inputs = inputs.iter().map(|(k, v)| ((*k).into(), (*v).into())).collect();
-        let facts = Facts { event, r#ref: name, changed: Some(&changed), action: "opened", base: "main", default_branch: "main", inputs };
+        let facts =
+            Facts { event, r#ref: name, changed: Some(&changed), action: None, workflow: "", base: "main", default_branch: "main", inputs };
         let mut plan = compile(".github/workflows/x.yml", FILE.as_bytes()).plan.unwrap();
         let answer = forecast(&mut plan, &facts);
         let kept: Vec<&str> = plan.jobs.iter().map(|j| j.key.as_str()).collect();
@@ -197,5 +227,67 @@ jobs:
         assert_eq!(told("push", "dev", &["src/x.rs"], &[]).unwrap_err(), "no branch pattern matches `dev`");
         assert_eq!(told("push", "main", &["README"], &[]).unwrap_err(), "no changed file matches `paths`");
         assert_eq!(told("release", "main", &[], &[]).unwrap_err(), "`on` does not name this event");
+    }
+
+    #[test]
+    fn events_are_filtered_as_written() {
+        let asked = |on: &str, facts: &Facts<'_>| {
+            let file = format!("on: {on}\njobs: {{a: {{runs-on: x, steps: [{{run: a}}]}}}}");
+            let compiled = compile(".github/workflows/x.yml", file.as_bytes());
+            let mut plan = compiled.plan.unwrap_or_else(|| panic!("{on}: {:?}", compiled.diagnostics));
+            forecast(&mut plan, facts).map_err(|why| why.chars().take(40).collect::<String>())
+        };
+        let changed = ["src/a.rs".to_owned()];
+        let facts = Facts {
+            event: "push",
+            r#ref: "topic",
+            changed: Some(&changed),
+            action: None,
+            workflow: "CI",
+            base: "main",
+            default_branch: "main",
+            inputs: Map::new(),
+        };
+        let pull = Facts { event: "pull_request", ..facts.clone() };
+        let target = Facts { event: "pull_request_target", ..facts.clone() };
+        let release = Facts { event: "release", r#ref: "refs/tags/v1", ..facts.clone() };
+        let run = Facts { event: "workflow_run", ..facts.clone() };
+        let schedule = Facts { event: "schedule", ..facts.clone() };
+        let dispatch = Facts { event: "workflow_dispatch", ..facts.clone() };
+        for (on, facts, expect) in [
+            ("pull_request", &pull, None),
+            ("{pull_request: {branches: [main], paths: ['src/**']}}", &pull, None),
+            ("{pull_request: {branches: [topic]}}", &pull, Some("no branch pattern matches `main`")),
+            ("{pull_request: {paths-ignore: ['src/**']}}", &pull, Some("all changed files match `paths-ignore`")),
+            ("{pull_request: {types: [labeled]}}", &pull, Some("the activity `opened` is not in `types` ")),
+            ("pull_request", &Facts { action: Some("labeled"), ..pull.clone() }, Some("the activity `labeled` starts nothing wi")),
+            ("{pull_request: {types: [labeled]}}", &Facts { action: Some("labeled"), ..pull.clone() }, None),
+            ("pull_request", &target, Some("`on` does not name this event")),
+            ("{pull_request_target: {branches: ['ma*']}}", &target, None),
+            ("release", &release, None),
+            ("{release: {types: [published, edited]}}", &release, None),
+            ("{release: {types: [edited]}}", &release, Some("the activity `published` is not in `type")),
+            ("{workflow_run: {workflows: [CI, Lint], types: [completed]}}", &run, None),
+            ("{workflow_run: {workflows: [Lint]}}", &run, Some("`CI` is not in `workflows` (Lint)")),
+            ("{workflow_run: {workflows: [CI], types: [requested]}}", &run, Some("the activity `completed` is not in `type")),
+            ("{workflow_run: {workflows: [CI], branches: [main]}}", &run, Some("no branch pattern matches `topic`")),
+            ("{schedule: [{cron: '0 3 * * 1'}]}", &schedule, None),
+            ("push", &schedule, Some("`on` does not name this event")),
+            ("{issues: {types: [opened]}}", &Facts { event: "issues", ..facts.clone() }, None),
+            (
+                "{issues: {types: [opened]}}",
+                &Facts { event: "issues", action: Some("closed"), ..facts.clone() },
+                Some("the activity `closed` is not in `types` "),
+            ),
+            ("{workflow_dispatch: {inputs: {n: {type: number, required: true}}}}", &dispatch, Some("the input `n` is required")),
+            ("{workflow_dispatch: {inputs: {n: {type: choice, options: [a], default: a}}}}", &dispatch, None),
+            (
+                "{workflow_dispatch: {inputs: {n: {type: boolean}}}}",
+                &Facts { inputs: Map::from_iter([("n".into(), json!("maybe"))]), ..dispatch.clone() },
+                Some("the input `n` must be a boolean"),
+            ),
+        ] {
+            assert_eq!(asked(on, facts).err().as_deref(), expect, "{on} {}", facts.event);
+        }
     }
 }

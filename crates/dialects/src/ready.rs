@@ -136,6 +136,7 @@ fn scoped(scope: &CallScope, results: &IndexMap<String, JobResult>, roots: &Valu
     if let Value::Object(map) = &mut caller {
         map.insert("inputs".into(), inputs.into());
         map.remove("needs");
+        map.remove("matrix");
     }
     Ok(caller)
 }
@@ -148,6 +149,9 @@ fn caller_contexts(scope: &CallScope, results: &IndexMap<String, JobResult>, roo
     };
     if let Value::Object(map) = &mut caller {
         map.insert("needs".into(), results_of(&scope.needs, scope.outer.as_deref(), results));
+        if !scope.matrix.is_empty() {
+            map.insert("matrix".into(), json!(scope.matrix));
+        }
     }
     Ok(caller)
 }

@@ -71,6 +71,9 @@ fn filters_decide_what_starts() {
     assert_eq!(push("{push: {paths: ['src/**']}}", "refs/heads/x", None), Ok(()));
     assert_eq!(push("workflow_dispatch", "refs/heads/x", None), Err("`on` does not name this event".into()));
     assert_eq!(starts(&with("[push, workflow_dispatch]"), &Occasion::Dispatch), Ok(()));
-    let pr = Occasion::PullRequest { action: "labeled", base: "main", changed: None };
-    assert_eq!(starts(&with("pull_request"), &pr), Err("the activity `labeled` is not in `types`".into()));
+    let pr = Occasion::PullRequest { event: "pull_request", action: "labeled", base: "main", changed: None };
+    assert_eq!(
+        starts(&with("pull_request"), &pr),
+        Err("the activity `labeled` starts nothing without `types`, only opened, synchronize, reopened do".into())
+    );
 }

@@ -136,6 +136,7 @@ pub const REFERENCE: &str = "!reference";
 
 struct Builder<'d> {
     file: Arc<str>,
+    lines: Vec<&'d str>,
     flavor: Flavor,
     documents: Vec<Node>,
     out: &'d mut Diagnostics,
@@ -156,7 +157,7 @@ pub fn parse_gitlab(file: &str, bytes: &[u8], out: &mut Diagnostics) -> Option<V
     documents(file, bytes, Flavor::Gitlab, out)
 }
 
-fn documents(file: &str, bytes: &[u8], flavor: Flavor, out: &mut Diagnostics) -> Option<Vec<Node>> {
+fn documents<'d>(file: &str, bytes: &'d [u8], flavor: Flavor, out: &'d mut Diagnostics) -> Option<Vec<Node>> {
     let whole = Span::whole(file);
     if bytes.len() > MAX_BYTES {
         out.error(&whole, "file_too_large", format!("the file has {} bytes, at most {MAX_BYTES} are read", bytes.len()));
@@ -167,8 +168,17 @@ fn documents(file: &str, bytes: &[u8], flavor: Flavor, out: &mut Diagnostics) ->
         return None;
     };
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-    let mut b =
-        Builder { file: file.into(), flavor, documents: Vec::new(), out, stack: Vec::new(), anchors: HashMap::new(), nodes: 0, root: None };
+    let mut b = Builder {
+        file: file.into(),
+        lines: text.lines().collect(),
+        flavor,
+        documents: Vec::new(),
+        out,
+        stack: Vec::new(),
+        anchors: HashMap::new(),
+        nodes: 0,
+        root: None,
+    };
     let mut parser = Parser::new_from_str(text);
     loop {
         match parser.next_event() {
@@ -198,6 +208,58 @@ impl Builder<'_> {
         Span { file: self.file.clone(), line: clamp(line), column: clamp(column.saturating_add(1)) }
     }
 
+    /// What is not there begins behind its `:` or `-` and the blanks after that.
+    fn behind(&self, at: &Span) -> Span {
+        let line = usize::try_from(at.line).ok().and_then(|n| self.lines.get(n.checked_sub(1)?)).copied().unwrap_or_default();
+        let column = usize::try_from(at.column).unwrap_or(1).saturating_sub(1);
+        let rest: Vec<char> = line.chars().skip(column).collect();
+        let mark = usize::from(matches!(rest.first(), Some(':' | '-' | '?')));
+        let blanks = rest.iter().skip(mark).take_while(|c| **c == ' ').count();
+        self.span_at(at.line, column + mark + blanks)
+    }
+
+    /// A list that is not deeper than its key begins at its first dash.
+    fn dash(&self, at: Span) -> Span {
+        let line = usize::try_from(at.line).ok().and_then(|n| self.lines.get(n.checked_sub(1)?)).copied().unwrap_or_default();
+        let column = usize::try_from(at.column).unwrap_or(1).saturating_sub(1);
+        let chars: Vec<char> = line.chars().take(column + 1).collect();
+        if matches!(chars.get(column), None | Some('[' | '-' | '&' | '!')) {
+            return at;
+        }
+        match chars[..column].iter().rposition(|c| *c != ' ') {
+            Some(dash) if chars[dash] == '-' => self.span_at(at.line, dash),
+            _ => at,
+        }
+    }
+
+    /// A text in `|` or `>` begins where that stands, not where its first line does.
+    fn block(&self, at: Span) -> Span {
+        let Some(mut number) = usize::try_from(at.line).ok().filter(|n| *n <= self.lines.len()) else { return at };
+        while number > 0 {
+            let line = self.lines[number - 1];
+            let mark = line.char_indices().find_map(|(byte, c)| {
+                let before = line[..byte].chars().next_back();
+                let rest =
+                    line[byte + c.len_utf8()..].trim_start_matches(|c: char| c.is_ascii_digit() || matches!(c, '+' | '-')).trim_start();
+                (matches!(c, '|' | '>') && before.is_none_or(char::is_whitespace) && (rest.is_empty() || rest.starts_with('#')))
+                    .then_some(byte)
+            });
+            if let (Some(byte), Ok(found)) = (mark, u32::try_from(number)) {
+                return self.span_at(found, line[..byte].chars().count());
+            }
+            number -= 1;
+            // only empty lines lie between
+            if number == 0 || (number + 1 < at.line as usize && !self.lines[number].trim().is_empty()) {
+                break;
+            }
+        }
+        at
+    }
+
+    fn span_at(&self, line: u32, column: usize) -> Span {
+        Span { file: self.file.clone(), line, column: u32::try_from(column.saturating_add(1)).unwrap_or(u32::MAX) }
+    }
+
     fn event(&mut self, event: Event<'_>, at: Span) -> Option<()> {
         match event {
             Event::Nothing | Event::StreamStart | Event::StreamEnd | Event::DocumentEnd => Some(()),
@@ -224,6 +286,7 @@ impl Builder<'_> {
             }
             Event::Scalar(text, style, anchor, tag) => {
                 self.count(1, &at)?;
+                let text_is_missing = text.is_empty();
                 let tag = tag.map(|t| if t.is_yaml_core_schema() { t.suffix.clone() } else { format!("{}{}", t.handle, t.suffix) });
                 let value = match tag.as_deref() {
                     None if style == ScalarStyle::Plain => plain(&text),
@@ -234,9 +297,17 @@ impl Builder<'_> {
                         return None;
                     }
                 };
+                let missing = text_is_missing && style == ScalarStyle::Plain && self.flavor == Flavor::Strict;
+                let block = matches!(style, ScalarStyle::Literal | ScalarStyle::Folded);
+                let at = match () {
+                    () if missing => self.behind(&at),
+                    () if block && self.flavor == Flavor::Strict => self.block(at),
+                    () => at,
+                };
                 self.put(Node { span: at.clone(), value }, anchor, &at)
             }
             Event::SequenceStart(anchor, tag) => {
+                let at = if self.flavor == Flavor::Strict { self.dash(at) } else { at };
                 let reference = self.flavor == Flavor::Gitlab && tag.as_deref().is_some_and(|t| t.handle == "!" && t.suffix == "reference");
                 if !reference {
                     self.collection_tag(tag.as_deref(), "seq", &at)?;

@@ -49,7 +49,7 @@ pub fn answer(text: &str, contexts: &Json) -> Result<Answer, (Phase, ExprError)>
         return Ok(Answer { kind: "Null", value: Json::Null });
     };
     let context = Context { env_case: false, ..Context::new(contexts) };
-    let value = Evaluation::new(&context)
+    let value = Evaluation::eager(&context)
         .eval(&expr)
         .map_err(|e| (Phase::Evaluation, ExprError(format!("{}. Located within expression: {text}", e.0))))?;
     let kind = match &value {

@@ -10,11 +10,18 @@ pub(super) struct Evaluation<'c> {
     pub(super) ctx: Context<'c>,
     /// Bytes the functions may still produce.
     memory: usize,
+    /// All arguments of a function are evaluated, also those that `case` would not need.
+    pub(super) eager: bool,
 }
 
 impl<'c> Evaluation<'c> {
     pub(super) fn new(ctx: &Context<'c>) -> Self {
-        Self { ctx: *ctx, memory: MAX_MEMORY }
+        Self { ctx: *ctx, memory: MAX_MEMORY, eager: false }
+    }
+
+    /// One that evaluates all arguments of a function.
+    pub(super) fn eager(ctx: &Context<'c>) -> Self {
+        Self { eager: true, ..Self::new(ctx) }
     }
 
     /// Takes bytes from the budget.
@@ -73,6 +80,13 @@ impl<'c> Evaluation<'c> {
     fn root(&self, name: &str) -> Option<&'c Json> {
         let Json::Object(roots) = self.ctx.roots else { return None };
         roots.get(name).or_else(|| roots.iter().find(|(k, _)| k.to_lowercase() == name).map(|(_, v)| v))
+    }
+
+    /// What became of a job that this one needs.
+    pub(super) fn result_of(&self, job: &str) -> Option<&'c str> {
+        let Json::Object(needs) = self.root("needs")? else { return None };
+        let (_, found) = needs.iter().find(|(name, _)| same(name, job))?;
+        found.get("result")?.as_str()
     }
 
     /// The first operand whose truth is `stop`, else the last one.

@@ -23,7 +23,9 @@ pub(super) fn arity(name: &str) -> Option<(usize, usize)> {
         "join" => (1, 2),
         "tojson" | "fromjson" => (1, 1),
         "hashfiles" => (1, 255),
-        "case" => (3, 255),
+        "case" => (3, usize::MAX),
+        // with names, of those jobs; only where the scope lets them
+        "success" | "failure" => (0, usize::MAX),
         name if is_status(name) => (0, 0),
         _ => return None,
     })
@@ -40,6 +42,16 @@ pub(super) fn call<'c>(e: &mut Evaluation<'c>, name: &str, args: &[Expr]) -> Res
     // the number of arguments was checked by the parser
     Ok(match (name, args) {
         ("always", _) if status.is_some() => Val::Bool(true),
+        ("success" | "failure", [_, ..]) if status.is_some() => {
+            let failed = name == "failure";
+            let mut any = false;
+            for arg in args {
+                let job = e.eval(arg)?.to_text().into_owned();
+                let result = e.result_of(&job);
+                any |= if failed { result == Some("failure") } else { result != Some("success") };
+            }
+            Val::Bool(any == failed)
+        }
         ("success", _) => Val::Bool(status.ok_or_else(|| missing(name))?.success),
         ("failure", _) => Val::Bool(status.ok_or_else(|| missing(name))?.failure),
         ("cancelled", _) => Val::Bool(status.ok_or_else(|| missing(name))?.cancelled),
@@ -102,12 +114,11 @@ pub(super) fn call<'c>(e: &mut Evaluation<'c>, name: &str, args: &[Expr]) -> Res
         ("fromjson", [value]) => {
             let source = e.eval(value)?.to_text();
             if source.trim().is_empty() {
-                return Err(ExprError("Error from function 'fromJSON': empty input".into()));
+                return Err(ExprError("empty input".into()));
             }
             // a tree takes several times the bytes of its text
             e.spend(source.len().saturating_mul(4))?;
-            let json: Json =
-                serde_json::from_str(&source).map_err(|err| ExprError(format!("Error parsing JSON when evaluating fromJson: {err}")))?;
+            let json: Json = serde_json::from_str(&source).map_err(|_| ExprError("Error parsing JSON when evaluating fromJson".into()))?;
             match json {
                 json @ (Json::Array(_) | Json::Object(_)) => Val::Own(Rc::new(json)),
                 scalar => Val::own(scalar),
@@ -122,14 +133,20 @@ pub(super) fn call<'c>(e: &mut Evaluation<'c>, name: &str, args: &[Expr]) -> Res
             text(hash(&list).map_err(|m| ExprError(format!("hashFiles('{}') failed: {m}", list.join("', '"))))?)
         }
         ("case", [rest @ .., default]) => {
-            for pair in rest.chunks_exact(2) {
-                match e.eval(&pair[0])? {
-                    Val::Bool(true) => return e.eval(&pair[1]),
+            // GitHub's library evaluates all arguments before it looks at them, its runner those that it needs
+            let ready = if e.eager { args.iter().map(|a| e.eval(a)).collect::<Result<Vec<_>, _>>()? } else { Vec::new() };
+            let value = |e: &mut Evaluation<'c>, at: usize, arg: &Expr| match ready.get(at) {
+                Some(value) => Ok(value.clone()),
+                None => e.eval(arg),
+            };
+            for (pair, at) in rest.chunks_exact(2).zip((0..).step_by(2)) {
+                match value(e, at, &pair[0])? {
+                    Val::Bool(true) => return value(e, at + 1, &pair[1]),
                     Val::Bool(false) => {}
                     _ => return Err(ExprError("case predicate must evaluate to a boolean value".into())),
                 }
             }
-            e.eval(default)?
+            value(e, rest.len(), default)?
         }
         _ => return Err(missing(name)),
     })
@@ -171,8 +188,9 @@ fn format(e: &mut Evaluation<'_>, pattern: &str, values: &[Cow<'_, str>]) -> Res
             return Err(invalid());
         }
         let end = rest.find('}').ok_or_else(invalid)?;
-        let digits = &rest[..end];
-        if digits.is_empty() || !digits.bytes().all(|b| b.is_ascii_digit()) {
+        // what follows the digits would be a way to format, and there is none
+        let digits = &rest[..rest.bytes().take_while(u8::is_ascii_digit).count()];
+        if digits.is_empty() {
             return Err(invalid());
         }
         let value = digits

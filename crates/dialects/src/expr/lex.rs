@@ -25,11 +25,26 @@ pub(super) struct Tokens<'t> {
     pub(super) list: Vec<Token<'t>>,
     /// Where the end is said to be: at the last thing that was read, blanks included.
     pub(super) end: usize,
+    /// Where lines begin, besides the first; a line break within a text begins none.
+    lines: Vec<usize>,
 }
 
-/// A message with its place, counted as GitHub counts: from 1, in UTF-16 units.
-pub(super) fn located(what: &str, raw: &str, start: usize, text: &str) -> ExprError {
-    let position = text.get(..start).map_or(0, |t| t.encode_utf16().count()) + 1;
+impl Tokens<'_> {
+    /// A message with its place in its line, as the parser gives it.
+    pub(super) fn located(&self, what: &str, raw: &str, start: usize, text: &str) -> ExprError {
+        let line = self.lines.iter().rev().copied().find(|at| *at <= start).unwrap_or(0);
+        message(what, raw, text.get(line..start).map_or(0, |t| t.encode_utf16().count()), text)
+    }
+}
+
+/// A message with its place in the whole expression, as the lexer gives it.
+fn located(what: &str, raw: &str, start: usize, text: &str) -> ExprError {
+    message(what, raw, text.get(..start).map_or(0, |t| t.encode_utf16().count()), text)
+}
+
+/// Places are counted as GitHub counts: from 1, in UTF-16 units.
+fn message(what: &str, raw: &str, before: usize, text: &str) -> ExprError {
+    let position = before + 1;
     ExprError(format!("{what}: '{raw}'. Located at position {position} within expression: {text}"))
 }
 
@@ -49,13 +64,16 @@ pub(super) fn lex(text: &str) -> Result<Tokens<'_>, ExprError> {
     if text.len() > MAX_LENGTH && text.encode_utf16().count() > MAX_LENGTH {
         return Err(ExprError(format!("Exceeded max expression length {MAX_LENGTH}")));
     }
-    let mut tokens = Tokens { list: Vec::new(), end: 0 };
+    let mut tokens = Tokens { list: Vec::new(), end: 0, lines: Vec::new() };
     let mut at = 0;
     while let Some(c) = text[at..].chars().next() {
         let start = at;
         tokens.end = start;
         if matches!(c, ' ' | '\t' | '\r' | '\n') {
             at += 1;
+            if c == '\n' {
+                tokens.lines.push(at);
+            }
             continue;
         }
         let rest = &text[start..];

@@ -2,7 +2,8 @@
 
 use serde_json::Value as Json;
 
-use super::lex::{Tok, Token, Tokens, lex, located};
+use super::lex::{Tok, Token, Tokens, lex};
+use super::scope::Scope;
 use super::{ExprError, MAX_DEPTH, functions};
 
 /// An expression. Built only by [`Expr::parse`], so names of functions are known and their argument counts right.
@@ -91,6 +92,8 @@ impl Expr {
 pub(super) enum Names<'n> {
     /// The contexts and functions of workflow files.
     Workflow,
+    /// Those that one key of a workflow file may use.
+    Scope(&'n Scope),
     /// The keys of this object, and the functions that need nothing around them.
     Given(&'n Json),
 }
@@ -99,14 +102,21 @@ impl Names<'_> {
     fn context(self, lower: &str) -> bool {
         match self {
             Names::Workflow => CONTEXTS.contains(&lower),
+            Names::Scope(scope) => scope.contexts.contains(&lower),
             Names::Given(Json::Object(map)) => map.contains_key(lower) || map.keys().any(|k| k.to_lowercase() == lower),
             Names::Given(_) => false,
         }
     }
 
     fn function(self, lower: &str) -> Option<(usize, usize)> {
-        let ours = matches!(self, Names::Workflow) || !(functions::is_status(lower) || lower == "hashfiles");
-        functions::arity(lower).filter(|_| ours)
+        let ours = match self {
+            Names::Workflow => true,
+            Names::Scope(scope) => (scope.status || !functions::is_status(lower)) && (scope.hash_files || lower != "hashfiles"),
+            Names::Given(_) => !(functions::is_status(lower) || lower == "hashfiles"),
+        };
+        let (least, most) = functions::arity(lower).filter(|_| ours)?;
+        let named = matches!(self, Names::Workflow) || matches!(self, Names::Scope(scope) if scope.named_status);
+        Some((least, if functions::is_status(lower) && !named { 0 } else { most }))
     }
 }
 
@@ -152,7 +162,7 @@ impl<'t> Parser<'t> {
     fn here(&self, what: &str) -> ExprError {
         match self.tokens.list.get(self.next) {
             Some(t) => self.at(what, t),
-            None => located(what, "EOF", self.tokens.end, self.text),
+            None => self.tokens.located(what, "EOF", self.tokens.end, self.text),
         }
     }
 
@@ -170,10 +180,19 @@ impl<'t> Parser<'t> {
 
     fn at(&self, what: &str, token: &Token<'_>) -> ExprError {
         let raw = match &token.tok {
-            Tok::Str(s) => s,
-            _ => token.raw,
+            // without its quotes; GitHub's messages join the first doubled quote only
+            Tok::Str(_) => token.raw[1..token.raw.len() - 1].replacen("''", "'", 1),
+            _ => token.raw.to_owned(),
         };
-        located(what, raw, token.start, self.text)
+        self.tokens.located(what, &raw, token.start, self.text)
+    }
+
+    fn unknown(&self, what: &str, name: &str, token: &Token<'_>) -> ExprError {
+        let error = self.at(what, token);
+        match self.names {
+            Names::Scope(scope) => scope.hint(name).map_or(error.clone(), |hint| ExprError(format!("{}. {hint}", error.0))),
+            _ => error,
+        }
     }
 
     fn expect(&mut self, symbol: &str) -> Result<(), ExprError> {
@@ -300,7 +319,11 @@ impl<'t> Parser<'t> {
                     return self.call(name, token);
                 }
                 let lower = name.to_ascii_lowercase();
-                return if self.names.context(&lower) { Ok(Expr::Context(lower)) } else { Err(self.at("Unrecognized named-value", token)) };
+                return if self.names.context(&lower) {
+                    Ok(Expr::Context(lower))
+                } else {
+                    Err(self.unknown("Unrecognized named-value", name, token))
+                };
             }
         };
         self.next += 1;
@@ -316,7 +339,7 @@ impl<'t> Parser<'t> {
             }
         }
         let lower = name.to_ascii_lowercase();
-        let Some((least, most)) = self.names.function(&lower) else { return Err(self.at("Unrecognized function", token)) };
+        let Some((least, most)) = self.names.function(&lower) else { return Err(self.unknown("Unrecognized function", name, token)) };
         if args.len() < least {
             return Err(self.at("Too few parameters supplied", token));
         }

@@ -1,7 +1,8 @@
 //! Which contexts and special functions exist for which key: a closed table, so that a wrong name is found when the
 //! file is read and not when the job runs.
 
-use super::parse::Expr;
+use super::lex::lex;
+use super::parse::{self, Expr, Names};
 use super::{ExprError, functions};
 
 /// What may be named in the expressions of one key.
@@ -15,23 +16,29 @@ pub struct Scope {
     pub status: bool,
     /// `hashFiles()`.
     pub hash_files: bool,
+    /// `success('job')` and `failure('job')`.
+    pub named_status: bool,
 }
 
 macro_rules! scopes {
     ($($(#[$doc:meta])* $name:ident = $key:literal, [$($context:literal)*], status $status:literal, hash_files $hash:literal;)*) => {
-        $($(#[$doc])* pub const $name: Scope = Scope { key: $key, contexts: &[$($context),*], status: $status, hash_files: $hash };)*
+        $($(#[$doc])* pub const $name: Scope = Scope { key: $key, contexts: &[$($context),*], status: $status, hash_files: $hash, named_status: false };)*
     };
 }
 
+/// `jobs.<id>.if`
+pub const JOB_IF: Scope =
+    Scope { key: "jobs.<job>.if", contexts: &["github", "needs", "vars", "inputs"], status: true, hash_files: false, named_status: true };
+
 scopes! {
+    /// keys that are read before any context exists
+    NOWHERE = "this place", [], status false, hash_files false;
     /// `run-name`
     RUN_NAME = "run-name", ["github" "inputs" "vars"], status false, hash_files false;
     /// `concurrency`
     CONCURRENCY = "concurrency", ["github" "inputs" "vars"], status false, hash_files false;
     /// `env`
     WORKFLOW_ENV = "env", ["github" "secrets" "inputs" "vars"], status false, hash_files false;
-    /// `jobs.<id>.if`
-    JOB_IF = "jobs.<job>.if", ["github" "needs" "vars" "inputs"], status true, hash_files false;
     /// `jobs.<id>.strategy`
     STRATEGY = "jobs.<job>.strategy", ["github" "needs" "vars" "inputs"], status false, hash_files false;
     /// name, runs-on, timeout-minutes, continue-on-error, container, services, environment, concurrency of a job
@@ -43,7 +50,7 @@ scopes! {
     /// credentials of containers
     CREDENTIALS = "credentials", ["github" "needs" "strategy" "matrix" "env" "vars" "secrets" "inputs"], status false, hash_files false;
     /// environment of containers
-    CONTAINER_ENV = "the env of a container", ["github" "needs" "strategy" "matrix" "job" "runner" "env" "vars" "secrets" "inputs"], status false, hash_files false;
+    CONTAINER_ENV = "the env of a container", ["github" "needs" "strategy" "matrix" "job" "runner" "env" "vars" "secrets" "steps" "inputs"], status false, hash_files false;
     /// `jobs.<id>.environment.url`
     ENVIRONMENT_URL = "jobs.<job>.environment.url", ["github" "needs" "strategy" "matrix" "job" "runner" "env" "vars" "steps" "inputs"], status false, hash_files false;
     /// `jobs.<id>.outputs`
@@ -58,6 +65,8 @@ scopes! {
     ACTION_DEFAULT = "the default of an input", ["github" "strategy" "matrix" "job" "runner"], status false, hash_files true;
     /// `with` of a job that calls a workflow
     CALL_WITH = "jobs.<job>.with", ["github" "needs" "strategy" "matrix" "vars" "inputs"], status false, hash_files false;
+    /// defaults of the inputs of a called workflow
+    CALL_DEFAULT = "on.workflow_call.inputs.<input>.default", ["github" "inputs" "vars"], status false, hash_files false;
     /// outputs of a called workflow
     CALL_OUTPUTS = "on.workflow_call.outputs", ["github" "jobs" "vars" "inputs"], status false, hash_files false;
     /// `secrets` given to a called workflow
@@ -67,31 +76,27 @@ scopes! {
 }
 
 impl Scope {
-    /// Checks that an expression names only what exists here.
+    /// Parses an expression that stands here.
     ///
     /// # Errors
-    /// The first name that does not.
-    pub fn check(&self, expr: &Expr) -> Result<(), ExprError> {
-        let mut bad = None;
-        expr.walk(&mut |e| {
-            let problem = match e {
-                Expr::Context(name) if !self.contexts.contains(&name.as_str()) => Some(format!(
-                    "Unrecognized named-value: '{name}'. In {} only these contexts are available: {}",
-                    self.key,
-                    self.contexts.join(", ")
-                )),
-                Expr::Call(name, _) if functions::is_status(name) && !self.status => {
-                    Some(format!("Unrecognized function: '{name}'. Status functions are available in `if` only"))
-                }
-                Expr::Call(name, _) if name == "hashfiles" && !self.hash_files => {
-                    Some("Unrecognized function: 'hashFiles'. It is available in steps only".into())
-                }
-                _ => None,
-            };
-            if bad.is_none() {
-                bad = problem;
+    /// Syntax, with GitHub's wording; and the first name that does not exist here, with those that do.
+    pub fn parse(&self, text: &str) -> Result<Expr, ExprError> {
+        let parsed = parse::parse(text, &lex(text)?, Names::Scope(self))?;
+        parsed.ok_or_else(|| ExprError("An expression was expected".into()))
+    }
+
+    /// Why a name that exists elsewhere does not exist here.
+    pub(super) fn hint(&self, name: &str) -> Option<String> {
+        let lower = name.to_ascii_lowercase();
+        if parse::CONTEXTS.contains(&lower.as_str()) {
+            if self.contexts.is_empty() {
+                return Some("It is read before any context exists".into());
             }
-        });
-        bad.map_or(Ok(()), |m| Err(ExprError(m)))
+            return Some(format!("In {} only these contexts are available: {}", self.key, self.contexts.join(", ")));
+        }
+        if functions::is_status(&lower) {
+            return Some("Status functions are available in `if` only".into());
+        }
+        (lower == "hashfiles").then(|| "`hashFiles` is available in steps only".into())
     }
 }

@@ -102,7 +102,7 @@ fn refusals_have_known_words() {
         ("1a", "Unexpected symbol: '1a'. Located at position 1 within expression: 1a"),
         ("format('{1}', 1)", "The following format string references more arguments than were supplied: {1}"),
         ("format('{', 1)", "The following format string is invalid: {"),
-        ("fromJSON('')", "Error from function 'fromJSON': empty input"),
+        ("fromJSON('')", "empty input"),
         ("case(1, 2)", "Too few parameters supplied: 'case'. Located at position 1 within expression: case(1, 2)"),
         ("hashFiles('x')", "The function 'hashFiles' is not available here"),
     ] {
@@ -137,6 +137,7 @@ fn any_contexts_give_kinds_and_phases() {
         ("join(list, null)", "String", json!("31")),
         ("contains(list, '3')", "Boolean", json!(true)),
         ("format('{0}', 0.84551240822557006)", "String", json!("0.84551240822557")),
+        ("format('{0:x}{0}', 1)", "String", json!("11")),
         ("toJSON(100000000000000000)", "String", json!("100000000000000000")),
         ("toJSON(NaN)", "String", json!("null")),
         ("fromJSON('-0')", "Number", json!(0)),
@@ -172,8 +173,18 @@ fn any_contexts_give_kinds_and_phases() {
         ("bogus(nope)", Phase::Parsing, "Unrecognized named-value: 'nope'. Located at position 7 within"),
         ("case(1, 2, 3)", Phase::Evaluation, "case predicate must evaluate to a boolean value. Located within expression: case(1, 2, 3)"),
         ("format('{0')", Phase::Evaluation, "The following format string is invalid: {0. Located within expression: format('{0')"),
-        ("fromJSON('{')", Phase::Evaluation, "Error parsing JSON when evaluating fromJson"),
+        ("fromJSON('{')", Phase::Evaluation, "Error parsing JSON when evaluating fromJson. Located within expression: fromJSON('{')"),
         ("fromJSON(' ')", Phase::Evaluation, "empty input. Located within"),
+        ("case(true, 1, fromJSON('['))", Phase::Evaluation, "Error parsing JSON when evaluating fromJson. Located within"),
+        (
+            "case(true, 1, 2, 3)",
+            Phase::Parsing,
+            "Even number of parameters supplied, requires an odd number of parameters: 'case'. Located at position 1 within",
+        ),
+        ("list\n  && 'a\nb' no", Phase::Parsing, "Unexpected symbol: 'no'. Located at position 12 within"),
+        ("list &&\n", Phase::Parsing, "Unexpected end of expression: '&&'. Located at position 6 within"),
+        ("list['a''b''c' 1", Phase::Parsing, "Unexpected symbol: '1'. Located at position 16 within"),
+        ("1 'a''b''c'", Phase::Parsing, "Unexpected symbol: 'a'b''c'. Located at position 3 within"),
     ] {
         let (found, error) = answer(text, &contexts).unwrap_err();
         assert_eq!(found, phase, "{text}");
@@ -228,8 +239,12 @@ fn texts() {
 
 #[test]
 fn scopes_refuse_what_is_not_there() {
-    let check = |scope: scope::Scope, text: &str| scope.check(&Expr::parse(text).unwrap()).map_err(|e| e.0);
-    assert!(check(scope::JOB_IF, "env.X == '1'").unwrap_err().starts_with("Unrecognized named-value: 'env'"));
+    let check = |scope: scope::Scope, text: &str| scope.parse(text).map_err(|e| e.0);
+    assert!(
+        check(scope::JOB_IF, "env.X == '1'")
+            .unwrap_err()
+            .starts_with("Unrecognized named-value: 'env'. Located at position 1 within expression: env.X == '1'. In jobs")
+    );
     assert!(check(scope::STEP_IF, "secrets.X").is_err());
     assert!(check(scope::STEP, "success()").is_err());
     assert!(check(scope::STEP_IF, "always() && hashFiles('x') != ''").is_ok());

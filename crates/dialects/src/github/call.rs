@@ -4,30 +4,36 @@
 use indexmap::IndexMap;
 use serde_json::Value as Json;
 
-use crate::expr::scope;
-use crate::plan::{CallInput, CallResult, CallScope, Input, InputType, Job, Level, Map, Permissions, Plan};
+use crate::expr::{self, Expr, scope};
+use crate::matrix;
+use crate::plan::{CallInput, CallResult, CallScope, Cell, Input, InputType, Job, Level, Map, Matrix, Permissions, Plan};
 use crate::yaml::{self, Key, Node, Value};
 
 use super::library::{Found, Want};
-use super::read::Reader;
+use super::read::{PERMISSIONS, Reader};
 use super::{custom, is_workflow, job};
 
 /// Workflows may call workflows so deep.
 const MAX_DEPTH: usize = 9;
 
-const KEYS: &[&str] = &["name", "uses", "with", "secrets", "needs", "if", "permissions"];
+const KEYS: &[&str] = &["name", "uses", "with", "secrets", "needs", "if", "permissions", "strategy", "concurrency"];
+/// Most jobs that one call makes.
+const MAX_CALLED: usize = 256;
 
 /// A call that was read: the called workflow and what it is given. None where nobody could look.
 pub(super) struct Call {
     plan: Option<Plan>,
     scope: CallScope,
     permissions: Option<Permissions>,
+    /// One call for each; empty: there is no matrix.
+    cells: Vec<Cell>,
 }
 
 /// Reads a job that calls a workflow.
 pub(super) fn read(r: &mut Reader<'_>, key: &Key, node: &Node) -> Option<(Job, Call)> {
     let mut job = job::begin(r, key)?;
     let (mut with, mut secrets, mut uses) = (None, None, None);
+    let mut cells = Vec::new();
     for (key, value) in r.mapping(node, "a job")? {
         match key.name.as_str() {
             "uses" => uses = Some(value),
@@ -37,11 +43,8 @@ pub(super) fn read(r: &mut Reader<'_>, key: &Key, node: &Node) -> Option<(Job, C
             "permissions" => job.permissions = r.permissions(value),
             "with" => with = Some(value),
             "secrets" => secrets = Some(value),
-            "strategy" | "concurrency" => {
-                let message =
-                    format!("`{}` of a job that calls a workflow is not supported; give it to the jobs of the called one", key.name);
-                r.out.error(&key.span, "unsupported_key", message);
-            }
+            "strategy" => cells = matrix_of(r, value),
+            "concurrency" => job.concurrency = r.concurrency(value, scope::JOB),
             "runs-on" | "steps" => {
                 r.out.error(&key.span, "run_and_uses", format!("a job has either `uses` or `{}`, not both", key.name));
             }
@@ -49,25 +52,94 @@ pub(super) fn read(r: &mut Reader<'_>, key: &Key, node: &Node) -> Option<(Job, C
         }
     }
     let uses = uses?;
-    let plan = load(r, uses)?;
+    let granted = job.permissions.clone().or_else(|| r.granted.clone());
+    let mut plan = load(r, uses, granted.clone())?;
     let mut call =
         CallScope { prefix: format!("{}/", job.key), needs: job.needs.clone(), condition: job.condition.take(), ..CallScope::default() };
     call.secrets = given_secrets(r, secrets, plan.as_ref(), uses);
-    if let Some(plan) = &plan {
+    if let Some(plan) = &mut plan {
         call.inputs = given_inputs(r, with, plan, uses);
         call.env = plan.env.clone();
         call.defaults = plan.defaults.clone();
-        if let Some(c) = &plan.concurrency {
-            let message = format!("the called workflow's own `concurrency` ({}) is not taken; give it to its jobs", c.group);
-            r.out.warning(&uses.span, "concurrency_without_effect", message);
-        }
+        check_permissions(r, key, uses, plan, granted.as_ref());
+        hold(r, &mut job, uses, plan);
     }
     let permissions = job.permissions.take();
-    Some((job, Call { plan, scope: call, permissions }))
+    Some((job, Call { plan, scope: call, permissions, cells }))
+}
+
+/// The combinations of a matrix that is written out.
+fn matrix_of(r: &mut Reader<'_>, node: &Node) -> Vec<Cell> {
+    for (key, _) in r.mapping(node, "`strategy`").unwrap_or_default() {
+        if key.name != "matrix" {
+            let message = format!("`{}` is not kept for a job that calls a workflow: all its calls run at once, to their end", key.name);
+            r.out.warning(&key.span, "unsupported_key", message);
+        }
+    }
+    let Some(strategy) = job::strategy(r, node) else { return Vec::new() };
+    match strategy.matrix {
+        Some(Matrix::Static(cells)) => cells,
+        Some(Matrix::Dynamic(_)) => {
+            let message = "the matrix of a job that calls a workflow must be written out; an expression is only known when jobs run";
+            r.out.error(&node.span, "unsupported_key", message);
+            Vec::new()
+        }
+        None => Vec::new(),
+    }
+}
+
+/// A group that the calling job or the called workflow holds goes to the called job, where there is one.
+fn hold(r: &mut Reader<'_>, caller: &mut Job, uses: &Node, plan: &mut Plan) {
+    let Some(group) = caller.concurrency.take().or_else(|| plan.concurrency.take()) else { return };
+    match plan.jobs.as_mut_slice() {
+        [only] if only.concurrency.is_none() => only.concurrency = Some(group),
+        _ => {
+            let message = format!(
+                "the concurrency group `{}` cannot be held by several jobs of a called workflow; give it to the jobs themselves",
+                group.group
+            );
+            r.out.error(&uses.span, "unsupported_key", message);
+        }
+    }
+}
+
+/// A called workflow may not ask for more than its caller has.
+fn check_permissions(r: &mut Reader<'_>, key: &Key, uses: &Node, plan: &Plan, granted: Option<&Permissions>) {
+    let text = uses.scalar_text().unwrap_or_default();
+    let instance = Permissions::Scopes(
+        [("contents", Level::Read), ("packages", Level::Write), ("deployments", Level::Write)].map(|(n, l)| (n.to_owned(), l)).into(),
+    );
+    let allowed = granted.unwrap_or(&instance);
+    let workflow = (format!("workflow '{text}'"), plan.permissions.as_ref());
+    // those of workflows that it calls in turn were checked there
+    let own = plan.jobs.iter().filter(|j| j.scope.is_none() && j.result_of.is_none());
+    let jobs = own.map(|j| (format!("nested job '{}'", j.name.as_ref().unwrap_or(&j.key)), j.permissions.as_ref()));
+    for (who, asked) in std::iter::once(workflow).chain(jobs) {
+        let Some(asked) = asked else { continue };
+        let names: Vec<&str> = match asked {
+            Permissions::Scopes(map) => map.keys().map(String::as_str).collect(),
+            _ => PERMISSIONS.iter().map(|(name, _)| *name).collect(),
+        };
+        if names.iter().all(|n| asked.level(n) <= allowed.level(n)) {
+            continue;
+        }
+        let list = |p: &Permissions| names.iter().map(|n| format!("{n}: {}", level_word(p.level(n)))).collect::<Vec<_>>().join(", ");
+        let message =
+            format!("Error calling workflow '{text}'. The {who} is requesting '{}', but is only allowed '{}'.", list(asked), list(allowed));
+        r.out.error(&key.span, "permissions_exceeded", message);
+    }
+}
+
+fn level_word(level: Level) -> &'static str {
+    match level {
+        Level::None => "none",
+        Level::Read => "read",
+        Level::Write => "write",
+    }
 }
 
 /// Looks the called workflow up and compiles it. The inner none: nobody could look, or somebody will.
-fn load(r: &mut Reader<'_>, uses: &Node) -> Option<Option<Plan>> {
+fn load(r: &mut Reader<'_>, uses: &Node, granted: Option<Permissions>) -> Option<Option<Plan>> {
     let text = r.plain_text(uses, "uses")?;
     let (foreign, path) = match text.strip_prefix("./") {
         // of the repository that the calling file is of
@@ -115,6 +187,7 @@ fn load(r: &mut Reader<'_>, uses: &Node) -> Option<Option<Plan>> {
         }
         Some(Found::File { bytes, .. }) => {
             let mut inner = r.inner(foreign, false);
+            inner.granted = granted;
             let root = yaml::parse(&title, bytes, inner.out)?;
             let plan = super::workflow(&mut inner, &title, &root)?;
             if plan.call.is_none() {
@@ -131,7 +204,7 @@ fn given_inputs(r: &mut Reader<'_>, with: Option<&Node>, plan: &Plan, uses: &Nod
     let mut given: IndexMap<String, Json> = IndexMap::new();
     for (key, value) in with.and_then(|w| r.mapping(w, "`with`")).unwrap_or_default() {
         let Some((name, input)) = wanted.iter().find(|(n, _)| n.eq_ignore_ascii_case(&key.name)) else {
-            r.out.error(&key.span, "unknown_input", format!("Invalid input, {} is not defined in the referenced workflow.", key.name));
+            r.out.error(&value.span, "unknown_input", format!("Invalid input, {} is not defined in the referenced workflow.", key.name));
             continue;
         };
         r.check_tree(value, scope::CALL_WITH);
@@ -143,11 +216,9 @@ fn given_inputs(r: &mut Reader<'_>, with: Option<&Node>, plan: &Plan, uses: &Nod
             _ => false,
         };
         if !fits {
-            r.out.error(
-                &value.span,
-                "wrong_type",
-                format!("the input `{name}` is a {:?}, this is {}", input.r#type, value.kind()).to_lowercase(),
-            );
+            let written = value.scalar_text().unwrap_or_default();
+            let message = format!("Unexpected value '{written}': the input {name} is a {:?}", input.r#type).to_lowercase();
+            r.out.error(&value.span, "wrong_type", message.replacen("unexpected", "Unexpected", 1));
         }
         given.insert(name.clone(), value.to_json());
     }
@@ -177,20 +248,75 @@ fn given_secrets(r: &mut Reader<'_>, node: Option<&Node>, plan: Option<&Plan>, u
         Some(node) => r.env(node, "secrets", scope::CALL_SECRETS),
         None => Map::new(),
     };
+    let same = |a: &str, b: &str| a.eq_ignore_ascii_case(b);
     if plan.is_some() {
-        for key in given.keys().filter(|k| !wanted.contains_key(*k)) {
-            r.out.error(&uses.span, "unknown_secret", format!("Invalid secret, {key} is not defined in the referenced workflow."));
+        for key in given.keys().filter(|k| !wanted.keys().any(|w| same(w, k))) {
+            let span = node.and_then(|n| n.get(key)).map_or(&uses.span, |n| &n.span);
+            r.out.error(span, "unknown_secret", format!("Invalid secret, {key} is not defined in the referenced workflow."));
         }
     }
-    for (name, _) in wanted.iter().filter(|(name, required)| **required && !given.contains_key(*name)) {
+    for (name, _) in wanted.iter().filter(|(name, required)| **required && !given.keys().any(|g| same(g, name))) {
         r.out.error(&uses.span, "missing_secret", format!("Secret {name} is required, but not provided while calling."));
     }
     Some(given)
 }
 
-/// The jobs of a call: those of the called workflow, and the calling job as their result.
-pub(super) fn place(mut caller: Job, call: Call) -> Vec<Job> {
-    let Call { plan, scope, permissions } = call;
+/// The jobs of a call: those of the called workflow, once for each combination of a matrix, and the calling job as their
+/// result.
+pub(super) fn place(r: &mut Reader<'_>, caller: Job, call: Call) -> Vec<Job> {
+    if call.cells.is_empty() {
+        return place_one(caller, call.plan, call.scope, call.permissions.as_ref());
+    }
+    let made = call.plan.as_ref().map_or(0, |p| p.jobs.len()).saturating_mul(call.cells.len());
+    if made > MAX_CALLED {
+        r.out.error(&caller.span, "too_many_jobs", format!("the matrix of calls makes {made} jobs, at most {MAX_CALLED} are allowed"));
+        return vec![caller];
+    }
+    let mut jobs = Vec::new();
+    let mut outputs = Map::new();
+    let mut results = Vec::new();
+    for (number, cell) in call.cells.into_iter().enumerate() {
+        let mut one = caller.clone();
+        // no id has a dot, so nothing else is called so
+        one.key = format!("{}.{}", caller.key, number + 1);
+        one.name = Some(cell_name(&caller, &cell));
+        let scope = CallScope { prefix: format!("{}/", one.key), matrix: cell.values, ..call.scope.clone() };
+        // of equal outputs the last one counts
+        for name in call.plan.iter().flat_map(|p| &p.call).flat_map(|c| c.outputs.keys()) {
+            let value: &mut String = outputs.entry(name.clone()).or_default();
+            let before = value.strip_prefix("${{ ").and_then(|v| v.strip_suffix(" }}")).map_or(String::new(), |v| format!(" || {v}"));
+            *value = format!("${{{{ jobs['{}'].outputs['{}']{before} }}}}", one.key, name.replace('\'', "''"));
+        }
+        results.push(one.key.clone());
+        jobs.extend(place_one(one, call.plan.clone(), scope, call.permissions.as_ref()));
+    }
+    let mut caller = caller;
+    caller.needs = results;
+    caller.result_of = Some(CallResult { prefix: String::new(), outputs });
+    jobs.push(caller);
+    jobs
+}
+
+/// The shown name of one call of a matrix.
+fn cell_name(caller: &Job, cell: &Cell) -> String {
+    let roots = serde_json::json!({ "matrix": cell.values });
+    let only_matrix = |name: &str| {
+        let pieces = expr::split(name).unwrap_or_default();
+        pieces.iter().all(|p| match p {
+            expr::Piece::Text(_) => true,
+            expr::Piece::Expr { text, .. } => Expr::parse(text).is_ok_and(|e| {
+                let mut fine = true;
+                e.walk(&mut |e| fine &= !matches!(e, Expr::Context(name) if name != "matrix"));
+                fine
+            }),
+        })
+    };
+    let named = caller.name.as_deref().filter(|n| n.contains("${{") && only_matrix(n));
+    let known = named.and_then(|n| expr::interpolate(n, &expr::Context::new(&roots)).ok());
+    known.unwrap_or_else(|| matrix::display_name(caller.name.as_deref().unwrap_or(&caller.key), &cell.label))
+}
+
+fn place_one(mut caller: Job, plan: Option<Plan>, scope: CallScope, permissions: Option<&Permissions>) -> Vec<Job> {
     let prefix = scope.prefix.clone();
     let title = caller.name.clone().unwrap_or_else(|| caller.key.clone());
     let mut jobs = Vec::new();
@@ -204,7 +330,7 @@ pub(super) fn place(mut caller: Job, call: Call) -> Vec<Job> {
                 *need = format!("{prefix}{need}");
             }
             let asked = job.permissions.take().or_else(|| plan.permissions.clone());
-            job.permissions = narrow(permissions.as_ref(), asked);
+            job.permissions = narrow(permissions, asked);
             if let Some(result) = &mut job.result_of {
                 result.prefix = format!("{prefix}{}", result.prefix);
             }

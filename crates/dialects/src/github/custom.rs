@@ -55,12 +55,14 @@ fn clean(path: &str) -> String {
 /// `owner/name[/path]@ref`.
 pub(super) fn foreign<'t>(r: &mut Reader<'_>, span: &Span, text: &'t str) -> Option<(Foreign, &'t str)> {
     let Some((name, reference)) = text.rsplit_once('@').filter(|(_, reference)| !reference.is_empty()) else {
-        r.out.error(span, "missing_version", format!("`{text}` needs a version: {text}@v1"));
+        let message = format!("Expected format {{owner}}/{{repo}}[/path]@ref. Actual '{text}': it names no version, such as {text}@v1");
+        r.out.error(span, "missing_version", message);
         return None;
     };
     let mut slashes = name.match_indices('/').map(|(at, _)| at);
     let (Some(_), end) = (slashes.next(), slashes.next()) else {
-        r.out.error(span, "bad_value", format!("`{text}`: an action is `owner/name@ref`, `./path` or `docker://image`"));
+        let message = format!("Expected format {{owner}}/{{repo}}[/path]@ref, `./path` or `docker://image`. Actual '{text}'");
+        r.out.error(span, "bad_value", message);
         return None;
     };
     let (repository, path) = end.map_or((name, ""), |at| (&name[..at], &name[at + 1..]));

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use crate::diagnostic::Span;
 use crate::expr::scope;
 use crate::matrix;
 use crate::plan::{Environment, Job, Late, Matrix, Strategy};
@@ -57,7 +58,7 @@ pub(super) fn read_all(r: &mut Reader<'_>, node: &Node) -> Vec<Job> {
     let mut all = Vec::new();
     for job in jobs {
         match calls.remove(&job.key) {
-            Some(call) => all.extend(call::place(job, call)),
+            Some(call) => all.extend(call::place(r, job, call)),
             None => all.push(job),
         }
     }
@@ -74,17 +75,27 @@ pub(super) fn read_all(r: &mut Reader<'_>, node: &Node) -> Vec<Job> {
 /// An identifier as jobs and steps use it.
 pub(super) fn is_identifier(text: &str) -> bool {
     let mut bytes = text.bytes();
-    text.len() <= 100
+    text.len() < 100
         && bytes.next().is_some_and(|b| b.is_ascii_alphabetic() || b == b'_')
         && bytes.all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-'))
 }
 
+/// Checks the id of a job or step.
+pub(super) fn check_identifier(r: &mut Reader<'_>, text: &str, span: &Span) -> bool {
+    let message = if !is_identifier(text) {
+        "IDs may only contain alphanumeric characters, '_', and '-'. IDs must start with a letter or '_' and and must be less than 100 characters."
+    } else if text.starts_with("__") {
+        "IDs starting with '__' are reserved."
+    } else {
+        return true;
+    };
+    r.out.error(span, "bad_identifier", format!("The identifier '{text}' is invalid. {message}"));
+    false
+}
+
 /// A job with its key.
 pub(super) fn begin(r: &mut Reader<'_>, key: &Key) -> Option<Job> {
-    if !is_identifier(&key.name) {
-        let message =
-            format!("'{}' cannot be the id of a job: letters, digits, '-' and '_', begins with a letter or '_', at most 100", key.name);
-        r.out.error(&key.span, "bad_identifier", message);
+    if !check_identifier(r, &key.name, &key.span) {
         return None;
     }
     Some(Job::new(&key.name, key.span.clone()))
@@ -104,7 +115,8 @@ fn read(r: &mut Reader<'_>, key: &Key, node: &Node) -> Option<Job> {
             "strategy" => job.strategy = strategy(r, value),
             "timeout-minutes" => job.timeout_minutes = r.late_number(value, "timeout-minutes", scope::JOB),
             "continue-on-error" => job.continue_on_error = r.late_bool(value, "continue-on-error", scope::JOB)?,
-            "container" => job.container = r.container(value, "`container`"),
+            "container" if matches!(value.value, Value::Null) => {}
+            "container" => job.container = r.container(value, "container"),
             "services" => services(r, value, &mut job),
             "defaults" => job.defaults = r.defaults(value, Some(scope::JOB_DEFAULTS)),
             "environment" => job.environment = environment(r, value),
@@ -120,7 +132,7 @@ fn read(r: &mut Reader<'_>, key: &Key, node: &Node) -> Option<Job> {
     }
     for required in ["runs-on", "steps"] {
         if node.get(required).is_none() {
-            r.out.error(&job.span, "missing_key", format!("Required property is missing: {required}"));
+            r.out.error(&node.span, "missing_key", format!("Required property is missing: {required}"));
         }
     }
     Some(job)
@@ -145,7 +157,7 @@ fn runs_on(r: &mut Reader<'_>, node: &Node) -> Vec<String> {
     labels
 }
 
-fn strategy(r: &mut Reader<'_>, node: &Node) -> Option<Strategy> {
+pub(super) fn strategy(r: &mut Reader<'_>, node: &Node) -> Option<Strategy> {
     let mut strategy = Strategy { matrix: None, fail_fast: Late::Known(true), max_parallel: None };
     for (key, value) in r.mapping(node, "`strategy`")? {
         match key.name.as_str() {
@@ -181,6 +193,9 @@ fn services(r: &mut Reader<'_>, node: &Node, job: &mut Job) {
 }
 
 fn environment(r: &mut Reader<'_>, node: &Node) -> Option<Environment> {
+    if matches!(node.value, Value::Null) {
+        return None;
+    }
     if !matches!(node.value, Value::Map(_)) {
         return Some(Environment { name: r.non_empty(node, "environment", scope::JOB)?, url: None });
     }
@@ -201,35 +216,42 @@ fn environment(r: &mut Reader<'_>, node: &Node) -> Option<Environment> {
 
 /// Unknown needs, needs on itself, and circles.
 fn check_graph(r: &mut Reader<'_>, jobs: &[Job], node: &Node) {
-    let index: HashMap<&str, usize> = jobs.iter().enumerate().map(|(i, j)| (j.key.as_str(), i)).collect();
     let written = |key: &str| node.get(key).is_some();
-    // how many unfinished needs each job has; what never reaches zero stands in or behind a circle
-    let mut open: Vec<usize> = vec![0; jobs.len()];
-    let mut dependents: Vec<Vec<usize>> = vec![Vec::new(); jobs.len()];
-    for (i, job) in jobs.iter().enumerate() {
-        for need in &job.needs {
-            match index.get(need.as_str()) {
-                Some(&n) => {
-                    open[i] += 1;
-                    dependents[n].push(i);
-                }
-                None if written(need) => {}
-                None => r.out.error(&job.span, "unknown_needs", format!("Job '{}' depends on unknown job '{need}'.", job.key)),
+    if !jobs.is_empty() && jobs.iter().all(|j| !j.needs.is_empty()) {
+        r.out.error(&node.span, "needs_cycle", "The workflow must contain at least one job with no dependencies.");
+        return;
+    }
+    // takes away what can run; what is left waits for something unknown, or in a circle
+    let mut open: Vec<(&Job, Vec<&String>)> = jobs.iter().map(|j| (j, j.needs.iter().collect())).collect();
+    let mut ready: Vec<&str> = open.iter().filter(|(_, needs)| needs.is_empty()).map(|(j, _)| j.key.as_str()).collect();
+    open.retain(|(_, needs)| !needs.is_empty());
+    while let Some(done) = ready.pop() {
+        for (job, needs) in &mut open {
+            needs.retain(|n| *n != done);
+            if needs.is_empty() {
+                ready.push(&job.key);
+            }
+        }
+        open.retain(|(_, needs)| !needs.is_empty());
+    }
+    for (job, needs) in open {
+        for need in needs {
+            let span = need_span(node, &job.key, need).unwrap_or(&job.span);
+            if jobs.iter().any(|j| j.key == *need) {
+                let message = format!("Job '{}' depends on job '{need}' which creates a cycle in the dependency graph.", job.key);
+                r.out.error(span, "needs_cycle", message);
+            } else if !written(need) {
+                r.out.error(span, "unknown_needs", format!("Job '{}' depends on unknown job '{need}'.", job.key));
             }
         }
     }
-    let mut ready: Vec<usize> = (0..jobs.len()).filter(|i| open[*i] == 0).collect();
-    while let Some(i) = ready.pop() {
-        for &d in &dependents[i] {
-            open[d] -= 1;
-            if open[d] == 0 {
-                ready.push(d);
-            }
-        }
-    }
-    let stuck: Vec<&Job> = jobs.iter().enumerate().filter(|(i, _)| open[*i] > 0).map(|(_, j)| j).collect();
-    if let Some(first) = stuck.first() {
-        let names: Vec<&str> = stuck.iter().map(|j| j.key.as_str()).collect();
-        r.out.error(&first.span, "needs_cycle", format!("the jobs {} wait for each other in a circle", names.join(", ")));
+}
+
+/// Where a need is written.
+fn need_span<'n>(jobs: &'n Node, job: &str, need: &str) -> Option<&'n Span> {
+    let node = jobs.get(job)?.get("needs")?;
+    match &node.value {
+        Value::Seq(items) => items.iter().find(|n| n.scalar_text().as_deref() == Some(need)).map(|n| &n.span),
+        _ => Some(&node.span),
     }
 }

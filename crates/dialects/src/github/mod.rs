@@ -5,11 +5,15 @@
 
 mod actions;
 mod call;
+mod cron;
 mod custom;
+mod events;
 mod job;
 mod library;
 mod read;
+mod shape;
 mod step;
+mod table;
 #[cfg(test)]
 mod tests;
 mod triggers;
@@ -62,7 +66,8 @@ pub fn compile_with(path: &str, bytes: &[u8], library: &Library) -> Compiled {
     let mut wants = BTreeSet::new();
     let plan = yaml::parse(path, bytes, &mut out).and_then(|root| {
         let budget = Cell::new(MAX_FILES);
-        let mut r = Reader { out: &mut out, library, wants: &mut wants, home: None, depth: 0, budget: &budget, composite: false };
+        let mut r =
+            Reader { out: &mut out, library, wants: &mut wants, home: None, depth: 0, budget: &budget, composite: false, granted: None };
         workflow(&mut r, path, &root)
     });
     let name = plan.as_ref().map_or_else(|| path.to_owned(), |p| p.name.clone());
@@ -71,6 +76,11 @@ pub fn compile_with(path: &str, bytes: &[u8], library: &Library) -> Compiled {
 }
 
 fn workflow(r: &mut Reader<'_>, path: &str, root: &yaml::Node) -> Option<Plan> {
+    let errors = r.out.errors();
+    shape::check(root, r.out);
+    if r.out.errors() > errors {
+        return None;
+    }
     let mut plan = Plan::new(Dialect::GithubActions, path, path);
     let known = ["name", "run-name", "on", "env", "defaults", "permissions", "concurrency", "jobs"];
     let (mut on, mut jobs) = (None, None);
@@ -86,6 +96,9 @@ fn workflow(r: &mut Reader<'_>, path: &str, root: &yaml::Node) -> Option<Plan> {
             "jobs" => jobs = Some(node),
             _ => r.unknown_key(key, "a workflow", &known),
         }
+    }
+    if plan.permissions.is_some() {
+        r.granted.clone_from(&plan.permissions);
     }
     match on {
         Some(node) => triggers::read(r, node, &mut plan),

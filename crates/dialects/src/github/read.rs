@@ -27,32 +27,55 @@ pub(super) struct Reader<'d> {
     pub(super) budget: &'d Cell<usize>,
     /// Steps of an action, not of a job.
     pub(super) composite: bool,
+    /// What the token of the file's jobs may do when they do not say; none is the default of the instance.
+    pub(super) granted: Option<Permissions>,
+}
+
+/// Which levels a permission has besides `none`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum PermissionKind {
+    Any,
+    Read,
+    Write,
 }
 
 /// Scopes of `permissions`.
-const PERMISSION_SCOPES: &[&str] = &[
-    "actions",
-    "artifact-metadata",
-    "attestations",
-    "checks",
-    "contents",
-    "deployments",
-    "discussions",
-    "id-token",
-    "issues",
-    "models",
-    "packages",
-    "pages",
-    "pull-requests",
-    "repository-projects",
-    "security-events",
-    "statuses",
+pub(super) const PERMISSIONS: &[(&str, PermissionKind)] = &[
+    ("actions", PermissionKind::Any),
+    ("artifact-metadata", PermissionKind::Any),
+    ("attestations", PermissionKind::Any),
+    ("checks", PermissionKind::Any),
+    ("code-quality", PermissionKind::Any),
+    ("contents", PermissionKind::Any),
+    ("copilot-requests", PermissionKind::Write),
+    ("deployments", PermissionKind::Any),
+    ("discussions", PermissionKind::Any),
+    ("drives", PermissionKind::Any),
+    ("id-token", PermissionKind::Write),
+    ("issues", PermissionKind::Any),
+    ("models", PermissionKind::Read),
+    ("packages", PermissionKind::Any),
+    ("pages", PermissionKind::Any),
+    ("pull-requests", PermissionKind::Any),
+    ("repository-projects", PermissionKind::Any),
+    ("security-events", PermissionKind::Any),
+    ("statuses", PermissionKind::Any),
+    ("vulnerability-alerts", PermissionKind::Read),
 ];
 
 impl Reader<'_> {
     /// For a file that this one led to.
     pub(super) fn inner(&mut self, home: Option<Foreign>, composite: bool) -> Reader<'_> {
-        Reader { out: self.out, library: self.library, wants: self.wants, home, depth: self.depth + 1, budget: self.budget, composite }
+        Reader {
+            out: self.out,
+            library: self.library,
+            wants: self.wants,
+            home,
+            depth: self.depth + 1,
+            budget: self.budget,
+            composite,
+            granted: self.granted.clone(),
+        }
     }
 
     /// Counts a file that this one leads to; they may use each other so often that nobody could read them all.
@@ -165,8 +188,7 @@ impl Reader<'_> {
 
     /// Checks one expression.
     pub(super) fn check_expression(&mut self, text: &str, span: &Span, scope: Scope) -> Option<Expr> {
-        let checked = Expr::parse(text).and_then(|e| scope.check(&e).map(|()| e));
-        checked.map_err(|e| self.out.error(span, "expression", e.0)).ok()
+        scope.parse(text).map_err(|e| self.out.error(span, "expression", e.0)).ok()
     }
 
     /// Checks every text of a tree (a matrix). True when the tree holds an expression.
@@ -284,8 +306,9 @@ impl Reader<'_> {
             _ => {
                 let mut scopes = IndexMap::new();
                 for (key, value) in self.mapping(node, "`permissions`")? {
-                    if !PERMISSION_SCOPES.contains(&key.name.as_str()) {
-                        self.unknown_key(key, "`permissions`", PERMISSION_SCOPES);
+                    if !PERMISSIONS.iter().any(|(name, _)| *name == key.name) {
+                        let names: Vec<&str> = PERMISSIONS.iter().map(|(name, _)| *name).collect();
+                        self.unknown_key(key, "`permissions`", &names);
                         continue;
                     }
                     let level = match value.scalar_text().as_deref() {
@@ -314,13 +337,12 @@ impl Reader<'_> {
             let group = self.non_empty(node, "concurrency", scope)?;
             return Some(Concurrency { group, cancel_in_progress: Late::Known(false), queue: false });
         }
-        let (mut group, mut cancel) = (None, Late::Known(false));
+        let (mut group, mut cancel, mut queue) = (None, Late::Known(false), false);
         for (key, value) in self.mapping(node, "`concurrency`")? {
             match key.name.as_str() {
                 "group" => group = self.non_empty(value, "group", scope),
                 "cancel-in-progress" => cancel = self.late_bool(value, "cancel-in-progress", scope)?,
-                "queue" if value.scalar_text().as_deref() == Some("single") => {}
-                "queue" => self.out.error(&key.span, "unsupported_key", "only `queue: single` is supported: one running and one pending"),
+                "queue" => queue = value.scalar_text().as_deref() == Some("max"),
                 _ => self.unknown_key(key, "`concurrency`", &["group", "cancel-in-progress", "queue"]),
             }
         }
@@ -328,7 +350,7 @@ impl Reader<'_> {
             self.out.error(&node.span, "missing_key", "Required property is missing: group");
             return None;
         };
-        Some(Concurrency { group, cancel_in_progress: cancel, queue: false })
+        Some(Concurrency { group, cancel_in_progress: cancel, queue })
     }
 
     pub(super) fn container(&mut self, node: &Node, what: &str) -> Option<Container> {
@@ -358,7 +380,7 @@ impl Reader<'_> {
             }
         }
         if node.get("image").is_none() {
-            self.out.error(&node.span, "missing_key", "Required property is missing: image");
+            self.out.error(&node.span, "missing_key", "Container image cannot be empty");
             return None;
         }
         Some(c)
@@ -376,7 +398,7 @@ impl Reader<'_> {
         match (username, password) {
             (Some(username), Some(password)) => Some(Credentials { username, password }),
             _ => {
-                self.out.error(&node.span, "missing_key", "`credentials` needs username and password");
+                self.out.warning(&node.span, "missing_key", "`credentials` without both username and password are not used");
                 None
             }
         }

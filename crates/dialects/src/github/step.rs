@@ -8,9 +8,11 @@ use crate::plan::{Late, Map, Step, StepKind};
 use crate::yaml::{Node, Value};
 
 use super::actions;
-use super::job::is_identifier;
+use super::job::check_identifier;
 use super::read::Reader;
 
+/// Longest generated id, without what makes it different from others.
+const MAX_ID: usize = 90;
 /// Most steps of one job.
 const MAX_STEPS: usize = 1000;
 
@@ -40,7 +42,34 @@ pub(super) fn read_all(r: &mut Reader<'_>, node: &Node) -> Vec<Step> {
         }
         steps.push(step);
     }
+    let taken: HashSet<String> = steps.iter().filter_map(|s| s.id.clone()).collect();
+    name_steps(&mut steps, taken);
     steps
+}
+
+/// Gives each step without an id one of its own, which begins with `__` and tells what it does.
+fn name_steps(steps: &mut [Step], mut taken: HashSet<String>) {
+    for step in steps.iter_mut().filter(|s| s.id.is_none()) {
+        let base = match &step.kind {
+            StepKind::Run { .. } => "run".to_owned(),
+            StepKind::Uses { action, .. } => action.as_str().split('/').take(2).collect::<Vec<_>>().join("_"),
+            StepKind::Custom { uses, .. } => match uses.strip_prefix("docker://") {
+                Some(image) => image.to_owned(),
+                None if uses.starts_with("./") => "self".to_owned(),
+                None => uses.split('@').next().unwrap_or_default().split('/').take(2).collect::<Vec<_>>().join("_"),
+            },
+            StepKind::Jenkins { .. } => "jenkins".to_owned(),
+        };
+        let mut base: String = base.chars().map(|c| if c.is_ascii_alphanumeric() || matches!(c, '_' | '-') { c } else { '_' }).collect();
+        base.truncate(MAX_ID);
+        let mut id = format!("__{base}");
+        let mut number = 1;
+        while !taken.insert(id.clone()) {
+            number += 1;
+            id = format!("__{base}_{number}");
+        }
+        step.id = Some(id);
+    }
 }
 
 fn read(r: &mut Reader<'_>, node: &Node) -> Option<Step> {
@@ -54,9 +83,8 @@ fn read(r: &mut Reader<'_>, node: &Node) -> Option<Step> {
         match key.name.as_str() {
             "id" => {
                 id = r.plain_text(value, "id");
-                if let Some(bad) = id.as_deref().filter(|t| !is_identifier(t) || t.starts_with("__")) {
-                    let message = format!("'{bad}' cannot be the id of a step: letters, digits, '-' and '_', begins with a letter or '_'");
-                    r.out.error(&value.span, "bad_identifier", message);
+                if let Some(text) = &id {
+                    check_identifier(r, text, &value.span);
                 }
             }
             "name" => name = r.text(value, "name", here).filter(|n| !n.is_empty()),
@@ -98,7 +126,7 @@ fn read(r: &mut Reader<'_>, node: &Node) -> Option<Step> {
                 r.out.error(&span, "missing_key", "Required property is missing: shell; a step of an action must say which");
             }
             if script.trim().is_empty() {
-                r.out.error(&run.span, "empty_value", "`run` may not be empty");
+                r.out.warning(&run.span, "empty_value", "`run` is empty, so this step does nothing");
             }
             StepKind::Run { script, shell, working_directory: directory }
         }

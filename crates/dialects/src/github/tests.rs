@@ -96,23 +96,40 @@ fn a_full_file_compiles() {
 #[test]
 fn every_oddity_is_located() {
     let job = |body: &str| format!("on: push\njobs:\n  a:\n    runs-on: x\n{body}");
+    let mut missed = Vec::new();
     for (text, expect) in [
         ("jobs: {a: {runs-on: x, steps: [{run: a}]}}".into(), "error[missing_key]: Required property is missing: on"),
         ("on: push".into(), "error[missing_key]: Required property is missing: jobs"),
         ("on: push\njobz: {}\njobs: {a: {runs-on: x, steps: [{run: a}]}}".into(), "w.yml:2:1: error[unknown_key]: Unexpected value 'jobz'"),
-        ("on: pusch\njobs: {a: {runs-on: x, steps: [{run: a}]}}".into(), "w.yml:1:5: error[unknown_event]"),
-        ("on: schedule\njobs: {a: {runs-on: x, steps: [{run: a}]}}".into(), "w.yml:1:5: warning[unsupported_event]"),
+        ("on: pusch\njobs: {a: {runs-on: x, steps: [{run: a}]}}".into(), "w.yml:1:5: error[bad_value]: Unexpected value 'pusch'"),
+        ("on: release\njobs: {a: {runs-on: x, steps: [{run: a}]}}".into(), "w.yml:1:5: warning[unsupported_event]"),
+        (
+            "on: {schedule: [{cron: '99 * * * *'}]}\njobs: {a: {runs-on: x, steps: [{run: a}]}}".into(),
+            "w.yml:1:24: error[bad_schedule]: Invalid cron",
+        ),
+        ("on: {schedule: [{cron: '* * * * *'}]}\njobs: {a: {runs-on: x, steps: [{run: a}]}}".into(), "w.yml:1:24: warning[too_often]"),
+        (
+            "on: {release: {types: [made]}}\njobs: {a: {runs-on: x, steps: [{run: a}]}}".into(),
+            "w.yml:1:24: error[bad_value]: Unexpected value 'made'",
+        ),
+        (
+            "on: {fork: {types: [x]}}\njobs: {a: {runs-on: x, steps: [{run: a}]}}".into(),
+            "w.yml:1:12: error[wrong_type]: A mapping was not expected",
+        ),
         (job("    steps: [{run: a, foo: 1}]"), "w.yml:5:22: error[unknown_key]: Unexpected value 'foo'"),
-        (job("    steps: [{run: a, uses: b}]"), "error[run_and_uses]"),
-        (job("    steps: [{name: b}]"), "error[missing_key]: Required property is missing: run or uses"),
+        (job("    steps: [{run: a, uses: b}]"), "w.yml:5:22: error[unknown_key]: Unexpected value 'uses'"),
+        (
+            job("    steps: [{name: b}]"),
+            "w.yml:5:13: error[missing_key]: There's not enough info to determine what you meant. Add one of these properties: run, shell, uses",
+        ),
         (job("    steps: [{uses: foo/bar@v1}]"), "w.yml:5:20: warning[unresolved_action]: `foo/bar@v1` is looked up in the repositories"),
         (job("    steps: [{uses: ./x}]"), "warning[unresolved_action]: `./x` is looked up in the commit"),
         (job("    steps: [{uses: ./../x}]"), "error[bad_value]: `./../x` leads out"),
-        (job("    steps: [{uses: foo@v1}]"), "error[bad_value]: `foo@v1`: an action is"),
+        (job("    steps: [{uses: foo@v1}]"), "error[bad_value]: Expected format {owner}/{repo}[/path]@ref"),
         (job("    steps: [{uses: foo/bar}]"), "error[missing_version]"),
         (
-            "on: push\njobs: {a: {uses: ./.github/workflows/b.yml, strategy: {}}}".into(),
-            "error[unsupported_key]: `strategy` of a job that calls",
+            "on: push\njobs: {a: {uses: ./.github/workflows/b.yml, strategy: {matrix: '${{ github.x }}'}}}".into(),
+            "error[unsupported_key]: the matrix of a job that calls",
         ),
         (job("    steps: [{uses: actions/checkout@v4, with: {submodules: true}}]"), "w.yml:5:60: error[unsupported_input]"),
         (job("    steps: [{uses: actions/checkout@v4, with: {bogus: 1}}]"), "warning[unknown_input]"),
@@ -125,22 +142,60 @@ fn every_oddity_is_located() {
         (job("    if: env.X\n    steps: [{run: a}]"), "w.yml:5:9: error[expression]: Unrecognized named-value: 'env'"),
         (job("    steps: [{run: a, if: 'x ${{ true }}'}]"), "warning[always_true_condition]"),
         (job("    steps: [{run: 'echo ${{ github.event.head_commit.message }}'}]"), "warning[script_injection]"),
-        (job("    needs: b\n    steps: [{run: a}]"), "error[unknown_needs]: Job 'a' depends on unknown job 'b'."),
-        (job("    needs: a\n    steps: [{run: a}]"), "error[needs_cycle]"),
+        (job("    needs: a\n    steps: [{run: a}]"), "w.yml:3:3: error[needs_cycle]: The workflow must contain at least one job"),
+        (
+            job("    steps: [{run: a}]\n  b: {needs: [a, c, b], runs-on: x, steps: [{run: a}]}"),
+            "w.yml:6:18: error[unknown_needs]: Job 'b' depends on unknown job 'c'.",
+        ),
+        (
+            job("    steps: [{run: a}]\n  b: {needs: [a, c, b], runs-on: x, steps: [{run: a}]}"),
+            "w.yml:6:21: error[needs_cycle]: Job 'b' depends on job 'b' which creates a cycle",
+        ),
+        (
+            job("    steps: []\n    timeout-minutes: ${{ nope }}"),
+            "w.yml:6:22: error[expression]: Unrecognized named-value: 'nope'. Located at",
+        ),
+        (job("    steps: []\n    timeout-minutes: ${{ nope }}"), "w.yml:6:22: error[bad_value]: Unexpected value '${{ nope }}'"),
+        (job("    steps:\n    - run: |\n\n        ${{ nope }}"), "w.yml:6:12: error[expression]: Unrecognized named-value: 'nope'"),
+        (job("    container:\n    steps:\n      image:\n"), "w.yml:7:7: error[wrong_type]: A mapping was not expected"),
+        (job("    env:  \n    steps: [{run: a}]"), "w.yml:5:11: error[bad_value]: Unexpected value ''"),
+        (job("    env: {A: 1, a: 2}\n    steps: [{run: a}]"), "w.yml:5:17: error[duplicate_key]: 'a' is already defined"),
+        (job("    name: ${{ success() }}\n    steps: [{run: a}]"), "Unrecognized function: 'success'. Located at position 1 within"),
+        (
+            job("    if: success('b')\n    timeout-minutes: no\n    steps: [{run: a}]"),
+            "w.yml:6:22: error[bad_value]: Unexpected value 'no'",
+        ),
+        (job("    steps: [{run: a, if: success('b')}]"), "w.yml:5:26: error[expression]: Too many parameters supplied: 'success'"),
+        (job("    permissions: {contents: all}\n    steps: [{run: a}]"), "w.yml:5:29: error[bad_value]: Unexpected value 'all'"),
+        (job("    permissions: {id-token: read}\n    steps: [{run: a}]"), "w.yml:5:29: error[bad_value]: Unexpected value 'read'"),
+        (job("    uses: a/b/c@v1\n    steps: [{run: a}]"), "w.yml:5:5: error[unknown_key]: Unexpected value 'uses'"),
+        (
+            job("    concurrency: {group: g, queue: all}\n    steps: [{run: a}]"),
+            "error[bad_value]: Unexpected value 'all'. Known here are: single, max",
+        ),
+        (
+            job("    steps: [{run: a}]\n  __b: {runs-on: x, steps: [{run: a}]}"),
+            "w.yml:6:3: error[bad_identifier]: The identifier '__b' is invalid. IDs starting",
+        ),
+        ("name: ${{ github.x }}\non: push\njobs: {}".into(), "w.yml:1:7: error[expression]: Unrecognized named-value: 'github'"),
+        ("name: ${{ 1 }}\non: push\njobs: {}".into(), "w.yml:1:7: error[expression_not_allowed]: A template expression is not allowed"),
         (job("    strategy: {matrix: {a: []}}\n    steps: [{run: a}]"), "error[bad_matrix]: Matrix vector 'a'"),
         (job("    steps: [{run: a, id: x}, {run: b, id: X}]"), "error[duplicate_id]"),
         ("on: push\njobs: {a: {uses: ./x.yml}}".into(), "error[bad_value]: `./x.yml`: a called workflow is"),
         ("on: push\njobs: {a: {uses: ./.github/workflows/x.yml}}".into(), "warning[unresolved_workflow]"),
         ("on: {push: {branches: ['['] }}\njobs: {a: {runs-on: x, steps: [{run: a}]}}".into(), "error[bad_pattern]"),
         ("on: {push: {branches: ['!x'] }}\njobs: {a: {runs-on: x, steps: [{run: a}]}}".into(), "warning[only_negative_patterns]"),
-        ("- a".into(), "error[wrong_type]: a workflow must be a mapping, this is a list"),
+        ("- a".into(), "w.yml:1:1: error[wrong_type]: A sequence was not expected"),
     ] {
         let text: String = text;
         let found = messages(&text);
-        assert!(found.iter().any(|m| m.contains(expect)), "{text}\nexpected {expect}\nfound {found:#?}");
+        if !found.iter().any(|m| m.contains(expect)) {
+            missed.push(format!("{text}\nexpected {expect}\nfound {found:#?}"));
+        }
         let compiled = compile("w.yml", text.as_bytes());
         assert_eq!(compiled.plan.is_none(), found.iter().any(|m| m.contains("error[")), "{text}");
     }
+    assert!(missed.is_empty(), "{}", missed.join("\n\n"));
 }
 
 /// Compiles with files of the same commit.
@@ -201,7 +256,7 @@ fn actions_are_read_with_the_workflow() {
 #[test]
 fn called_workflows_become_jobs() {
     const CALLED: &str = "on: {workflow_call: {inputs: {w: {type: string, required: true}, n: {type: number}}, secrets: {s: {required: true}}, outputs: {o: {value: '${{ jobs.y.outputs.o }}'}}}}
-permissions: read-all
+permissions: {contents: read}
 jobs:
   x: {runs-on: x, steps: [{run: a}]}
   y: {runs-on: x, needs: x, outputs: {o: '1'}, steps: [{run: a}]}
@@ -233,7 +288,10 @@ jobs:
     for (call, expect) in [
         ("uses: ./.github/workflows/called.yml", "error[missing_input]: Input w is required"),
         ("uses: ./.github/workflows/called.yml, with: {w: a}", "error[missing_secret]: Secret s is required"),
-        ("uses: ./.github/workflows/called.yml, with: {w: a, n: true}", "error[wrong_type]: the input `n` is a number"),
+        (
+            "uses: ./.github/workflows/called.yml, with: {w: a, n: true}",
+            "error[wrong_type]: Unexpected value 'true': the input n is a number",
+        ),
         ("uses: ./.github/workflows/called.yml, with: {q: a}", "error[unknown_input]: Invalid input, q is not defined"),
         ("uses: ./.github/workflows/push.yml", "error[not_callable]"),
         ("uses: ./.github/workflows/none.yml", "error[unknown_workflow]"),
@@ -242,6 +300,62 @@ jobs:
         let found = with_files(&format!("on: push\njobs: {{a: {{{call}}}}}"), &files);
         assert!(found.diagnostics.iter().any(|d| d.to_string().contains(expect)), "{call}: {:#?}", found.diagnostics);
     }
+}
+
+#[test]
+fn steps_without_ids_get_them() {
+    let p = plan(
+        "on: push\njobs: {a: {runs-on: x, steps: [{run: a}, {uses: actions/checkout@v4}, {id: b, run: b}, {run: c}, {uses: 'docker://alpine:3'}, {uses: actions/checkout@v3}, {uses: ./a}, {uses: o/r/sub@v1}]}}",
+    );
+    let ids: Vec<&str> = p.jobs[0].steps.iter().filter_map(|s| s.id.as_deref()).collect();
+    assert_eq!(ids, ["__run", "__actions_checkout", "b", "__run_2", "__alpine_3", "__actions_checkout_2", "__self", "__o_r"]);
+}
+
+#[test]
+fn calls_with_a_matrix_are_several() {
+    let files = [(
+        ".github/workflows/c.yml",
+        "on: {workflow_call: {inputs: {v: {type: string}}, outputs: {o: {value: '${{ jobs.x.outputs.o }}'}}}}\njobs: {x: {runs-on: x, outputs: {o: '1'}, steps: [{run: a}]}}",
+    )];
+    let text = "on: push\njobs: {a: {uses: ./.github/workflows/c.yml, with: {v: '${{ matrix.n }}'}, strategy: {matrix: {n: [p, q]}}, concurrency: {group: g, queue: max}}}";
+    let plan = with_files(text, &files).plan.unwrap();
+    let shown: Vec<(&str, Option<&str>)> = plan.jobs.iter().map(|j| (j.key.as_str(), j.name.as_deref())).collect();
+    let expect = [("a.1/x", Some("a (p) / x")), ("a.1", Some("a (p)")), ("a.2/x", Some("a (q) / x")), ("a.2", Some("a (q)")), ("a", None)];
+    assert_eq!(shown, expect);
+    let inner = plan.job("a.2/x").unwrap();
+    assert!(inner.concurrency.as_ref().unwrap().queue);
+    let roots = serde_json::json!({"github": {}});
+    let seen = crate::ready::contexts(inner, &indexmap::IndexMap::new(), &roots).unwrap().into_owned();
+    assert_eq!(seen, serde_json::json!({"github": {}, "inputs": {"v": "q"}}));
+    // of equal outputs the last counts
+    let result = |o: &str| crate::ready::JobResult {
+        outcome: crate::ready::Outcome::Success,
+        outputs: [("o".to_owned(), o.to_owned())].into_iter().collect(),
+    };
+    let results = [("a.1".to_owned(), result("1")), ("a.2".to_owned(), result("2"))].into_iter().collect();
+    let whole = crate::ready::call_result(plan.job("a").unwrap(), &results, &roots).unwrap().unwrap();
+    assert_eq!(whole.outputs["o"], "2");
+}
+
+#[test]
+fn called_workflows_ask_for_no_more_than_their_callers_have() {
+    let callee = |head: &str, job: &str| format!("on: workflow_call\n{head}\njobs: {{x: {{runs-on: x, {job}steps: [{{run: a}}]}}}}");
+    let told = |caller: &str, callee: &str| {
+        let text = format!("on: push\n{caller}\njobs:\n  a: {{uses: ./.github/workflows/c.yml}}");
+        let compiled = with_files(&text, &[(".github/workflows/c.yml", callee)]);
+        compiled.diagnostics.iter().find(|d| d.code == "permissions_exceeded").map(ToString::to_string)
+    };
+    assert_eq!(told("permissions: {actions: write}", &callee("permissions: {actions: read}", "")), None);
+    let found = told("permissions: {actions: read}", &callee("", "permissions: {actions: write}, ")).unwrap();
+    assert!(found.starts_with("w.yml:4:3: error"), "{found}");
+    assert!(found.ends_with("The nested job 'x' is requesting 'actions: write', but is only allowed 'actions: read'."), "{found}");
+    let found = told("", &callee("permissions: {contents: write, packages: write}", "")).unwrap();
+    assert!(
+        found.contains("is requesting 'contents: write, packages: write', but is only allowed 'contents: read, packages: write'."),
+        "{found}"
+    );
+    assert!(told("permissions: {}", &callee("", "permissions: read-all, ")).is_some());
+    assert_eq!(told("permissions: write-all", &callee("permissions: write-all", "")), None);
 }
 
 #[test]

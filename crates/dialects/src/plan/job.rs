@@ -95,6 +95,9 @@ pub struct CallScope {
     /// The `inputs` context of its jobs; texts may hold expressions of the calling job.
     #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
     pub inputs: IndexMap<String, CallInput>,
+    /// The `matrix` context of the calling job.
+    #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
+    pub matrix: IndexMap<String, Value>,
     /// Its secrets by name, texts with expressions; none means all of the caller's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub secrets: Option<Map>,

@@ -134,6 +134,22 @@ impl Plan {
         }
     }
 
+    /// When the clock starts it.
+    pub fn schedules(&self) -> impl Iterator<Item = &Schedule> {
+        self.triggers.iter().flat_map(|t| match t {
+            Trigger::Schedule { schedules } => schedules.as_slice(),
+            _ => &[],
+        })
+    }
+
+    /// Which runs of other workflows start it.
+    pub fn workflow_run(&self) -> Option<&WorkflowRun> {
+        self.triggers.iter().find_map(|t| match t {
+            Trigger::WorkflowRun(run) => Some(run),
+            _ => None,
+        })
+    }
+
     /// The job of that key.
     pub fn job(&self, key: &str) -> Option<&Job> {
         self.jobs.iter().find(|j| j.key == key)
@@ -157,17 +173,64 @@ pub enum Trigger {
     },
     /// By hand or by the API.
     WorkflowDispatch,
+    /// By the clock.
+    Schedule {
+        /// The times.
+        schedules: Vec<Schedule>,
+    },
+    /// Another workflow was asked for, started or ended.
+    WorkflowRun(WorkflowRun),
+    /// Any other event of the dialect.
+    Other {
+        /// Its name.
+        name: String,
+        /// Which activities; empty means all, for a pull request opened, synchronize and reopened.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        types: Vec<String>,
+        /// `branches` are those of the base.
+        #[serde(flatten)]
+        filter: RefFilter,
+    },
 }
 
 impl Trigger {
     /// The name of the event in the dialect.
-    pub fn event(&self) -> &'static str {
+    pub fn event(&self) -> &str {
         match self {
             Trigger::Push(_) => "push",
             Trigger::PullRequest { .. } => "pull_request",
             Trigger::WorkflowDispatch => "workflow_dispatch",
+            Trigger::Schedule { .. } => "schedule",
+            Trigger::WorkflowRun(_) => "workflow_run",
+            Trigger::Other { name, .. } => name,
         }
     }
+}
+
+/// One line of a schedule.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Schedule {
+    /// Minute, hour, day, month, weekday.
+    pub cron: String,
+    /// Name of the time zone; none is UTC.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timezone: Option<String>,
+    /// Where it is written.
+    pub span: Span,
+}
+
+/// Which runs of other workflows start this one.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct WorkflowRun {
+    /// Names of the workflows; later ones win, `!` negates. Empty means none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub workflows: Vec<String>,
+    /// `requested`, `in_progress`, `completed`; empty means all.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub types: Vec<String>,
+    /// `branches` are those of the other run.
+    #[serde(flatten)]
+    pub filter: RefFilter,
 }
 
 /// Patterns on refs and paths. Absent and empty differ: `branches: []` matches no branch.

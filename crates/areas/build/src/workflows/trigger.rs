@@ -1,8 +1,8 @@
 //! Starts runs: for pushes, and by hand.
 
+use dialects::Plan;
 use dialects::github::Compiled;
-use dialects::plan::{Dialect, InputType, Plan};
-use dialects::trigger::{Occasion, needs_changes, starts};
+use dialects::trigger::{BadInput, Occasion, check_inputs, needs_changes, starts};
 use dialects::{Diagnostic, Severity};
 use git::{Oid, Repositories, Repository};
 use kernel::event::RefUpdate;
@@ -234,43 +234,6 @@ async fn create_once(app: &App, mut new: NewRun) -> Result<RunId> {
 
 /// Checks the inputs of a manual start and fills in defaults.
 fn inputs(plan: &Plan, given: &Map<String, Value>) -> Result<Map<String, Value>> {
-    let mut wrong = Vec::new();
-    let mut bad = |name: &str, code: &'static str, message: String| {
-        wrong.push(FieldError { field: format!("inputs.{name}"), code, message });
-    };
-    // a pipeline of GitLab takes any other name as a variable
-    for name in given.keys().filter(|n| plan.dialect != Dialect::GitlabCi && !plan.inputs.contains_key(*n)) {
-        bad(name, "unknown", "the workflow has no such input".into());
-    }
-    let mut out = Map::new();
-    for (name, input) in &plan.inputs {
-        let value = given.get(name).filter(|v| !v.is_null()).or(input.default.as_ref()).cloned();
-        let value = match (value, input.r#type) {
-            (None, _) if input.required => {
-                bad(name, "required", "is required".into());
-                continue;
-            }
-            (None, InputType::Boolean) => Value::Bool(false),
-            (None, _) => Value::String(String::new()),
-            (Some(Value::Bool(b)), InputType::Boolean) => Value::Bool(b),
-            (Some(Value::String(s)), InputType::Boolean) if matches!(s.as_str(), "true" | "false") => Value::Bool(s == "true"),
-            (Some(Value::Number(n)), InputType::Number) => Value::Number(n),
-            (Some(Value::String(s)), InputType::Number) if s.trim().parse::<f64>().is_ok_and(f64::is_finite) => {
-                dialects::expr::json_number(s.trim().parse().unwrap_or(0.0)).unwrap_or_default()
-            }
-            (Some(Value::String(s)), InputType::Choice) if input.options.contains(&s) => Value::String(s),
-            (Some(_), InputType::Choice) => {
-                bad(name, "invalid", format!("one of {}", input.options.join(", ")));
-                continue;
-            }
-            (Some(Value::String(s)), InputType::String | InputType::Environment) if s.len() <= 65_536 => Value::String(s),
-            (Some(v @ (Value::Number(_) | Value::Bool(_))), InputType::String) => Value::String(v.to_string()),
-            (Some(_), kind) => {
-                bad(name, "invalid", format!("must be a {kind:?}").to_lowercase());
-                continue;
-            }
-        };
-        out.insert(name.clone(), value);
-    }
-    if wrong.is_empty() { Ok(out) } else { Err(Error::fields(wrong)) }
+    let field = |bad: BadInput| FieldError { field: format!("inputs.{}", bad.name), code: bad.code, message: bad.message };
+    check_inputs(plan, given).map_err(|wrong| Error::fields(wrong.into_iter().map(field).collect()))
 }
