@@ -6,6 +6,7 @@
 //!
 //! Read next: [`plan`] (the types), [`github`] and [`gitlab`] (their files), [`expr`] (expressions), [`ready`] (when a job runs).
 
+pub mod cron;
 pub mod detect;
 pub mod diagnostic;
 pub mod emit;

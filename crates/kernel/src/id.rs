@@ -123,6 +123,8 @@ ids! {
     SecretId = "sec";
     /// A plain variable.
     VariableId = "var";
+    /// When runs start by the clock.
+    ScheduleId = "sch";
     /// A place to deploy to.
     EnvironmentId = "env";
     /// An image digest with its configuration and secret versions.

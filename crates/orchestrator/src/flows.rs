@@ -1,7 +1,7 @@
 //! When this happens, do that. A pure table: the store calls it inside the transaction that writes the event, so that an
 //! event and the work that follows from it are there together or not at all.
 
-use kernel::{Event, EventData};
+use kernel::{Event, EventData, ProjectId};
 use serde_json::json;
 use store::NewWork;
 
@@ -16,6 +16,7 @@ pub fn flow(event: &Event) -> Vec<NewWork> {
             let mut work = vec![NewWork::new("trigger_build", payload.clone())];
             if updates.iter().any(|u| u.name == default_ref) {
                 work.extend(area_code::follow_work(project));
+                work.push(schedules(project, event));
             }
             work.push(
                 NewWork::new("repository_maintain", json!({}))
@@ -28,7 +29,11 @@ pub fn flow(event: &Event) -> Vec<NewWork> {
         EventData::DeploymentCreated { deployment, environment, .. } => {
             vec![NewWork::new("deployment_run", json!({ "deployment": deployment })).lane(format!("deploy:{environment}"))]
         }
-        EventData::ProjectUpdated { fields } if fields.iter().any(|f| f == "default_branch") => area_code::follow_work(project),
+        EventData::ProjectUpdated { fields } if fields.iter().any(|f| f == "default_branch") => {
+            let mut work = area_code::follow_work(project);
+            work.push(schedules(project, event));
+            work
+        }
         EventData::ProjectDeleted { .. } => vec![NewWork::new("project_stop", json!({})).project(project)],
         // in the lane of the code, so that nothing is written behind its back; patient, because applications must end first
         EventData::ProjectPurged { .. } => {
@@ -36,6 +41,11 @@ pub fn flow(event: &Event) -> Vec<NewWork> {
         }
         _ => Vec::new(),
     }
+}
+
+/// Schedules follow the workflow files of the default branch.
+fn schedules(project: ProjectId, event: &Event) -> NewWork {
+    NewWork::new("schedule_sync", json!({ "actor": event.actor })).lane(format!("schedules:{project}")).dedup(project.to_string())
 }
 
 #[cfg(test)]
@@ -57,7 +67,7 @@ mod tests {
     fn only_the_default_branch_is_analysed_every_branch_is_built() {
         assert_eq!(
             kinds(pushed("refs/heads/main")),
-            ["trigger_build", "code_inventory", "code_analyze", "code_index", "repository_maintain"]
+            ["trigger_build", "code_inventory", "code_analyze", "code_index", "schedule_sync", "repository_maintain"]
         );
         assert_eq!(kinds(pushed("refs/heads/other")), ["trigger_build", "repository_maintain"]);
     }

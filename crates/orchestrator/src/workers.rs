@@ -162,9 +162,20 @@ async fn reconcile_loop(app: App, reconciler: Reconciler, mut stopped: watch::Re
             Ok(Err(error)) => tracing::warn!(reconciler = reconciler.name, error = ?error, "reconciling failed"),
             Err(_) => tracing::error!(reconciler = reconciler.name, "reconciling panicked"),
         }
+        let nap = nap(&app, &reconciler).await;
         tokio::select! {
-            () = waiter.wait(reconciler.period, |topic| reconciler.topic == Some(topic)) => {}
+            () = waiter.wait(nap, |topic| reconciler.topic == Some(topic)) => {}
             _ = stopped.changed() => {}
         }
+    }
+}
+
+/// Until the period is over, or something that is planned before. A failure is looked at again soon.
+async fn nap(app: &App, reconciler: &Reconciler) -> Duration {
+    let Some(next) = reconciler.next else { return reconciler.period };
+    match next(app.clone()).await {
+        Ok(Some(at)) => at.since(Timestamp::now()).clamp(Duration::from_millis(20), reconciler.period),
+        Ok(None) => reconciler.period,
+        Err(_) => Duration::from_secs(1),
     }
 }

@@ -29,6 +29,7 @@ pub mod release;
 pub mod report;
 pub mod run;
 pub mod runner;
+pub mod schedule;
 pub mod secret;
 pub mod token;
 mod value;

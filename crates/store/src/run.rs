@@ -56,12 +56,14 @@ pub struct RunRow {
     pub started_at: Option<Timestamp>,
     /// When its last job ended.
     pub finished_at: Option<Timestamp>,
+    /// What set it off besides its event: `{"schedule": …}`, `{"run": …, "depth": …}`.
+    pub cause: Option<serde_json::Value>,
     /// Row version.
     pub version: i64,
 }
 
 const COLUMNS: &str = "id, project_id, number, workflow, name, title, event, ref, commit_id, state, conclusion, attempt, detected,
-    account_id, diagnostics, jobs_total, jobs_done, dedup, concurrency_group, blocked, cancelled, created_at, started_at, finished_at, version";
+    account_id, diagnostics, jobs_total, jobs_done, dedup, concurrency_group, blocked, cancelled, created_at, started_at, finished_at, cause, version";
 
 impl RunRow {
     fn from_row(row: &Row) -> Result<Self> {
@@ -90,6 +92,7 @@ impl RunRow {
             created_at: row.get("created_at")?,
             started_at: row.get("started_at")?,
             finished_at: row.get("finished_at")?,
+            cause: row.get::<Option<String>>("cause")?.map(|t| serde_json::from_str(&t).map_err(kernel::Error::internal)).transpose()?,
             version: row.get("version")?,
         })
     }
@@ -123,8 +126,8 @@ pub async fn run_create(tx: &mut Tx, run: &mut RunRow, plan: &serde_json::Value,
         sql!(
             "INSERT INTO run (id, project_id, number, workflow, name, title, event, ref, commit_id, state, conclusion, attempt, detected,
                 account_id, plan, contexts, diagnostics, jobs_total, jobs_done, dedup, concurrency_group, blocked, cancelled,
-                created_at, started_at, finished_at, version)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, 1)"
+                created_at, started_at, finished_at, cause, version)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, $27, 1)"
         ),
         args![
             run.id,
@@ -152,7 +155,8 @@ pub async fn run_create(tx: &mut Tx, run: &mut RunRow, plan: &serde_json::Value,
             run.cancelled,
             run.created_at,
             run.started_at,
-            run.finished_at
+            run.finished_at,
+            run.cause.clone()
         ],
     )
     .await?;
@@ -322,6 +326,7 @@ pub async fn pipeline_purge(tx: &mut Tx, project: ProjectId) -> Result<bool> {
         sql!("DELETE FROM cache_entry WHERE project_id = $1"),
         sql!("DELETE FROM secret WHERE project_id = $1"),
         sql!("DELETE FROM variable WHERE project_id = $1"),
+        sql!("DELETE FROM schedule WHERE project_id = $1"),
     ] {
         tx.exec(statement, args![project]).await?;
     }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use futures::future::BoxFuture;
-use kernel::Result;
+use kernel::{Result, Timestamp};
 use store::WorkRow;
 
 use crate::app::App;
@@ -13,6 +13,9 @@ pub type JobFn = fn(App, WorkRow) -> BoxFuture<'static, Result<()>>;
 
 /// Brings the outside in line with what is recorded. Takes no input, is idempotent, and runs on every instance.
 pub type Reconcile = fn(App) -> BoxFuture<'static, Result<()>>;
+
+/// When a reconciler is needed next; none when nothing is planned.
+pub type Next = fn(App) -> BoxFuture<'static, Result<Option<Timestamp>>>;
 
 /// A reconciler with its period and the wake topic that runs it at once.
 #[derive(Clone, Copy)]
@@ -25,6 +28,8 @@ pub struct Reconciler {
     pub topic: Option<&'static str>,
     /// What it does.
     pub run: Reconcile,
+    /// When it is needed before its period is over.
+    pub next: Option<Next>,
 }
 
 /// The jobs of an area.
@@ -47,7 +52,14 @@ impl Jobs {
     /// With one more reconciler.
     #[must_use]
     pub fn every(mut self, name: &'static str, period: Duration, topic: Option<&'static str>, run: Reconcile) -> Self {
-        self.reconcilers.push(Reconciler { name, period, topic, run });
+        self.reconcilers.push(Reconciler { name, period, topic, run, next: None });
+        self
+    }
+
+    /// With one more reconciler that knows when it is needed next.
+    #[must_use]
+    pub fn timed(mut self, name: &'static str, topic: Option<&'static str>, run: Reconcile, next: Next) -> Self {
+        self.reconcilers.push(Reconciler { name, period: Duration::from_secs(300), topic, run, next: Some(next) });
         self
     }
 }

@@ -16,6 +16,7 @@ pub mod runner;
 pub mod runners;
 pub mod runs;
 pub mod schedule;
+pub mod timers;
 pub mod vars;
 pub mod words;
 pub mod workflows;
@@ -40,6 +41,7 @@ pub fn router() -> OpenApiRouter<App> {
         .merge(reports::routes::router())
         .merge(artifacts::routes::router())
         .merge(vars::routes::router())
+        .merge(timers::routes::router())
 }
 
 /// The area's background work.
@@ -47,6 +49,9 @@ pub fn jobs() -> Jobs {
     Jobs::default()
         .on("trigger_build", |app, work| Box::pin(workflows::trigger::trigger_build(app, work)))
         .on("run_advance", |app, work| Box::pin(runs::jobs::run_advance(app, work)))
+        .on("schedule_sync", |app, work| Box::pin(timers::jobs::schedule_sync(app, work)))
+        .on("schedule_fire", |app, work| Box::pin(timers::jobs::schedule_fire(app, work)))
+        .timed("schedules", Some("schedules"), |app| Box::pin(timers::jobs::tick(app)), |app| Box::pin(timers::jobs::next_tick(app)))
         .on("log_seal", |app, work| Box::pin(logs::log_seal(app, work)))
         .every("leases", Duration::from_secs(3), None, |app| Box::pin(schedule::watch::leases(app)))
         .every("delays", Duration::from_secs(3), None, |app| Box::pin(schedule::gate::delays(app)))

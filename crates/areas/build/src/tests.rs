@@ -126,6 +126,7 @@ impl House {
             inputs: Map::new(),
             actor: self.owner.user(),
             dedup: dedup.map(str::to_owned),
+            origin: Default::default(),
         };
         create(&self.app, new).await.unwrap()
     }

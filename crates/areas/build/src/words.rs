@@ -16,6 +16,26 @@ pub enum RunState {
     Completed,
 }
 
+/// Where a schedule comes from.
+#[derive(ToSchema)]
+#[schema(rename_all = "snake_case")]
+pub enum ScheduleSource {
+    /// A workflow file of the default branch.
+    File,
+    /// Somebody made it.
+    User,
+}
+
+/// What happens with times of a schedule that passed while the service was down.
+#[derive(ToSchema)]
+#[schema(rename_all = "snake_case")]
+pub enum MissedTimes {
+    /// One run for all of them.
+    Once,
+    /// Nothing.
+    Skip,
+}
+
 /// Where a job is.
 #[derive(ToSchema)]
 #[schema(rename_all = "snake_case")]

@@ -68,6 +68,19 @@ pub struct NewRun {
     pub actor: Option<UserId>,
     /// What it follows from, so that it is made once.
     pub dedup: Option<String>,
+    /// What set it off besides its event.
+    pub origin: Origin,
+}
+
+/// What set a run off besides its event, and what came with it.
+#[derive(Clone, Debug, Default)]
+pub struct Origin {
+    /// Goes into `github.event`.
+    pub payload: Map<String, Value>,
+    /// Variables of this run, before those of the project.
+    pub variables: Map<String, Value>,
+    /// The schedule or the run.
+    pub cause: Option<Value>,
 }
 
 /// Makes the run. None when what it follows from has one already.
@@ -122,11 +135,13 @@ async fn attempt(app: &App, new: NewRun, actor_name: &str) -> Result<Option<(Run
         created_at: now,
         started_at: None,
         finished_at: None,
+        cause: new.origin.cause.clone(),
         version: 1,
     };
     let mut tx = app.db().begin().await?;
-    let vars: Map<String, Value> =
+    let mut vars: Map<String, Value> =
         variable_list(&mut tx, run.project, "", MAX_VARIABLES).await?.into_iter().map(|v| (v.name, Value::String(v.value))).collect();
+    vars.extend(new.origin.variables.clone());
     let mut contexts = json!({"github": github(app, &new, actor_name), "inputs": new.inputs, "vars": vars});
     let mut broken = new.plan.is_none();
     if let Some(plan) = &new.plan {
@@ -216,7 +231,7 @@ fn github(app: &App, new: &NewRun, actor: &str) -> Value {
     };
     let author = json!({"name": new.head.author_name, "email": new.head.author_email});
     let commit = json!({"id": new.head.oid, "message": new.head.message.chars().take(65_536).collect::<String>(), "author": author, "timestamp": new.head.time});
-    json!({
+    let mut context = json!({
         "event_name": new.event,
         "ref": new.r#ref,
         "ref_name": short,
@@ -249,5 +264,9 @@ fn github(app: &App, new: &NewRun, actor: &str) -> Value {
                 "private": p.visibility != kernel::Visibility::Public, "html_url": format!("{url}/{}", p.path),
                 "clone_url": format!("{url}/{}.git", p.path)},
         },
-    })
+    });
+    if let Value::Object(event) = &mut context["event"] {
+        event.extend(new.origin.payload.clone());
+    }
+    context
 }

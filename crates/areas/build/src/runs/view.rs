@@ -65,6 +65,9 @@ pub struct Run {
     pub reason: Option<String>,
     /// Who set it off.
     pub actor: Option<Who>,
+    /// What set it off besides its event: `schedule`, or the `run` that it follows.
+    #[schema(value_type = Option<std::collections::HashMap<String, Value>>)]
+    pub cause: Option<Value>,
     /// What was said about the workflow file.
     #[schema(value_type = Vec<crate::words::Diagnostic>)]
     pub diagnostics: Value,
@@ -299,6 +302,7 @@ fn shown(r: RunRow, project_path: &str, names: &HashMap<UserId, String>) -> Run 
         detected: r.detected,
         reason,
         actor: r.actor.and_then(|id| Some(Who { id, name: names.get(&id)?.clone() })),
+        cause: r.cause,
         diagnostics: r.diagnostics,
         jobs_total: r.jobs_total,
         jobs_done: r.jobs_done,

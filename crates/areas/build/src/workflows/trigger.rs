@@ -15,7 +15,7 @@ use web_kit::App;
 
 use super::gitlab::Cause;
 use super::{Workflows, source};
-use crate::runs::create::{NewRun, create};
+use crate::runs::create::{NewRun, Origin, create};
 
 /// Most refs of one push that start runs.
 const MAX_REFS: usize = 20;
@@ -79,6 +79,7 @@ pub async fn run_create_for_push(
             inputs: Map::new(),
             actor,
             dedup: None,
+            origin: Origin::default(),
         };
         let dedup = |workflow: &str| Some(format!("{push}:{}:{workflow}", update.name));
         for file in files {
@@ -168,11 +169,16 @@ pub async fn project_build(app: &App, ctx: &Context, id: &str, request: BuildReq
         inputs: Map::new(),
         actor: ctx.user(),
         dedup: ctx.attempt.as_ref().map(|a| format!("request:{}", a.request)),
+        origin: Origin::default(),
     };
     start(app, &workflows, base, &request).await
 }
 
-async fn start(app: &App, workflows: &Workflows, base: NewRun, request: &BuildRequest) -> Result<Built> {
+/// Starts what is asked for of the workflows of a commit.
+///
+/// # Errors
+/// `not_found` for the workflow, `validation_failed` for inputs, `unprocessable` when there is nothing to build.
+pub(crate) async fn start(app: &App, workflows: &Workflows, base: NewRun, request: &BuildRequest) -> Result<Built> {
     let mut built = Built { runs: Vec::new(), diagnostics: Vec::new() };
     let dispatched = |p: &Plan| starts(p, &Occasion::Dispatch).is_ok();
     let any_dispatch = workflows.files.iter().any(|f| f.compiled.plan.as_ref().is_some_and(dispatched));
