@@ -73,6 +73,8 @@ fn triggers(plan: &Plan) -> Value {
                 }
                 value
             }
+            // no event of the language
+            Trigger::Upstream { .. } => continue,
             Trigger::Other { types, filter: f, .. } => filter(f, types),
         };
         on.put(trigger.event(), value);

@@ -229,6 +229,6 @@ pub fn needs_changes(plan: &Plan) -> bool {
         Trigger::Push(f) | Trigger::PullRequest { filter: f, .. } | Trigger::Other { filter: f, .. } => {
             f.paths.is_some() || f.paths_ignore.is_some()
         }
-        Trigger::WorkflowDispatch | Trigger::Schedule { .. } | Trigger::WorkflowRun(_) => false,
+        Trigger::WorkflowDispatch | Trigger::Schedule { .. } | Trigger::WorkflowRun(_) | Trigger::Upstream { .. } => false,
     })
 }

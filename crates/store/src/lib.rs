@@ -19,6 +19,7 @@ pub mod idempotency;
 mod inline;
 pub mod job;
 pub mod job_log;
+pub mod listener;
 pub mod metric;
 pub mod operation;
 pub mod progress;

@@ -272,17 +272,17 @@ pub async fn run_group(tx: &mut Tx, project: ProjectId, group: &str) -> Result<V
     tx.all(&sql, args![project, group]).await?.iter().map(RunRow::from_row).collect()
 }
 
-/// Notes that a job of a queued run has begun.
+/// Notes that a job of a queued run has begun; true for the first.
 ///
 /// # Errors
 /// The database's.
-pub async fn run_started(db: &Db, id: RunId, now: Timestamp) -> Result<()> {
-    db.exec(
+pub async fn run_started(db: &Db, id: RunId, now: Timestamp) -> Result<bool> {
+    let n = db.exec(
         sql!("UPDATE run SET state = 'running', started_at = COALESCE(started_at, $2), version = version + 1 WHERE id = $1 AND state = 'queued'"),
         args![id, now],
     )
-    .await
-    .map(|_| ())
+    .await?;
+    Ok(n == 1)
 }
 
 /// Runs of a project that have not ended.
@@ -327,6 +327,7 @@ pub async fn pipeline_purge(tx: &mut Tx, project: ProjectId) -> Result<bool> {
         sql!("DELETE FROM secret WHERE project_id = $1"),
         sql!("DELETE FROM variable WHERE project_id = $1"),
         sql!("DELETE FROM schedule WHERE project_id = $1"),
+        sql!("DELETE FROM run_listener WHERE project_id = $1"),
     ] {
         tx.exec(statement, args![project]).await?;
     }

@@ -48,6 +48,7 @@ pub fn router() -> OpenApiRouter<App> {
 pub fn jobs() -> Jobs {
     Jobs::default()
         .on("trigger_build", |app, work| Box::pin(workflows::trigger::trigger_build(app, work)))
+        .on("run_follow", |app, work| Box::pin(workflows::follow::run_follow(app, work)))
         .on("run_advance", |app, work| Box::pin(runs::jobs::run_advance(app, work)))
         .on("schedule_sync", |app, work| Box::pin(timers::jobs::schedule_sync(app, work)))
         .on("schedule_fire", |app, work| Box::pin(timers::jobs::schedule_fire(app, work)))

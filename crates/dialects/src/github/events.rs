@@ -121,7 +121,8 @@ pub(super) const EVENTS: &[Event] = &[
 ];
 
 /// Events that happen here.
-pub(super) const RAISED: &[&str] = &["push", "workflow_dispatch", "workflow_call"];
+pub(super) const RAISED: &[&str] =
+    &["push", "workflow_dispatch", "workflow_call", "schedule", "workflow_run", "repository_dispatch", "create", "delete"];
 
 /// The event of that name.
 pub(super) fn find(name: &str) -> Option<&'static Event> {

@@ -10,9 +10,10 @@ use super::interp::{KNOWN, UNSUPPORTED};
 use super::model::{Agent, Arg, Condition, MethodCall, Pipeline, PostCondition, Stage, StageBase};
 use super::run::{MAX_CELLS, cells, choices, default_of};
 use super::{Read, Source, read};
+use crate::cron;
 use crate::diagnostic::Diagnostics;
 use crate::github::Compiled;
-use crate::plan::{Concurrency, Container, Dialect, Input, InputType, Job, Late, Plan, RefFilter, Step, StepKind, Trigger};
+use crate::plan::{Concurrency, Container, Dialect, Input, InputType, Job, Late, Plan, RefFilter, Schedule, Step, StepKind, Trigger};
 
 /// Label of the job when the pipeline asks for none.
 const RUNS_ON: &str = "ubuntu-latest";
@@ -50,6 +51,48 @@ impl Planner<'_> {
         self.out.warning(&span, "different", message);
     }
 
+    fn triggers(&mut self, pipeline: &Pipeline) -> Vec<Trigger> {
+        let mut found = Vec::new();
+        for trigger in pipeline.triggers.iter().flatten() {
+            let at = trigger.at.start;
+            let text = |name: &str| trigger.value(name).filter(|v| v.literal).and_then(|v| v.value.as_str());
+            match trigger.name.as_str() {
+                "cron" => match text("spec").map(cron::jenkins_lines) {
+                    Some(Ok(lines)) => {
+                        let span = self.source.span(at);
+                        let schedule = |l: cron::Line| Schedule { cron: l.cron, timezone: l.timezone, span: span.clone() };
+                        found.push(Trigger::Schedule { schedules: lines.into_iter().map(schedule).collect() });
+                    }
+                    Some(Err((line, why))) => self.error(at, format!("`cron`, line {}: {why}", line + 1)),
+                    None => self.error(at, "`cron` needs a text that is known when the file is read"),
+                },
+                "upstream" => {
+                    let Some(projects) = text("upstreamProjects") else {
+                        self.error(at, "`upstream` needs `upstreamProjects`, a text that is known when the file is read");
+                        continue;
+                    };
+                    let word = trigger.named("threshold").map(|a| match a {
+                        Arg::Value(v) => {
+                            v.value.as_str().unwrap_or_default().trim_end_matches('}').rsplit('.').next().unwrap_or_default().to_uppercase()
+                        }
+                        _ => String::new(),
+                    });
+                    let threshold = word.unwrap_or_else(|| "SUCCESS".into());
+                    if !matches!(threshold.as_str(), "SUCCESS" | "UNSTABLE" | "FAILURE") {
+                        self.error(at, "`threshold` is hudson.model.Result.SUCCESS, UNSTABLE or FAILURE");
+                    }
+                    let projects = projects.split(',').map(|p| p.trim().trim_start_matches('/').to_lowercase()).filter(|p| !p.is_empty());
+                    found.push(Trigger::Upstream { projects: projects.collect(), threshold });
+                }
+                "pollSCM" | "githubPush" | "gitlab" | "bitbucketPush" => {
+                    self.warning(at, format!("`{}` is not needed: every push starts a run", trigger.name));
+                }
+                other => self.warning(at, format!("the trigger `{other}` does not start runs here; pushes, people and the clock do")),
+            }
+        }
+        found
+    }
+
     fn plan(&mut self, pipeline: &Pipeline, found: &Read) -> Option<Plan> {
         for stmt in &found.script.body {
             match &stmt.kind {
@@ -68,17 +111,9 @@ impl Planner<'_> {
         for stage in pipeline.stages.iter().flatten() {
             self.stage(stage);
         }
-        let triggers = pipeline.triggers.iter().flatten();
-        for trigger in triggers {
-            match trigger.name.as_str() {
-                "pollSCM" | "githubPush" | "gitlab" | "bitbucketPush" => {
-                    self.warning(trigger.at.start, format!("`{}` is not needed: every push starts a run", trigger.name));
-                }
-                other => self.warning(trigger.at.start, format!("the trigger `{other}` does not start runs here; pushes and people do")),
-            }
-        }
         let mut plan = Plan::new(Dialect::Jenkinsfile, self.source.file(), self.source.file());
         plan.triggers = vec![Trigger::Push(RefFilter::default()), Trigger::WorkflowDispatch];
+        plan.triggers.extend(self.triggers(pipeline));
         plan.inputs = self.inputs(pipeline);
         plan.stages = pipeline.stages.iter().flatten().map(|s| s.name.clone()).collect();
         let option = |name: &str| pipeline.base.options.iter().flatten().find(|o| o.name == name);

@@ -450,3 +450,29 @@ mod pipelines {
         }
     }
 }
+
+#[test]
+fn triggers_become_schedules_and_followers() {
+    let text = r#"pipeline { agent any
+    triggers { cron('TZ=Europe/Berlin\nH 2 * * 1-5\n@weekly'); upstream(upstreamProjects: 'Acme/Lib, acme/core', threshold: hudson.model.Result.UNSTABLE) }
+    stages { stage('a') { steps { echo 'x' } } } }"#;
+    let compiled = super::plan::compile("Jenkinsfile", text.as_bytes());
+    let plan = compiled.plan.unwrap_or_else(|| panic!("{:?}", compiled.diagnostics));
+    let schedules: Vec<(&str, Option<&str>)> = plan.schedules().map(|s| (s.cron.as_str(), s.timezone.as_deref())).collect();
+    assert_eq!(schedules, [("H 2 * * 1-5", Some("Europe/Berlin")), ("@weekly", Some("Europe/Berlin"))]);
+    let upstream = crate::plan::Trigger::Upstream { projects: vec!["acme/lib".into(), "acme/core".into()], threshold: "UNSTABLE".into() };
+    assert!(plan.triggers.contains(&upstream), "{:?}", plan.triggers);
+    for (trigger, why) in [
+        ("cron('H H H')", "line 1: a cron expression has five fields"),
+        ("cron('* * * * *\\nTZ=No/Where')", "line 2: there is no time zone"),
+        ("upstream(upstreamProjects: 'a/b', threshold: hudson.model.Result.ABORTED)", "`threshold` is"),
+    ] {
+        let text = format!("pipeline {{ agent any\n triggers {{ {trigger} }}\n stages {{ stage('a') {{ steps {{ echo 'x' }} }} }} }}");
+        let compiled = super::plan::compile("Jenkinsfile", text.as_bytes());
+        assert!(
+            compiled.plan.is_none() && compiled.diagnostics.iter().any(|d| d.message.contains(why)),
+            "{trigger}: {:?}",
+            compiled.diagnostics
+        );
+    }
+}

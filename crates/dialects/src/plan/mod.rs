@@ -180,6 +180,13 @@ pub enum Trigger {
     },
     /// Another workflow was asked for, started or ended.
     WorkflowRun(WorkflowRun),
+    /// A run of another project ended on its default branch.
+    Upstream {
+        /// Paths of the projects, in lower case.
+        projects: Vec<String>,
+        /// The worst result that counts: `SUCCESS`, `UNSTABLE`, `FAILURE`.
+        threshold: String,
+    },
     /// Any other event of the dialect.
     Other {
         /// Its name.
@@ -202,6 +209,7 @@ impl Trigger {
             Trigger::WorkflowDispatch => "workflow_dispatch",
             Trigger::Schedule { .. } => "schedule",
             Trigger::WorkflowRun(_) => "workflow_run",
+            Trigger::Upstream { .. } => "upstream",
             Trigger::Other { name, .. } => name,
         }
     }

@@ -70,7 +70,9 @@ async fn claim_now(app: &App, runner: &RunnerRow, free: i64) -> Result<Vec<JobSp
         if let Some(queued) = job.queued_at {
             metrics::histogram!("pipeline_queue_seconds").record(now.since(queued).as_secs_f64());
         }
-        store::run::run_started(app.db(), job.run, now).await?;
+        if store::run::run_started(app.db(), job.run, now).await? {
+            begun(app, job.run).await?;
+        }
         let (id, epoch) = (job.id, job.epoch);
         match spec(app, job, token).await {
             Ok(spec) => specs.push(spec),
@@ -81,6 +83,14 @@ async fn claim_now(app: &App, runner: &RunnerRow, free: i64) -> Result<Vec<JobSp
         }
     }
     Ok(specs)
+}
+
+/// What follows from the first job of a run.
+async fn begun(app: &App, run: kernel::RunId) -> Result<()> {
+    let Some(row) = run_get(app.db(), run).await? else { return Ok(()) };
+    let mut tx = app.db().begin().await?;
+    crate::workflows::follow::announce(&mut tx, &row, "in_progress").await?;
+    tx.commit().await
 }
 
 /// All a runner needs for a job.

@@ -61,6 +61,10 @@ fn rights(asked: Option<&Permissions>) -> impl Iterator<Item = Permission> + use
             out.push(write);
         }
     }
+    // only who asks for it by name, or for everything, may start runs
+    if asked.is_some_and(|p| p.level("actions") >= Level::Write) {
+        out.push(Permission::PipelineWrite);
+    }
     out.into_iter()
 }
 
@@ -95,5 +99,9 @@ mod tests {
         let only = Permissions::Scopes(IndexMap::from([("packages".to_owned(), Level::Write)]));
         assert!(!has(Some(&only), Permission::RepositoryRead) && has(Some(&only), Permission::RegistryWrite));
         assert!(!rights(Some(&Permissions::WriteAll)).any(|r| r == Permission::SecretRead));
+        // to start runs is asked for
+        let actions = Permissions::Scopes(IndexMap::from([("actions".to_owned(), Level::Write)]));
+        assert!(!has(None, Permission::PipelineWrite) && !has(Some(&read), Permission::PipelineWrite));
+        assert!(has(Some(&actions), Permission::PipelineWrite));
     }
 }

@@ -184,6 +184,7 @@ async fn attempt(app: &App, new: NewRun, actor_name: &str) -> Result<Option<(Run
         EventData::RunCreated { run: run.id, commit: run.commit.clone(), r#ref: run.r#ref.clone() },
     ))
     .await?;
+    crate::workflows::follow::announce(&mut tx, &run, "requested").await?;
     let mut cancel = Vec::new();
     match new.plan {
         Some(plan) if !broken => {

@@ -364,6 +364,7 @@ async fn settle(tx: &mut Tx, state: &mut State, now: Timestamp) -> Result<()> {
             EventData::RunFinished { run: run.id, commit: run.commit.clone(), r#ref: run.r#ref.clone(), conclusion: conclusion.into() };
         tx.emit(&Event::new(run.actor, Some(run.project), data)).await?;
         metrics::counter!("pipeline_runs_total", "conclusion" => conclusion).increment(1);
+        crate::workflows::follow::announce(tx, run, "completed").await?;
         if let Some(group) = run.concurrency_group.clone() {
             for other in run_group(tx, run.project, &group).await? {
                 if other.id != run.id && other.blocked {

@@ -1,10 +1,11 @@
 //! What the clock and pushes do to schedules.
 
-use dialects::plan::Dialect;
+use dialects::plan::{Dialect, Trigger};
 use git::{GitError, Repositories};
 use kernel::{Actor, Code, Context, Error, Permission, ProjectId, Result, RunId, ScheduleId, Timestamp, UserId};
 use serde_json::{Map, Value, json};
-use store::project::{ProjectRow, project_get};
+use store::listener::{ListenerRow, listener_replace};
+use store::project::{ProjectRow, project_by_path, project_get};
 use store::schedule::{
     ScheduleRow, schedule_claim, schedule_create, schedule_delete, schedule_due, schedule_get, schedule_list, schedule_next, schedule_note,
     schedule_off, schedule_update,
@@ -20,6 +21,8 @@ use crate::workflows::{Workflows, source};
 
 /// Schedules that are looked at in one go.
 const AT_ONCE: i64 = 100;
+/// Most projects that one file follows.
+const MAX_UPSTREAM: usize = 50;
 /// Most schedules of a project that are compared with its files.
 const MAX_ROWS: i64 = 10_000;
 
@@ -191,6 +194,7 @@ pub async fn schedule_sync(app: App, work: WorkRow) -> Result<()> {
             }
         }
     }
+    let listeners = listeners(&app, &project, &workflows, actor).await?;
     // a file that cannot be read now says nothing about its schedules
     let broken: Vec<&str> = workflows.files.iter().filter(|f| f.compiled.plan.is_none()).map(|f| f.path.as_str()).collect();
     let now = Timestamp::now();
@@ -229,7 +233,35 @@ pub async fn schedule_sync(app: App, work: WorkRow) -> Result<()> {
         }
         schedule_create(&mut tx, &row).await?;
     }
+    listener_replace(&mut tx, id, &listeners).await?;
     tx.commit().await
+}
+
+/// Whose runs the files of the default branch follow.
+async fn listeners(app: &App, project: &ProjectRow, workflows: &Workflows, owner: Option<UserId>) -> Result<Vec<ListenerRow>> {
+    let mut found = Vec::new();
+    for file in &workflows.files {
+        let Some(plan) = &file.compiled.plan else { continue };
+        let row = |source: ProjectId, kind: &str| ListenerRow {
+            project: project.id,
+            workflow: file.path.clone(),
+            source,
+            kind: kind.to_owned(),
+            owner,
+        };
+        if plan.workflow_run().is_some() {
+            found.push(row(project.id, "workflow_run"));
+        }
+        for trigger in &plan.triggers {
+            let Trigger::Upstream { projects, .. } = trigger else { continue };
+            for path in projects.iter().take(MAX_UPSTREAM) {
+                if let Some(source) = project_by_path(app.db(), &path.to_lowercase()).await? {
+                    found.push(row(source.id, "upstream"));
+                }
+            }
+        }
+    }
+    Ok(found)
 }
 
 fn same(a: &ScheduleRow, b: &ScheduleRow) -> bool {

@@ -1,5 +1,7 @@
 //! Workflow files of a commit, and the detected build where there are none.
 
+pub mod dispatch;
+pub mod follow;
 pub mod gitlab;
 pub mod routes;
 pub mod source;

@@ -22,7 +22,11 @@ use crate::runs::view::{self, Run};
 
 /// The routes.
 pub fn router() -> OpenApiRouter<App> {
-    OpenApiRouter::new().routes(routes!(project_build)).routes(routes!(workflow_list)).routes(routes!(plan_get))
+    OpenApiRouter::new()
+        .routes(routes!(project_build))
+        .routes(routes!(project_dispatch))
+        .routes(routes!(workflow_list))
+        .routes(routes!(plan_get))
 }
 
 #[derive(Debug, Default, Deserialize, ToSchema)]
@@ -78,6 +82,35 @@ async fn project_build(
     }
     let runs = view::runs(&app, rows, &path).await?;
     Ok((StatusCode::CREATED, Json(BuildAnswer { runs, diagnostics: json!(built.diagnostics) })))
+}
+
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct DispatchBody {
+    /// Name of the event: what `types` of `repository_dispatch` lists.
+    event_type: String,
+    /// What comes with it, as `github.event.client_payload`.
+    #[serde(default)]
+    #[schema(value_type = std::collections::HashMap<String, Value>)]
+    client_payload: Map<String, Value>,
+}
+
+#[utoipa::path(post, path = "/projects/{id}/dispatch", tag = "pipelines", params(("id" = String, Path)), request_body = DispatchBody,
+    responses((status = 201, body = List<Run>), (status = "4XX", body = ProblemBody)))]
+/// Starts the workflows of the default branch that wait for an event of this name.
+async fn project_dispatch(
+    State(app): State<App>,
+    Ctx(ctx): Ctx,
+    Path(id): Path<String>,
+    Json(body): Json<DispatchBody>,
+) -> Reply<(StatusCode, List<Run>)> {
+    let made = super::dispatch::project_dispatch(&app, &ctx, &id, &body.event_type, body.client_payload).await?;
+    let path = app.project(&ctx, &id, Permission::PipelineRead).await?.row.path;
+    let mut rows = Vec::new();
+    for run in made {
+        rows.extend(run_get(app.db(), run).await?);
+    }
+    Ok((StatusCode::CREATED, List::whole(view::runs(&app, rows, &path).await?)))
 }
 
 #[derive(Debug, Default, Deserialize, IntoParams)]

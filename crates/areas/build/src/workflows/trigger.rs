@@ -13,6 +13,8 @@ use store::project::ProjectRow;
 use store::run::run_by_dedup;
 use web_kit::App;
 
+use super::dispatch::cause_of;
+use super::follow::DefaultBranch;
 use super::gitlab::Cause;
 use super::{Workflows, source};
 use crate::runs::create::{NewRun, Origin, create};
@@ -89,7 +91,21 @@ pub async fn run_create_for_push(
                     changed = Some(changed_paths(&repository, old, commit).await?);
                 }
                 let occasion = Occasion::Push { name: &update.name, changed: changed.as_ref().and_then(|c| c.as_deref()) };
-                if let Err(why) = starts(plan, &occasion) {
+                let decided = starts(plan, &occasion);
+                if update.old.is_none() && starts(plan, &Occasion::Other { event: "create", action: None, branch: "" }).is_ok() {
+                    let new = NewRun {
+                        dedup: Some(format!("{push}:create:{}:{}", update.name, file.path)),
+                        event: "create",
+                        workflow: file.path.clone(),
+                        name: name.clone(),
+                        plan: Some(plan.clone()),
+                        diagnostics: diagnostics.clone(),
+                        origin: Origin { payload: ref_payload(project, &update.name), ..Origin::default() },
+                        ..base.clone()
+                    };
+                    runs.extend(create(app, new).await?);
+                }
+                if let Err(why) = decided {
                     tracing::debug!(project = %project.id, workflow = file.path, why, "not started");
                     continue;
                 }
@@ -106,7 +122,48 @@ pub async fn run_create_for_push(
             }
         }
     }
+    runs.extend(deleted(app, project, push, updates, actor).await?);
     Ok(runs)
+}
+
+/// Runs of the default branch that a ref's end starts.
+async fn deleted(app: &App, project: &ProjectRow, push: PushId, updates: &[RefUpdate], actor: Option<UserId>) -> Result<Vec<RunId>> {
+    let gone = |u: &&RefUpdate| u.new.is_none() && (u.name.starts_with("refs/heads/") || u.name.starts_with("refs/tags/"));
+    let gone: Vec<&RefUpdate> = updates.iter().filter(gone).take(MAX_REFS).collect();
+    if gone.is_empty() {
+        return Ok(Vec::new());
+    }
+    let Some(branch) = DefaultBranch::load(app, project.clone(), actor).await? else { return Ok(Vec::new()) };
+    let mut runs = Vec::new();
+    for update in gone {
+        for file in &branch.workflows.files {
+            let Some(plan) = &file.compiled.plan else { continue };
+            if starts(plan, &Occasion::Other { event: "delete", action: None, branch: "" }).is_err() {
+                continue;
+            }
+            let new = NewRun {
+                dedup: Some(format!("{push}:delete:{}:{}", update.name, file.path)),
+                workflow: file.path.clone(),
+                name: file.compiled.name.clone(),
+                plan: Some(plan.clone()),
+                diagnostics: file.compiled.diagnostics.clone(),
+                origin: Origin { payload: ref_payload(project, &update.name), ..Origin::default() },
+                ..branch.base("delete", actor)
+            };
+            runs.extend(create(app, new).await?);
+        }
+    }
+    Ok(runs)
+}
+
+/// What comes with the beginning or the end of a ref.
+fn ref_payload(project: &ProjectRow, name: &str) -> Map<String, Value> {
+    let (kind, short) = match name.strip_prefix("refs/tags/") {
+        Some(tag) => ("tag", tag),
+        None => ("branch", name.strip_prefix("refs/heads/").unwrap_or(name)),
+    };
+    let pairs = [("ref", short), ("ref_type", kind), ("master_branch", &project.default_branch), ("pusher_type", "user")];
+    pairs.into_iter().map(|(k, v)| (k.to_owned(), Value::String(v.to_owned()))).collect()
 }
 
 /// Does the commit's message ask for no build?
@@ -169,7 +226,7 @@ pub async fn project_build(app: &App, ctx: &Context, id: &str, request: BuildReq
         inputs: Map::new(),
         actor: ctx.user(),
         dedup: ctx.attempt.as_ref().map(|a| format!("request:{}", a.request)),
-        origin: Origin::default(),
+        origin: Origin { cause: cause_of(app, ctx).await?, ..Origin::default() },
     };
     start(app, &workflows, base, &request).await
 }
