@@ -13,4 +13,5 @@ mod journey;
 mod pipelines;
 mod projects;
 mod removal;
+mod schedules;
 mod telemetry;

@@ -83,6 +83,12 @@ impl Api {
         read(self.send(Method::POST, path, Some(body), &[]).await?).await
     }
 
+    /// `PATCH` with JSON, of the version that was read.
+    pub(crate) async fn patch<T: DeserializeOwned>(&self, path: &str, body: &Value, version: &Value) -> Result<T> {
+        let tag = format!("\"{version}\"");
+        read(self.send(Method::PATCH, path, Some(body), &[("if-match", &tag)]).await?).await
+    }
+
     /// `DELETE` of a path.
     pub(crate) async fn delete(&self, path: &str) -> Result {
         self.send(Method::DELETE, path, None, &[]).await.map(drop)

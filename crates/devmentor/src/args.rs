@@ -63,6 +63,9 @@ pub(crate) enum Client {
     /// Pipeline runs.
     #[command(subcommand)]
     Run(Run),
+    /// Schedules: runs that the clock starts.
+    #[command(subcommand)]
+    Schedule(crate::ci_args::Schedule),
     /// Deploy an image or a release to an environment, and wait for the outcome.
     Deploy(Deploy),
     /// Take an environment back to an earlier release, and wait for the outcome.
@@ -542,7 +545,7 @@ pub(crate) fn word(value: &impl ValueEnum) -> String {
     value.to_possible_value().map(|v| v.get_name().to_owned()).unwrap_or_default()
 }
 
-fn pair(text: &str) -> Result<(String, String), String> {
+pub(crate) fn pair(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
         Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
         _ => Err("NAME=VALUE is expected".to_owned()),
@@ -580,6 +583,9 @@ mod tests {
             "devmentor run start --ref main --workflow ci.yml --input a=b=c --watch",
             "devmentor deploy production --image latest -c A=1",
             "devmentor deploy production --release rel_1 --no-wait",
+            "devmentor schedule list -p acme/web",
+            "devmentor schedule edit sch_1 --off --variable A=1",
+            "devmentor schedule play sch_1",
             "devmentor rollback production",
             "devmentor environment create staging --target docker --health-path /up --container-port 8080",
             "devmentor group list",

@@ -11,6 +11,7 @@ use args::{Client, Command, Global};
 
 mod api;
 mod args;
+mod ci_args;
 mod commands;
 mod config;
 mod failure;

@@ -16,6 +16,7 @@ mod image;
 mod pipeline;
 mod project;
 mod run;
+mod schedule;
 mod token;
 
 /// What every command needs: the server, and how to show things.
@@ -99,6 +100,7 @@ pub(crate) async fn run(command: Client, global: &Global) -> Result {
         Client::Whoami => account::whoami(&Session::open(global)?).await,
         Client::Project(command) => project::run(command, &Session::open(global)?).await,
         Client::Run(command) => run::run(command, &Session::open(global)?).await,
+        Client::Schedule(command) => schedule::run(command, &Session::open(global)?).await,
         Client::Deploy(args) => deploy::deploy(args, &Session::open(global)?).await,
         Client::Rollback(args) => deploy::rollback(args, &Session::open(global)?).await,
         Client::Environment(command) => environment::run(command, &Session::open(global)?).await,

@@ -1,0 +1,83 @@
+//! What can be said about schedules, the queue and runners.
+
+use clap::{Args, Subcommand, ValueEnum};
+
+use crate::args::{InProject, pair};
+
+/// What happens with times that were missed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Missed {
+    /// One run for all of them.
+    Once,
+    /// Nothing.
+    Skip,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Schedule {
+    /// List the schedules of a project.
+    List {
+        #[command(flatten)]
+        of: InProject,
+    },
+    /// Make a schedule; its runs start in your name.
+    Create {
+        /// Minute, hour, day of the month, month, day of the week; or @daily and its like.
+        cron: String,
+        #[command(flatten)]
+        what: ScheduleOf,
+        #[command(flatten)]
+        of: InProject,
+    },
+    /// Change a schedule, which makes you its owner.
+    Edit {
+        /// The schedule: `sch_…`.
+        schedule: String,
+        /// Another expression.
+        #[arg(long)]
+        cron: Option<String>,
+        /// Switch it off.
+        #[arg(long, conflicts_with = "on")]
+        off: bool,
+        /// Switch it on.
+        #[arg(long)]
+        on: bool,
+        #[command(flatten)]
+        what: ScheduleOf,
+    },
+    /// Remove a schedule that somebody made.
+    Delete {
+        /// The schedule: `sch_…`.
+        schedule: String,
+    },
+    /// Start what a schedule starts, now.
+    Play {
+        /// The schedule: `sch_…`.
+        schedule: String,
+    },
+}
+
+/// What a schedule starts, and when.
+#[derive(Debug, Args)]
+pub(crate) struct ScheduleOf {
+    /// Branch, or full name of a tag; the default branch without it.
+    #[arg(long = "ref", value_name = "REF")]
+    pub(crate) reference: Option<String>,
+    /// IANA name such as Europe/Berlin; UTC without it.
+    #[arg(long, value_name = "ZONE")]
+    pub(crate) timezone: Option<String>,
+    /// Only this workflow: its path or name.
+    #[arg(long)]
+    pub(crate) workflow: Option<String>,
+    #[arg(long, short)]
+    pub(crate) description: Option<String>,
+    /// A variable of its runs; may be repeated.
+    #[arg(long = "variable", value_name = "NAME=VALUE", value_parser = pair)]
+    pub(crate) variables: Vec<(String, String)>,
+    /// An input of its runs; may be repeated.
+    #[arg(long = "input", value_name = "NAME=VALUE", value_parser = pair)]
+    pub(crate) inputs: Vec<(String, String)>,
+    /// What happens with times that pass while the service is down.
+    #[arg(long)]
+    pub(crate) missed: Option<Missed>,
+}
