@@ -70,6 +70,7 @@ const PAGES = [
   "P/-/commit/HEAD",
   "P/-/search?q=listening",
   "P/-/runs",
+  "P/-/schedules",
   "P/-/runs/1",
   "P/-/runs?state=cancelled",
   "P/-/runs/1?tab=timeline",

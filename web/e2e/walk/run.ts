@@ -104,6 +104,34 @@ test("the list of runs is narrowed by choices in its address, and walked by keys
   expect(new URL(page.url()).search).toBe("");
 });
 
+test("a schedule is made with its next times in sight, paused, and removed", async () => {
+  const { page } = walk;
+  await page.goto(`${base}/${walk.path}/-/schedules`);
+  await see(page, "No schedules");
+  await sound(page);
+  await page.getByRole("button", { name: "New schedule" }).click();
+  await page.getByRole("textbox", { name: "Description" }).fill("Nightly");
+  const times = page.getByRole("textbox", { name: "Times" });
+  await times.fill("61 3 * * *");
+  await see(page, /no minute/);
+  await times.fill("30 3 * * *");
+  await page.getByLabel(/Time zone/).first().fill("Asia/Kathmandu");
+  await page.locator(".dm-cron li").nth(4).waitFor();
+  await sound(page);
+  await page.getByRole("button", { name: "Make the schedule" }).click();
+  await page.getByRole("dialog").waitFor({ state: "hidden" });
+  await see(page, "Asia/Kathmandu");
+  await page.getByRole("button", { name: "Pause Nightly" }).click();
+  await see(page, "Paused");
+  await until("the paused schedule", async () => {
+    const { items } = await read<{ items: { active: boolean }[] }>(`${project()}/schedules`);
+    return items.length === 1 && items[0]?.active === false;
+  });
+  await page.getByRole("button", { name: "Remove Nightly" }).click();
+  await page.getByRole("dialog").getByRole("button", { name: "Remove" }).click();
+  await see(page, "No schedules");
+});
+
 test("images are listed with their tags", async () => {
   const { page } = walk;
   await page.goto(`${base}/${walk.path}/-/images`);

@@ -113,6 +113,8 @@ export const queries = {
     one(["project", id, "workflows", ref], "/projects/{id}/workflows", { path: { id }, query: { ref } }),
   runs: (id: string, query: CallOf<"/projects/{id}/runs">["query"] = {}) =>
     pages(["project", id, "runs"], "/projects/{id}/runs", { path: { id }, query }),
+  schedules: (id: string) =>
+    one(["project", id, "schedules"], "/projects/{id}/schedules", { path: { id }, query: whole }),
   run: (id: string) => one(["run", id], "/runs/{run}", { path: { run: id } }),
   artifacts: (run: string) => one(["run", run, "artifacts"], "/runs/{run}/artifacts", { path: { run } }),
   tests: (run: string, status: string) =>

@@ -78,6 +78,7 @@ export type TestCase = Read<"TestCase">;
 export type TestReport = Read<"Tests">;
 export type Coverage = Read<"Coverage">;
 export type RunSummary = Read<"List_Summary">;
+export type Schedule = Read<"Schedule">;
 export type Secret = Read<"Secret">;
 export type Variable = Read<"Variable">;
 export type Runner = Read<"Runner">;

@@ -37,6 +37,7 @@ const parts = {
   search: lazy(pages.search),
   runs: lazy(pages.runs),
   run: lazy(pages.run),
+  schedules: lazy(pages.schedules),
   deployments: lazy(pages.deployments),
   images: lazy(pages.images),
   activity: lazy(pages.activity),
@@ -66,7 +67,7 @@ const NAV: NavItem[][] = [
     { section: "search", name: "Search", icon: IconSearch, key: "s" },
   ],
   [
-    { section: "runs", name: "Runs", icon: IconPlayerPlay, key: "r" },
+    { section: "runs", name: "Runs", icon: IconPlayerPlay, key: "r", also: ["schedules"] },
     {
       section: "deployments",
       name: "Deployments",

@@ -15,6 +15,7 @@ export const pages = {
   commit: () => import("@/pages/project/CommitPage"),
   search: () => import("@/pages/project/Search"),
   runs: () => import("@/pages/project/Runs"),
+  schedules: () => import("@/pages/project/Schedules"),
   run: () => import("@/pages/project/RunPage"),
   deployments: () => import("@/pages/project/Deployments"),
   images: () => import("@/pages/project/Images"),

@@ -18,6 +18,7 @@ export const SECTIONS = [
   "commit",
   "search",
   "runs",
+  "schedules",
   "deployments",
   "images",
   "activity",

@@ -32,7 +32,7 @@ import { useEffect, useRef } from "react";
 import { BIDI, bidiName } from "@/ui/bidi";
 import "./code.css";
 
-const style = HighlightStyle.define([
+export const style = HighlightStyle.define([
   { tag: [t.keyword, t.modifier, t.controlKeyword, t.operatorKeyword], class: "c-keyword" },
   { tag: [t.string, t.special(t.string), t.regexp, t.character], class: "c-string" },
   { tag: [t.number, t.bool, t.null, t.atom, t.unit], class: "c-number" },

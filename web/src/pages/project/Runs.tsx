@@ -17,6 +17,7 @@ import { Diagnostics } from "@/ui/Diagnostics";
 import { words } from "@/ui/format";
 import { RefSelect } from "@/ui/RefSelect";
 import { RunRow } from "@/ui/RunRow";
+import { PipelineNav } from "./PipelineNav";
 
 const inputsOf = (workflow: Workflow | undefined) =>
   Object.entries(workflow?.inputs ?? {}).map(([name, input]) => ({ name, ...input }));
@@ -215,6 +216,7 @@ export default function Runs() {
           </Button>
         ) : null}
       </PageHead>
+      <PipelineNav />
       <search className="dm-filters" ref={filters} aria-label="Filter runs">
         <Select
           w={140}
