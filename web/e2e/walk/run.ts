@@ -115,7 +115,10 @@ test("a schedule is made with its next times in sight, paused, and removed", asy
   await times.fill("61 3 * * *");
   await see(page, /no minute/);
   await times.fill("30 3 * * *");
-  await page.getByLabel(/Time zone/).first().fill("Asia/Kathmandu");
+  await page
+    .getByLabel(/Time zone/)
+    .first()
+    .fill("Asia/Kathmandu");
   await page.locator(".dm-cron li").nth(4).waitFor();
   await sound(page);
   await page.getByRole("button", { name: "Make the schedule" }).click();
