@@ -13,5 +13,6 @@ mod journey;
 mod pipelines;
 mod projects;
 mod removal;
+mod results;
 mod schedules;
 mod telemetry;

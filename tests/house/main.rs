@@ -169,7 +169,25 @@ fn a_domain_leaves_the_tables_of_others_alone() {
             &["account", "token", "group", "project", "operation", "event", "work", "idempotency", "push", "git_ref", "commit_status"],
         ),
         ("code", &["file", "metric", "dependency", "code_progress", "progress", "inventory"]),
-        ("build", &["run", "job", "job_log", "artifact", "report", "secret", "runner", "schedule", "listener", "variable", "cache_entry"]),
+        (
+            "build",
+            &[
+                "run",
+                "job",
+                "job_log",
+                "artifact",
+                "report",
+                "secret",
+                "runner",
+                "schedule",
+                "listener",
+                "variable",
+                "cache_entry",
+                "upload",
+                "signing_key",
+                "provenance",
+            ],
+        ),
         ("deliver", &["registry", "environment", "release", "deployment"]),
     ];
     let shared = ["project", "account", "event", "work", "commit_status"];

@@ -82,6 +82,9 @@ pub(crate) enum Client {
     /// Files that runs kept.
     #[command(subcommand)]
     Artifact(Artifact),
+    /// Where artifacts come from.
+    #[command(subcommand)]
+    Provenance(Provenance),
     /// Container images in the registry.
     #[command(subcommand)]
     Image(Image),
@@ -426,6 +429,32 @@ pub(crate) enum Artifact {
 }
 
 #[derive(Debug, Subcommand)]
+pub(crate) enum Provenance {
+    /// Check that a file is the artifact that a statement is about: digest, signature, builder, commit.
+    Verify {
+        /// The artifact as it was downloaded.
+        file: std::path::PathBuf,
+        /// File with the signed statement, or with what `GET /runs/{run}/provenance` answers; without it the server is asked.
+        #[arg(long, value_name = "FILE")]
+        bundle: Option<std::path::PathBuf>,
+        /// File with the public keys, as `GET /provenance/keys` answers; without it the server is asked.
+        #[arg(long, value_name = "FILE")]
+        keys: Option<std::path::PathBuf>,
+        /// The run it comes from, when the server is asked: `run_…`, its number, or `latest`.
+        #[arg(long, default_value = "latest")]
+        run: String,
+        #[command(flatten)]
+        of: InProject,
+        /// Who must have built it; without it the pipelines of the server.
+        #[arg(long, value_name = "URI")]
+        builder: Option<String>,
+        /// Commit that it must have been built from; at least seven digits.
+        #[arg(long)]
+        commit: Option<String>,
+    },
+}
+
+#[derive(Debug, Subcommand)]
 pub(crate) enum Image {
     /// List a project's images, or the tags of one.
     List {
@@ -593,6 +622,8 @@ mod tests {
             "devmentor token revoke tok_1",
             "devmentor token create ci --permission all --only-project acme/web --expires 30d",
             "devmentor artifact download server -o - --run 3",
+            "devmentor provenance verify dist.zip --bundle p.json --keys k.json --commit 0123456",
+            "devmentor provenance verify dist.zip --run 3 -p acme/web",
             "devmentor run tests 4",
             "devmentor image list",
             "devmentor image list acme/web -p acme/web",

@@ -3,6 +3,7 @@
 
 use std::path::Path;
 use std::pin::Pin;
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures::Stream;
@@ -61,8 +62,8 @@ pub trait JobHost: Send + Sync {
     /// Hands over a report file.
     async fn report(&self, kind: ReportKind, name: &str, body: Bytes) -> HostResult<()>;
 
-    /// Stores a zip as an artifact of the run.
-    async fn artifact_put(&self, name: &str, zip: &Path) -> HostResult<()>;
+    /// Stores a zip as an artifact of the run; kept for so long, or for as long as the instance says.
+    async fn artifact_put(&self, name: &str, zip: &Path, keep: Option<Duration>) -> HostResult<()>;
     /// Artifacts of the run.
     async fn artifact_list(&self) -> HostResult<Vec<ArtifactItem>>;
     /// The zip of an artifact.

@@ -147,6 +147,21 @@ pub struct JobSpec {
     pub job_token: String,
     /// The job is stopped after this long.
     pub timeout_seconds: u64,
+    /// What actions of others find the artifact and cache services and the identity of the job by.
+    #[serde(default)]
+    pub services: Option<Services>,
+}
+
+/// Where the programs of a job find the services of the instance that hosted actions expect.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Services {
+    /// `ACTIONS_RESULTS_URL`, `ACTIONS_RUNTIME_URL` and `ACTIONS_CACHE_URL`; ends with a slash.
+    pub url: String,
+    /// `ACTIONS_RUNTIME_TOKEN`; dies with the lease of the job.
+    pub token: String,
+    /// `ACTIONS_ID_TOKEN_REQUEST_URL`, if the job may have identities; their token is the same.
+    #[serde(default)]
+    pub id_token_url: Option<String>,
 }
 
 /// `POST /runner/jobs/{job}/heartbeat`.
@@ -429,11 +444,14 @@ pub struct CachePutQuery {
     pub key: String,
 }
 
-/// Query of the writes that carry nothing but the epoch (artifact upload).
+/// Query of `PUT /runner/jobs/{job}/artifacts/{name}`.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
-pub struct EpochQuery {
+pub struct ArtifactPutQuery {
     /// Epoch of the lease.
     pub epoch: i64,
+    /// Seconds that it is kept; the instance bounds them, and says how long when nothing is said here.
+    #[serde(default)]
+    pub keep: Option<u64>,
 }
 
 /// One artifact of the run.
@@ -445,6 +463,9 @@ pub struct ArtifactItem {
     pub size: u64,
     /// `sha256:…` of the zip.
     pub digest: String,
+    /// What it is, when it is no zip but one file as it was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub content_type: Option<String>,
 }
 
 /// Answer of `GET /runner/jobs/{job}/artifacts`.

@@ -29,6 +29,9 @@ pub fn flow(event: &Event) -> Vec<NewWork> {
         EventData::DeploymentCreated { deployment, environment, .. } => {
             vec![NewWork::new("deployment_run", json!({ "deployment": deployment })).lane(format!("deploy:{environment}"))]
         }
+        EventData::RunFinished { run, conclusion, .. } if conclusion == "success" => {
+            vec![NewWork::new("provenance_create", json!({ "run": run })).project(project)]
+        }
         EventData::ProjectUpdated { fields } if fields.iter().any(|f| f == "default_branch") => {
             let mut work = area_code::follow_work(project);
             work.push(schedules(project, event));

@@ -29,6 +29,8 @@ pub struct ArtifactRow {
     pub created_at: Timestamp,
     /// Removed then.
     pub expires_at: Timestamp,
+    /// What it is, when it is no zip but one file as it was.
+    pub content_type: Option<String>,
 }
 
 impl ArtifactRow {
@@ -44,6 +46,7 @@ impl ArtifactRow {
             files: row.get("files")?,
             created_at: row.get("created_at")?,
             expires_at: row.get("expires_at")?,
+            content_type: row.get("content_type")?,
         })
     }
 }
@@ -55,12 +58,25 @@ impl ArtifactRow {
 pub async fn artifact_set(tx: &mut Tx, a: &ArtifactRow) -> Result<()> {
     tx.exec(
         sql!(
-            "INSERT INTO artifact (id, run_id, job_id, project_id, name, digest, size, files, created_at, expires_at)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
-             ON CONFLICT (run_id, name) DO UPDATE SET job_id = excluded.job_id, digest = excluded.digest, size = excluded.size,
-                files = excluded.files, created_at = excluded.created_at, expires_at = excluded.expires_at"
+            "INSERT INTO artifact (id, run_id, job_id, project_id, name, digest, size, files, created_at, expires_at, content_type)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
+             ON CONFLICT (run_id, name) DO UPDATE SET id = excluded.id, job_id = excluded.job_id, digest = excluded.digest,
+                size = excluded.size, files = excluded.files, created_at = excluded.created_at, expires_at = excluded.expires_at,
+                content_type = excluded.content_type"
         ),
-        args![a.id, a.run, a.job, a.project, a.name.as_str(), a.digest.as_str(), a.size, a.files, a.created_at, a.expires_at],
+        args![
+            a.id,
+            a.run,
+            a.job,
+            a.project,
+            a.name.as_str(),
+            a.digest.as_str(),
+            a.size,
+            a.files,
+            a.created_at,
+            a.expires_at,
+            a.content_type.clone()
+        ],
     )
     .await
     .map(|_| ())
@@ -80,8 +96,9 @@ pub async fn artifact_list(db: &Db, run: RunId, after: &str, limit: i64) -> Resu
 ///
 /// # Errors
 /// The database's.
-pub async fn artifact_list_current(db: &Db, run: RunId, limit: i64) -> Result<Vec<ArtifactRow>> {
-    let rows = db
+pub async fn artifact_list_current(q: impl Into<Q<'_>>, run: RunId, limit: i64) -> Result<Vec<ArtifactRow>> {
+    let rows = q
+        .into()
         .all(
             sql!(
                 "SELECT a.* FROM artifact a JOIN pipeline_job j ON j.id = a.job_id
@@ -111,6 +128,15 @@ pub async fn artifact_by_name(db: &Db, run: RunId, name: &str) -> Result<Option<
     row.as_ref().map(ArtifactRow::from_row).transpose()
 }
 
+/// Removes an artifact; none when it was not there.
+///
+/// # Errors
+/// The database's.
+pub async fn artifact_delete(tx: &mut Tx, id: ArtifactId) -> Result<Option<ArtifactRow>> {
+    let row = tx.opt(sql!("DELETE FROM artifact WHERE id = $1 RETURNING *"), args![id]).await?;
+    row.as_ref().map(ArtifactRow::from_row).transpose()
+}
+
 /// Removes artifacts that have expired and tells which they were.
 ///
 /// # Errors
@@ -127,7 +153,7 @@ pub async fn artifact_expire(tx: &mut Tx, now: Timestamp, limit: i64) -> Result<
     rows.iter().map(ArtifactRow::from_row).collect()
 }
 
-/// Does an artifact or cache of the project still name this blob?
+/// Does an artifact, cache, image or upload of the project still name this blob?
 ///
 /// # Errors
 /// The database's.
@@ -138,6 +164,7 @@ pub async fn artifact_blob_used(q: impl Into<Q<'_>>, project: ProjectId, digest:
             sql!(
                 "SELECT 1 AS used FROM artifact WHERE project_id = $1 AND digest = $2
                  UNION ALL SELECT 1 AS used FROM cache_entry WHERE project_id = $1 AND digest = $2
+                 UNION ALL SELECT 1 AS used FROM upload WHERE project_id = $1 AND digest = $2
                  UNION ALL SELECT 1 AS used FROM registry_link WHERE project_id = $1 AND target = $2 LIMIT 1"
             ),
             args![project, digest],
@@ -155,15 +182,27 @@ pub struct CacheRow {
     pub scope: String,
     /// Its key.
     pub key: String,
+    /// How it was made, in the words of its client: paths, compression. Entries of another version do not fit.
+    pub version: String,
     /// `sha256:…` of the archive.
     pub digest: String,
     /// Bytes of the archive.
     pub size: i64,
+    /// When it was written.
+    pub created_at: Timestamp,
 }
 
 impl CacheRow {
     fn from_row(row: &Row) -> Result<Self> {
-        Ok(Self { id: row.get("id")?, scope: row.get("scope")?, key: row.get("key")?, digest: row.get("digest")?, size: row.get("size")? })
+        Ok(Self {
+            id: row.get("id")?,
+            scope: row.get("scope")?,
+            key: row.get("key")?,
+            version: row.get("version")?,
+            digest: row.get("digest")?,
+            size: row.get("size")?,
+            created_at: row.get("created_at")?,
+        })
     }
 }
 
@@ -171,26 +210,39 @@ impl CacheRow {
 ///
 /// # Errors
 /// The database's.
-pub async fn cache_create(tx: &mut Tx, project: ProjectId, entry: &CacheRow, now: Timestamp) -> Result<bool> {
+pub async fn cache_create(tx: &mut Tx, project: ProjectId, entry: &CacheRow) -> Result<bool> {
     let n = tx
         .exec(
             sql!(
-                "INSERT INTO cache_entry (id, project_id, scope, key, digest, size, created_at, used_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $7)
-                 ON CONFLICT (project_id, scope, key) DO NOTHING"
+                "INSERT INTO cache_entry (id, project_id, scope, key, version, digest, size, created_at, used_at)
+                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $8) ON CONFLICT (project_id, scope, key, version) DO NOTHING"
             ),
-            args![entry.id, project, entry.scope.as_str(), entry.key.as_str(), entry.digest.as_str(), entry.size, now],
+            args![
+                entry.id,
+                project,
+                entry.scope.as_str(),
+                entry.key.as_str(),
+                entry.version.as_str(),
+                entry.digest.as_str(),
+                entry.size,
+                entry.created_at
+            ],
         )
         .await?;
     Ok(n == 1)
 }
 
-/// The entry of exactly this key in a scope.
+/// The entry of exactly this key and version in a scope.
 ///
 /// # Errors
 /// The database's.
-pub async fn cache_get(db: &Db, project: ProjectId, scope: &str, key: &str) -> Result<Option<CacheRow>> {
-    let row =
-        db.opt(sql!("SELECT * FROM cache_entry WHERE project_id = $1 AND scope = $2 AND key = $3"), args![project, scope, key]).await?;
+pub async fn cache_get(db: &Db, project: ProjectId, scope: &str, key: &str, version: &str) -> Result<Option<CacheRow>> {
+    let row = db
+        .opt(
+            sql!("SELECT * FROM cache_entry WHERE project_id = $1 AND scope = $2 AND key = $3 AND version = $4"),
+            args![project, scope, key, version],
+        )
+        .await?;
     row.as_ref().map(CacheRow::from_row).transpose()
 }
 
@@ -198,19 +250,39 @@ pub async fn cache_get(db: &Db, project: ProjectId, scope: &str, key: &str) -> R
 ///
 /// # Errors
 /// The database's.
-pub async fn cache_find(db: &Db, project: ProjectId, scope: &str, prefix: &str) -> Result<Option<CacheRow>> {
+pub async fn cache_find(db: &Db, project: ProjectId, scope: &str, prefix: &str, version: &str) -> Result<Option<CacheRow>> {
     // U+10FFFF sorts behind every other character, so this is the range of the prefix
     let end = format!("{prefix}\u{10ffff}");
     let row = db
         .opt(
             sql!(
                 "SELECT * FROM cache_entry WHERE project_id = $1 AND scope = $2 AND key >= $3 AND key < $4 AND SUBSTR(key, 1, CAST($5 AS INTEGER)) = $3
-                 ORDER BY created_at DESC LIMIT 1"
+                     AND version = $6
+                 ORDER BY created_at DESC, id DESC LIMIT 1"
             ),
-            args![project, scope, prefix, end, prefix.chars().count()],
+            args![project, scope, prefix, end, prefix.chars().count(), version],
         )
         .await?;
     row.as_ref().map(CacheRow::from_row).transpose()
+}
+
+/// Entries of a scope whose keys begin with `prefix`, by key.
+///
+/// # Errors
+/// The database's.
+pub async fn cache_list(db: &Db, project: ProjectId, scope: &str, prefix: &str, limit: i64) -> Result<Vec<CacheRow>> {
+    let end = format!("{prefix}\u{10ffff}");
+    let rows = db
+        .all(
+            sql!(
+                "SELECT * FROM cache_entry WHERE project_id = $1 AND scope = $2 AND key >= $3 AND key < $4
+                     AND SUBSTR(key, 1, CAST($5 AS INTEGER)) = $3
+                 ORDER BY key, version LIMIT $6"
+            ),
+            args![project, scope, prefix, end, prefix.chars().count(), limit],
+        )
+        .await?;
+    rows.iter().map(CacheRow::from_row).collect()
 }
 
 /// Notes that an entry was used.
@@ -237,7 +309,7 @@ pub async fn cache_size(q: impl Into<Q<'_>>, project: ProjectId) -> Result<i64> 
 ///
 /// # Errors
 /// The database's.
-pub async fn cache_evict(tx: &mut Tx, project: ProjectId) -> Result<Option<CacheRow>> {
+pub async fn cache_evict_one(tx: &mut Tx, project: ProjectId) -> Result<Option<CacheRow>> {
     let row = tx
         .opt(
             sql!(

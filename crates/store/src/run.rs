@@ -313,6 +313,7 @@ pub async fn pipeline_purge(tx: &mut Tx, project: ProjectId) -> Result<bool> {
             sql!("DELETE FROM test_total WHERE run_id = $1"),
             sql!("DELETE FROM coverage_file WHERE run_id = $1"),
             sql!("DELETE FROM step_summary WHERE run_id = $1"),
+            sql!("DELETE FROM provenance WHERE run_id = $1"),
             sql!("DELETE FROM pipeline_job WHERE run_id = $1"),
             sql!("DELETE FROM run WHERE id = $1"),
         ] {
@@ -324,6 +325,8 @@ pub async fn pipeline_purge(tx: &mut Tx, project: ProjectId) -> Result<bool> {
     }
     for statement in [
         sql!("DELETE FROM cache_entry WHERE project_id = $1"),
+        sql!("DELETE FROM upload_block WHERE upload_id IN (SELECT id FROM upload WHERE project_id = $1)"),
+        sql!("DELETE FROM upload WHERE project_id = $1"),
         sql!("DELETE FROM secret WHERE project_id = $1"),
         sql!("DELETE FROM variable WHERE project_id = $1"),
         sql!("DELETE FROM schedule WHERE project_id = $1"),

@@ -14,12 +14,12 @@ use store::account::AccountRow;
 use store::token::TokenRow;
 
 use crate::app::App;
-use crate::secret;
+use crate::{jwt, secret};
 
 /// Name of the session cookie.
 pub const COOKIE: &str = "dm_session";
 
-/// Finds the actor behind a secret with a prefix of its own; none when the secret is dead.
+/// Finds the actor behind a secret with a prefix of its own (or behind a JSON web token); none when the secret is dead.
 pub type Resolver = Box<dyn Fn(App, String) -> BoxFuture<'static, Result<Option<(Actor, Grant)>>> + Send + Sync>;
 
 /// The resolvers by prefix, such as `dmj`.
@@ -55,6 +55,12 @@ pub fn context_of(account: &AccountRow) -> Context {
 /// `bad_credentials` when it is not alive.
 pub async fn by_secret(app: &App, text: &str, now: Timestamp) -> Result<(Actor, Grant)> {
     let dead = || Error::new(Code::BadCredentials, "the token is not valid or has expired");
+    if jwt::looks_like(text)
+        && let Some(resolvers) = app.find_part::<Resolvers>()
+        && let Some((_, resolver)) = resolvers.0.iter().find(|(p, _)| *p == jwt::PREFIX)
+    {
+        return resolver(app.clone(), text.to_owned()).await?.ok_or_else(dead);
+    }
     if !secret::well_formed(text) {
         // the administrator's token is chosen by hand and need not have our form
         if text.len() < 8 || text.len() > 512 {

@@ -149,8 +149,12 @@ settings! {
     deploy_port_to: u16 = "20999";
     /// Largest log of one job in bytes.
     log_limit: u64 = "1073741824";
-    /// Days until artifacts are removed.
+    /// Days until artifacts are removed, unless the upload says otherwise.
     artifact_days: u32 = "30";
+    /// Most days that an upload may ask for.
+    artifact_days_most: u32 = "90";
+    /// Most bytes of all caches of a project; the least recently used go first.
+    cache_limit: u64 = "10737418240";
     /// Private or loopback addresses that outgoing requests may go to, separated by commas.
     egress_allow: Vec<String> = "";
 }

@@ -9,6 +9,7 @@ pub mod bearer;
 pub mod config;
 pub mod extract;
 pub mod jobs;
+pub mod jwt;
 pub mod markdown;
 pub mod page;
 pub mod password;

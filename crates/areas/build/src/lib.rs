@@ -10,8 +10,12 @@
 //! (its other side).
 
 pub mod artifacts;
+pub mod caches;
+pub mod identity;
 pub mod logs;
+pub mod provenance;
 pub mod reports;
+pub mod results;
 pub mod runner;
 pub mod runners;
 pub mod runs;
@@ -26,6 +30,7 @@ mod tests;
 
 use std::time::Duration;
 
+use kernel::Timestamp;
 use utoipa_axum::router::OpenApiRouter;
 use web_kit::auth::Resolvers;
 use web_kit::{App, AppBuilder, Jobs};
@@ -40,6 +45,9 @@ pub fn router() -> OpenApiRouter<App> {
         .merge(logs::routes::router())
         .merge(reports::routes::router())
         .merge(artifacts::routes::router())
+        .merge(results::routes::router())
+        .merge(identity::routes::router())
+        .merge(provenance::routes::router())
         .merge(vars::routes::router())
         .merge(timers::routes::router())
 }
@@ -54,10 +62,16 @@ pub fn jobs() -> Jobs {
         .on("schedule_fire", |app, work| Box::pin(timers::jobs::schedule_fire(app, work)))
         .timed("schedules", Some("schedules"), |app| Box::pin(timers::jobs::tick(app)), |app| Box::pin(timers::jobs::next_tick(app)))
         .on("log_seal", |app, work| Box::pin(logs::log_seal(app, work)))
+        .on("provenance_create", |app, work| Box::pin(provenance::provenance_create_all(app, work)))
+        .on("cache_evict", |app, work| Box::pin(caches::cache_evict(app, work)))
         .every("leases", Duration::from_secs(3), None, |app| Box::pin(schedule::watch::leases(app)))
         .every("delays", Duration::from_secs(3), None, |app| Box::pin(schedule::gate::delays(app)))
         .every("unschedulable", Duration::from_secs(10), Some("runners"), |app| Box::pin(schedule::watch::unschedulable(app)))
-        .every("artifacts", Duration::from_secs(3600), None, |app| Box::pin(artifacts::artifact_expire(app)))
+        .every("artifacts", Duration::from_secs(60), None, |app| Box::pin(artifacts::artifact_expire(app)))
+        .every("signing_keys", Duration::from_secs(3600), None, |app| {
+            Box::pin(async move { identity::keys::rotate(&app, Timestamp::now()).await })
+        })
+        .every("uploads", Duration::from_secs(3600), None, |app| Box::pin(results::uploads::upload_expire(app)))
 }
 
 /// The area's parts of the state.
@@ -69,5 +83,6 @@ pub fn parts(builder: AppBuilder) -> AppBuilder {
 pub fn resolvers(resolvers: Resolvers) -> Resolvers {
     resolvers
         .with("dmj", Box::new(|app, token| Box::pin(runners::tokens::job(app, token))))
+        .with(web_kit::jwt::PREFIX, Box::new(|app, token| Box::pin(results::token::actor(app, token))))
         .with("dmr", Box::new(|app, token| Box::pin(runners::tokens::runner(app, token))))
 }

@@ -498,9 +498,12 @@ async fn reports_artifacts_and_caches_belong_to_the_run() {
         let stored = artifacts::store(&h.app, h.project.id, axum::body::Body::from(zip)).await.unwrap();
         let mut tx = h.app.db().begin().await.unwrap();
         for bad in ["", "../x", "a/b", ".hidden"] {
-            assert_eq!(artifacts::record(&mut tx, &h.app, &job, bad, &stored).await.unwrap_err().code, Code::ValidationFailed);
+            assert_eq!(
+                artifacts::record(&mut tx, &h.app, &job, bad, &stored, artifacts::Wish::default()).await.unwrap_err().code,
+                Code::ValidationFailed
+            );
         }
-        assert_eq!(artifacts::record(&mut tx, &h.app, &job, "site", &stored).await.unwrap().files, 2);
+        assert_eq!(artifacts::record(&mut tx, &h.app, &job, "site", &stored, artifacts::Wish::default()).await.unwrap().files, 2);
         tx.commit().await.unwrap();
         assert_eq!(artifacts::list_for_job(&h.app, run).await.unwrap().items[0].name, "site");
         h.app.db().exec("UPDATE artifact SET expires_at = 1", vec![]).await.unwrap();
@@ -508,9 +511,9 @@ async fn reports_artifacts_and_caches_belong_to_the_run() {
         assert!(artifacts::list_for_job(&h.app, run).await.unwrap().items.is_empty());
         assert_eq!(artifacts::open(&h.app, h.project.id, &stored.digest.to_string()).await.unwrap_err().code, Code::Gone);
 
-        artifacts::cache_store(&h.app, &job, "deps-abc", axum::body::Body::from("one")).await.unwrap();
-        assert_eq!(artifacts::cache_find(&h.app, &job, "deps-abc", &[]).await.unwrap().unwrap().key, "deps-abc");
-        assert_eq!(artifacts::cache_find(&h.app, &job, "deps-xyz", &["deps-"]).await.unwrap().unwrap().key, "deps-abc");
-        assert!(artifacts::cache_find(&h.app, &job, "other", &["o%"]).await.unwrap().is_none());
+        caches::cache_store(&h.app, &job, "deps-abc", axum::body::Body::from("one")).await.unwrap();
+        assert_eq!(caches::cache_find(&h.app, &job, "deps-abc", &[], "").await.unwrap().unwrap().key, "deps-abc");
+        assert_eq!(caches::cache_find(&h.app, &job, "deps-xyz", &["deps-"], "").await.unwrap().unwrap().key, "deps-abc");
+        assert!(caches::cache_find(&h.app, &job, "other", &["o%"], "").await.unwrap().is_none());
     }
 }

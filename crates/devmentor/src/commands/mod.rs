@@ -15,6 +15,7 @@ mod group;
 mod image;
 mod pipeline;
 mod project;
+mod provenance;
 mod run;
 mod schedule;
 mod token;
@@ -107,6 +108,7 @@ pub(crate) async fn run(command: Client, global: &Global) -> Result {
         Client::Group(command) => group::run(command, &Session::open(global)?).await,
         Client::Token(command) => token::run(command, &Session::open(global)?).await,
         Client::Artifact(command) => artifact::run(command, &Session::open(global)?).await,
+        Client::Provenance(command) => provenance::run(command, global).await,
         Client::Image(command) => image::run(command, &Session::open(global)?).await,
         Client::Pipeline(command) => pipeline::run(command, global.json),
         Client::Completion { shell } => {

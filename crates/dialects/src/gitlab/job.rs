@@ -118,6 +118,8 @@ pub(super) struct JobDef {
     pub(super) retry: Option<Retry>,
     pub(super) interruptible: bool,
     pub(super) resource_group: Option<String>,
+    /// Variables with identity tokens, and whom each is for.
+    pub(super) id_tokens: Vec<(String, Vec<String>)>,
     pub(super) environment: Option<Environment>,
     pub(super) parallel: Option<Parallel>,
     /// What keeps it from running here: an error if it is in the pipeline, else a warning.
@@ -159,6 +161,7 @@ pub(super) fn read(key: &Key, node: &Node, defaults: &[(Key, Node)], out: &mut D
         retry: None,
         interruptible: false,
         resource_group: None,
+        id_tokens: Vec::new(),
         environment: None,
         parallel: None,
         unsupported: Vec::new(),
@@ -255,7 +258,7 @@ impl JobDef {
             "trigger" => self.refuse(key, "child pipelines and pipelines of other projects are not started"),
             "release" => self.refuse(key, "releases are not made by a job; push a tag, or use the API"),
             "secrets" => self.refuse(key, "secrets of other stores are not fetched; set them as secrets of the project"),
-            "id_tokens" => self.refuse(key, "tokens for other services are not issued"),
+            "id_tokens" => self.id_tokens = keywords::id_tokens(value, out),
             "hooks" => self.refuse(key, "hooks are not run; put the commands into `before_script`"),
             "run" => self.refuse(key, "steps of GitLab's step runner are not carried out; use `script`"),
             "inputs" | "dast_configuration" | "identity" => self.refuse(key, "it is not carried out here"),

@@ -483,3 +483,28 @@ pub(super) fn parallel(node: &Node, out: &mut Diagnostics) -> Option<Parallel> {
     }
     Some(Parallel::Matrix(cells))
 }
+
+/// `id_tokens`: variables that hold a token for somebody.
+pub(super) fn id_tokens(node: &Node, out: &mut Diagnostics) -> Vec<(String, Vec<String>)> {
+    let mut tokens = Vec::new();
+    for (name, token) in mapping(node, "id_tokens", out) {
+        let plain = |b: u8| b.is_ascii_alphanumeric() || b == b'_';
+        if !name.name.bytes().all(plain) || name.name.starts_with(|c: char| c.is_ascii_digit()) {
+            out.error(&name.span, "bad_name", format!("`{}` is not the name of a variable", name.name));
+            continue;
+        }
+        let mut audiences = Vec::new();
+        for (key, value) in mapping(token, "id_tokens", out) {
+            match key.name.as_str() {
+                "aud" => audiences = texts(value, "aud", out),
+                other => out.error(&key.span, "unknown_key", format!("an id token has no key `{other}`, only `aud`")),
+            }
+        }
+        if audiences.is_empty() {
+            out.error(&name.span, "missing_key", format!("the id token `{}` needs `aud`: whom it is for", name.name));
+        } else {
+            tokens.push((name.name.clone(), audiences));
+        }
+    }
+    tokens
+}

@@ -93,6 +93,10 @@ pub(super) fn job(order: &Order<'_>, i: &Instance<'_>, names: &HashMap<String, S
         // apart from the groups of other dialects
         job.concurrency = Some(Concurrency { group: format!("resource/{group}"), cancel_in_progress: Late::Known(false), queue: true });
     }
+    for (name, audiences) in &def.id_tokens {
+        let audiences = audiences.iter().map(|a| expand(&vars, a, &def.span, tell).template).collect();
+        job.id_tokens.insert(name.clone(), audiences);
+    }
     job.runs_on = if def.tags.is_empty() {
         vec![RUNS_ON.into()]
     } else {

@@ -56,6 +56,9 @@ pub struct Job {
     /// Jobs that may not overlap.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub concurrency: Option<Concurrency>,
+    /// Variables that hold an identity token when it starts, each with the audiences it is for.
+    #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
+    pub id_tokens: IndexMap<String, Vec<String>>,
     /// What it does.
     pub steps: Vec<Step>,
     /// The stage it is shown in.
@@ -166,6 +169,7 @@ impl Job {
             environment: None,
             permissions: None,
             concurrency: None,
+            id_tokens: IndexMap::new(),
             steps: Vec::new(),
             stage: None,
             gate: None,

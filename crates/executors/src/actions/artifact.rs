@@ -6,6 +6,7 @@
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures::StreamExt as _;
@@ -16,6 +17,7 @@ use zip::write::SimpleFileOptions;
 use super::select::{self, Selection};
 use super::{ActionEnd, ActionError, ActionResult, Call, failed};
 use crate::host::{ByteStream, HostError};
+use crate::protocol::ArtifactItem;
 use crate::sandbox::JobDirs;
 use crate::spawn::Capture;
 
@@ -55,9 +57,7 @@ pub(super) async fn upload(call: &mut Call<'_>) -> ActionResult {
     if !overwrite && call.host.artifact_list().await?.iter().any(|a| a.name == name) {
         return failed(format!("an artifact with the name `{name}` already exists on the workflow run"));
     }
-    if call.input("retention-days").is_some_and(|days| days != "0") {
-        call.out.line("Artifacts are kept as long as this service is set to keep them; `retention-days` is not applied.").await?;
-    }
+    let keep = kept_for(call.input("retention-days"), call.input("keep-seconds"))?;
     let zip = call.scratch("artifact.zip");
     let count = selection.files.len();
     let path = zip.clone();
@@ -68,10 +68,24 @@ pub(super) async fn upload(call: &mut Call<'_>) -> ActionResult {
     }
     let size = tokio::fs::metadata(&zip).await?.len();
     call.out.line(&format!("With the provided path, there will be {count} file(s) uploaded")).await?;
-    call.host.artifact_put(&name, &zip).await?;
+    call.host.artifact_put(&name, &zip, keep).await?;
     let _ = tokio::fs::remove_file(&zip).await;
     call.out.line(&format!("Artifact {name} has been stored: {size} bytes, SHA256 {}", packed.digest)).await?;
     Ok(ActionEnd::default().output("artifact-digest", packed.digest).output("artifact-id", name))
+}
+
+/// How long an artifact is to be kept: `retention-days` of actions, `keep-seconds` of what is compiled from other dialects.
+fn kept_for(days: Option<&str>, seconds: Option<&str>) -> ActionResult<Option<Duration>> {
+    let (name, text, unit) = match (seconds, days) {
+        (Some(text), _) => ("keep-seconds", text, 1),
+        (None, Some(text)) => ("retention-days", text, 86_400),
+        (None, None) => return Ok(None),
+    };
+    match text.trim().parse::<u64>() {
+        Ok(0) => Ok(None),
+        Ok(count) => Ok(Some(Duration::from_secs(count.saturating_mul(unit)))),
+        Err(_) => failed(format!("`{name}` must be a whole number, not `{text}`")),
+    }
 }
 
 fn check_name(name: &str) -> ActionResult<()> {
@@ -130,29 +144,30 @@ pub(super) async fn download(call: &mut Call<'_>) -> ActionResult {
     let base = select::absolute(call.place.dirs(), &base)?;
     let merge = call.flag("merge-multiple", false)?;
     let known = call.host.artifact_list().await?;
-    let names: Vec<String> = match (call.input("name"), call.input("pattern")) {
+    let wanted: Vec<ArtifactItem> = match (call.input("name"), call.input("pattern")) {
         (Some(name), _) => {
-            if !known.iter().any(|a| a.name == name) {
+            let Some(found) = known.iter().find(|a| a.name == name) else {
                 let have: Vec<&str> = known.iter().map(|a| a.name.as_str()).collect();
                 let have = if have.is_empty() { "none".to_owned() } else { have.join(", ") };
                 return failed(format!("Artifact not found for name: {name}. The run has: {have}"));
-            }
-            vec![name.to_owned()]
+            };
+            vec![found.clone()]
         }
         (None, pattern) => {
             let glob = match globset::Glob::new(pattern.unwrap_or("*")) {
                 Ok(glob) => glob.compile_matcher(),
                 Err(error) => return failed(format!("`pattern` is not a pattern: {}", error.kind())),
             };
-            known.iter().map(|a| a.name.clone()).filter(|name| glob.is_match(name)).collect()
+            known.into_iter().filter(|a| glob.is_match(&a.name)).collect()
         }
     };
     let single = call.input("name").is_some() || merge;
-    for name in &names {
+    for item in &wanted {
+        let name = &item.name;
         check_name(name)?;
         let zip = call.scratch("download.zip");
         for tries_left in (0..DOWNLOAD_TRIES).rev() {
-            match fetch(call, name, &zip).await {
+            match fetch(call, item, &zip).await {
                 // the server went away in the middle of it; the next call waits until it is back
                 Err(ActionError::Host(HostError::Io(error))) if tries_left > 0 => {
                     call.out.warning(&format!("the download broke and begins anew: {error}")).await?;
@@ -164,23 +179,47 @@ pub(super) async fn download(call: &mut Call<'_>) -> ActionResult {
             }
         }
         let to = if single { base.clone() } else { base.join(name) };
-        let count = unpack(call, &zip, &to).await?;
+        let count = match &item.content_type {
+            None => unpack(call, &zip, &to).await?,
+            Some(_) => place(call, &zip, &to, name).await?,
+        };
         let _ = tokio::fs::remove_file(&zip).await;
         call.out.line(&format!("Artifact {name}: {count} file(s) to {}", to.display())).await?;
     }
-    call.out.line(&format!("Total of {} artifact(s) downloaded", names.len())).await?;
+    call.out.line(&format!("Total of {} artifact(s) downloaded", wanted.len())).await?;
     Ok(ActionEnd::default().output("download-path", base.to_string_lossy()))
 }
 
-/// Downloads an artifact once.
-async fn fetch(call: &Call<'_>, name: &str, zip: &Path) -> ActionResult<()> {
-    let mut stream = call.host.artifact_get(name).await?;
+/// Downloads an artifact once, and makes sure that it is what was uploaded.
+async fn fetch(call: &Call<'_>, item: &ArtifactItem, zip: &Path) -> ActionResult<()> {
+    use sha2::Digest as _;
+    let mut stream = call.host.artifact_get(&item.name).await?;
     let mut file = tokio::fs::File::create(zip).await?;
+    let mut hasher = sha2::Sha256::new();
     while let Some(chunk) = stream.next().await {
-        file.write_all(&chunk?).await?;
+        let chunk = chunk?;
+        hasher.update(&chunk);
+        file.write_all(&chunk).await?;
     }
     file.flush().await?;
+    let found = format!("sha256:{}", hex::encode(hasher.finalize()));
+    if found != item.digest {
+        return failed(format!("the artifact {} is not what was uploaded: its digest is {found}, not {}", item.name, item.digest));
+    }
     Ok(())
+}
+
+/// Writes an artifact that is one file as it was, as the job's user.
+async fn place(call: &mut Call<'_>, file: &Path, to: &Path, name: &str) -> ActionResult<usize> {
+    if name.starts_with('.') {
+        return failed(format!("the artifact `{name}` cannot be a file of this name"));
+    }
+    let stream: ByteStream = Box::pin(tokio_util::io::ReaderStream::new(tokio::fs::File::open(file).await?));
+    let to = to.to_string_lossy().into_owned();
+    let mut said = Capture::new(super::CAPTURE_MAX);
+    let script = "mkdir -p \"$1\" && exec cat > \"$1/$2\"";
+    let exit = call.pipe(&["/bin/sh", "-c", script, "sh", &to, name], Some(stream), &mut said).await?;
+    if exit.ok() { Ok(1) } else { failed(format!("the artifact cannot be written (exit code {}): {}", exit.code, said.text().trim())) }
 }
 
 async fn unpack(call: &mut Call<'_>, zip: &Path, to: &Path) -> ActionResult<usize> {

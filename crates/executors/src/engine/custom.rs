@@ -293,7 +293,8 @@ impl Run<'_> {
         add_state(&mut env, state);
         env.insert("GITHUB_ACTION_PATH".into(), directory.to_string_lossy().into_owned());
         env.insert("DEVMENTOR_REPORTS".into(), place.dirs().reports().to_string_lossy().into_owned());
-        let argv = node_argv(&directory.join(file), &env);
+        self.announce_services(&mut env);
+        let argv = node_argv(&directory.join(file), &env, self.preload(place.dirs())?.as_deref());
         let (tell, stop) = watch::channel(Stop::No);
         let cwd = place.dirs().workspace.clone();
         let work = place.exec(Exec { argv, env, cwd, stdin: None }, out, stop, None);
@@ -354,6 +355,7 @@ impl Run<'_> {
         add_inputs(&mut env, inputs);
         env.extend(own_env);
         env.insert("HOME".into(), dirs.home.to_string_lossy().into_owned());
+        self.announce_services(&mut env);
         env.insert("GITHUB_ACTION_PATH".into(), directory.to_string_lossy().into_owned());
         let order = docker::ActionOrder {
             docker: engine,
@@ -412,7 +414,8 @@ impl Run<'_> {
         let place = places.place();
         let files = command_files(place.dirs(), index)?;
         files.announce(&mut program.env);
-        let argv = node_argv(&program.file, &program.env);
+        self.announce_services(&mut program.env);
+        let argv = node_argv(&program.file, &program.env, self.preload(place.dirs())?.as_deref());
         let (tell, stop) = watch::channel(Stop::No);
         let exec = Exec { argv, env: program.env, cwd: place.dirs().workspace.clone(), stdin: None };
         let (result, cause) = self.control.watch(true, None, &tell, place.exec(exec, &mut out, stop, None)).await;
@@ -463,8 +466,10 @@ fn add_state(env: &mut BTreeMap<String, String>, state: &IndexMap<String, String
 
 /// Node as the place has it. Shells on the way drop variables whose names they do not like (`INPUT_MY-NAME`), so those
 /// are set again behind them.
-fn node_argv(file: &Path, env: &BTreeMap<String, String>) -> Vec<String> {
+fn node_argv(file: &Path, env: &BTreeMap<String, String>, preload: Option<&Path>) -> Vec<String> {
     let odd = |name: &str| !name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
     let again = env.iter().filter(|(name, _)| odd(name)).map(|(name, value)| format!("{name}={value}"));
-    ["/usr/bin/env".to_owned()].into_iter().chain(again).chain(["node".to_owned(), file.to_string_lossy().into_owned()]).collect()
+    let preload = preload.into_iter().flat_map(|path| ["--require".to_owned(), path.to_string_lossy().into_owned()]);
+    let file = file.to_string_lossy().into_owned();
+    ["/usr/bin/env".to_owned()].into_iter().chain(again).chain(["node".to_owned()]).chain(preload).chain([file]).collect()
 }

@@ -14,6 +14,7 @@ mod filecmd;
 mod jenkins;
 mod matcher;
 mod output;
+mod services;
 mod shell;
 mod step;
 
@@ -129,6 +130,7 @@ impl Executor {
     pub async fn run(&self, spec: &JobSpec, host: Arc<dyn JobHost>, stop: watch::Receiver<Stop>) -> HostResult<Outcome> {
         let log = Arc::new(JobLog::new(Arc::clone(&host)));
         log.mask(spec.secrets.values().map(String::as_str).chain([spec.job_token.as_str(), spec.checkout.token.as_str()])).await;
+        log.mask(spec.services.iter().map(|s| s.token.as_str())).await;
         let on = |name: &str| {
             spec.secrets.get(name).map(String::as_str) == Some("true") || spec.contexts.get("vars").is_some_and(|v| v[name] == "true")
         };

@@ -124,6 +124,7 @@ impl Run<'_> {
         let mut env = inner.process_env(place.base_env(), own);
         files.announce(&mut env);
         env.insert("DEVMENTOR_REPORTS".into(), place.dirs().reports().to_string_lossy().into_owned());
+        self.announce_identity(&mut env);
 
         let (tell, stop) = watch::channel(Stop::No);
         let oom_before = place.oom_kills();

@@ -50,13 +50,16 @@ impl JobHost for Memory {
         self.reports.lock().unwrap().push((kind, name.to_owned(), body));
         Ok(())
     }
-    async fn artifact_put(&self, name: &str, zip: &Path) -> HostResult<()> {
+    async fn artifact_put(&self, name: &str, zip: &Path, _: Option<Duration>) -> HostResult<()> {
         self.artifacts.lock().unwrap().insert(name.to_owned(), std::fs::read(zip)?);
         Ok(())
     }
     async fn artifact_list(&self) -> HostResult<Vec<ArtifactItem>> {
         let all = self.artifacts.lock().unwrap();
-        Ok(all.iter().map(|(n, z)| ArtifactItem { name: n.clone(), size: z.len() as u64, digest: String::new() }).collect())
+        Ok(all
+            .iter()
+            .map(|(n, z)| ArtifactItem { name: n.clone(), size: z.len() as u64, digest: crate::image::digest(z), content_type: None })
+            .collect())
     }
     async fn artifact_get(&self, name: &str) -> HostResult<ByteStream> {
         Ok(once(self.artifacts.lock().unwrap()[name].clone()))
@@ -199,6 +202,7 @@ pub(crate) fn spec_with(workflow: &str, files: &[(&str, &str)]) -> JobSpec {
         registry_host: "127.0.0.1:1".into(),
         job_token: "job-token-value".into(),
         timeout_seconds: 600,
+        services: None,
     }
 }
 

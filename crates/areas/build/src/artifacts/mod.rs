@@ -1,4 +1,4 @@
-//! Artifacts of runs and caches between runs: names for blobs of the project.
+//! Artifacts of runs: names for blobs of the project, kept until they expire.
 
 pub mod routes;
 
@@ -9,16 +9,12 @@ use executors::protocol::{ArtifactItem, ArtifactList};
 use futures::StreamExt as _;
 use kernel::{ArtifactId, Code, Error, ProjectId, Result, RunId, Timestamp};
 use store::Tx;
-use store::artifact::{
-    ArtifactRow, CacheRow, artifact_blob_used, artifact_by_name, artifact_list_current, artifact_set, cache_create, cache_evict, cache_get,
-    cache_size, cache_touch,
-};
+use store::artifact::{ArtifactRow, artifact_blob_used, artifact_by_name, artifact_list_current, artifact_set};
 use store::job::JobRow;
-use web_kit::App;
-use web_kit::Body;
+use web_kit::{App, Body, Config};
 
-/// Most bytes of all caches of a project; the least recently used go first.
-const CACHE_BUDGET: i64 = 10 << 30;
+/// Seconds of a day.
+const DAY: u64 = 86_400;
 
 /// Stores a body as a blob of the project.
 ///
@@ -35,10 +31,18 @@ pub async fn store(app: &App, project: ProjectId, body: Body) -> Result<Stored> 
 /// # Errors
 /// `gone` when it is no longer there.
 pub async fn open(app: &App, project: ProjectId, digest: &str) -> Result<Body> {
+    open_sized(app, project, digest).await.map(|(_, body)| body)
+}
+
+/// As [`open`], with its size.
+///
+/// # Errors
+/// As [`open`].
+pub async fn open_sized(app: &App, project: ProjectId, digest: &str) -> Result<(i64, Body)> {
     let digest: Digest = digest.parse().map_err(|e: blobs::Error| Error::internal(e))?;
     let reader = app.part::<Blobs>()?.get(&Owner::from(project), &digest, Want::All).await?;
     let reader = reader.ok_or_else(|| Error::new(Code::Gone, "its content was removed"))?;
-    Ok(Body::from_stream(reader.body))
+    Ok((i64::try_from(reader.total).unwrap_or(i64::MAX), Body::from_stream(reader.body)))
 }
 
 /// Number of files in a zip by its directory's end; an error when it is no zip.
@@ -70,17 +74,44 @@ fn entries(tail: &[u8]) -> Option<i64> {
     i64::try_from(u64::from_le_bytes(bytes)).ok()
 }
 
-/// Names a stored zip as an artifact of the job's run.
+/// What an upload says about its artifact.
+#[derive(Clone, Debug, Default)]
+pub struct Wish {
+    /// How long to keep it; the instance bounds it.
+    pub keep: Option<Duration>,
+    /// What it is, when it is no zip but one file as it was.
+    pub content_type: Option<String>,
+}
+
+/// How long an artifact is kept: as asked for, but never longer than the instance allows.
+fn kept_for(config: &Config, asked: Option<Duration>) -> Duration {
+    let days = |days: u32| Duration::from_secs(u64::from(days.max(1)) * DAY);
+    let most = days(config.artifact_days_most.max(config.artifact_days));
+    asked.unwrap_or_else(|| days(config.artifact_days)).min(most)
+}
+
+/// Checks the name of an artifact.
 ///
 /// # Errors
-/// `validation_failed` for the name, `invalid_request` when it is no zip.
-pub async fn record(tx: &mut Tx, app: &App, job: &JobRow, name: &str, stored: &Stored) -> Result<ArtifactRow> {
+/// `validation_failed`.
+pub fn check_name(name: &str) -> Result<()> {
     if name.is_empty() || name.len() > 255 || name.chars().any(|c| c.is_control() || "/\\:*?\"<>|".contains(c)) || name.starts_with('.') {
         return Err(Error::field("name", "invalid", "1 to 255 characters, none of / \\ : * ? \" < > |, not beginning with a dot"));
     }
-    let files = zip_files(app, job.project, stored).await?;
+    Ok(())
+}
+
+/// Names a stored blob as an artifact of the job's run.
+///
+/// # Errors
+/// `validation_failed` for the name, `invalid_request` when it should be a zip and is none.
+pub async fn record(tx: &mut Tx, app: &App, job: &JobRow, name: &str, stored: &Stored, wish: Wish) -> Result<ArtifactRow> {
+    check_name(name)?;
+    let files = match wish.content_type {
+        None => zip_files(app, job.project, stored).await?,
+        Some(_) => 1,
+    };
     let now = Timestamp::now();
-    let days = u64::from(app.config().artifact_days.max(1));
     let row = ArtifactRow {
         id: ArtifactId::new(),
         run: job.run,
@@ -91,7 +122,8 @@ pub async fn record(tx: &mut Tx, app: &App, job: &JobRow, name: &str, stored: &S
         size: i64::try_from(stored.size).unwrap_or(i64::MAX),
         files,
         created_at: now,
-        expires_at: now.plus(Duration::from_secs(days * 86_400)),
+        expires_at: now.plus(kept_for(app.config(), wish.keep)),
+        content_type: wish.content_type,
     };
     artifact_set(tx, &row).await?;
     Ok(row)
@@ -105,7 +137,7 @@ pub async fn list_for_job(app: &App, run: RunId) -> Result<ArtifactList> {
     let items = artifact_list_current(app.db(), run, 1000)
         .await?
         .into_iter()
-        .map(|a| ArtifactItem { name: a.name, size: a.size.unsigned_abs(), digest: a.digest })
+        .map(|a| ArtifactItem { name: a.name, size: a.size.unsigned_abs(), digest: a.digest, content_type: a.content_type })
         .collect();
     Ok(ArtifactList { items })
 }
@@ -116,6 +148,20 @@ pub async fn list_for_job(app: &App, run: RunId) -> Result<ArtifactList> {
 /// `not_found`.
 pub async fn by_name(app: &App, run: RunId, name: &str) -> Result<ArtifactRow> {
     artifact_by_name(app.db(), run, name).await?.ok_or_else(|| Error::not_found("artifact"))
+}
+
+/// Removes an artifact, and its bytes if nothing else names them.
+///
+/// # Errors
+/// The database's, the storage's.
+pub async fn remove(app: &App, id: ArtifactId) -> Result<()> {
+    let mut tx = app.db().begin().await?;
+    let gone = store::artifact::artifact_delete(&mut tx, id).await?;
+    tx.commit().await?;
+    match gone {
+        Some(gone) => forget(app, gone.project, &gone.digest).await,
+        None => Ok(()),
+    }
 }
 
 /// Removes what has expired: first the names, then the bytes nobody names any more.
@@ -138,7 +184,7 @@ pub async fn artifact_expire(app: App) -> Result<()> {
 
 /// Deletes a blob that no artifact, cache or image of the project names. Logs have digests of their own content, which a zip
 /// or tar.gz made by a job does not share by accident.
-async fn forget(app: &App, project: ProjectId, digest: &str) -> Result<()> {
+pub(crate) async fn forget(app: &App, project: ProjectId, digest: &str) -> Result<()> {
     if artifact_blob_used(app.db(), project, digest).await? {
         return Ok(());
     }
@@ -147,74 +193,28 @@ async fn forget(app: &App, project: ProjectId, digest: &str) -> Result<()> {
     Ok(())
 }
 
-/// Where a job may look for caches: its own ref, then the default branch. A branch never writes what another restores.
-async fn scopes(app: &App, job: &JobRow) -> Result<Vec<String>> {
-    let run = store::run::run_get(app.db(), job.run).await?.ok_or_else(|| Error::not_found("run"))?;
-    let project = store::project::project_get(app.db(), job.project).await?.ok_or_else(|| Error::not_found("project"))?;
-    let default = format!("refs/heads/{}", project.default_branch);
-    Ok(if run.r#ref == default { vec![default] } else { vec![run.r#ref, default] })
-}
-
-/// The entry of exactly `key`, else the newest whose key begins with `key` or one of `restore`, in that order.
-///
-/// # Errors
-/// The database's.
-pub async fn cache_find(app: &App, job: &JobRow, key: &str, restore: &[&str]) -> Result<Option<CacheRow>> {
-    let blobs = app.part::<Blobs>()?;
-    let owner = Owner::from(job.project);
-    for scope in scopes(app, job).await? {
-        let mut found = cache_get(app.db(), job.project, &scope, key).await?;
-        for prefix in std::iter::once(key).chain(restore.iter().copied()) {
-            if found.is_some() {
-                break;
-            }
-            found = store::artifact::cache_find(app.db(), job.project, &scope, prefix).await?;
-        }
-        if let Some(entry) = found {
-            let digest: Digest = entry.digest.parse().map_err(|e: blobs::Error| Error::internal(e))?;
-            if blobs.size(&owner, &digest).await?.is_some() {
-                cache_touch(app.db(), entry.id, Timestamp::now()).await?;
-                return Ok(Some(entry));
-            }
-        }
-    }
-    Ok(None)
-}
-
-/// Stores an archive under a key, unless the ref has that key already; makes room first.
-///
-/// # Errors
-/// `validation_failed` for the key, `too_large`, the storage's.
-pub async fn cache_store(app: &App, job: &JobRow, key: &str, body: Body) -> Result<()> {
-    if key.is_empty() || key.len() > 512 || key.contains(',') || key.chars().any(char::is_control) {
-        return Err(Error::field("key", "invalid", "1 to 512 characters without commas and control characters"));
-    }
-    let scope = scopes(app, job).await?.into_iter().next().unwrap_or_default();
-    if cache_get(app.db(), job.project, &scope, key).await?.is_some() {
-        return Ok(());
-    }
-    let stored = store(app, job.project, body).await?;
-    let size = i64::try_from(stored.size).unwrap_or(i64::MAX);
-    let entry = CacheRow { id: ArtifactId::new().uuid(), scope, key: key.to_owned(), digest: stored.digest.to_string(), size };
-    let mut tx = app.db().begin().await?;
-    cache_create(&mut tx, job.project, &entry, Timestamp::now()).await?;
-    let mut gone = Vec::new();
-    while cache_size(&mut tx, job.project).await? > CACHE_BUDGET {
-        match cache_evict(&mut tx, job.project).await? {
-            Some(evicted) => gone.push(evicted.digest),
-            None => break,
-        }
-    }
-    tx.commit().await?;
-    for digest in gone {
-        forget(app, job.project, &digest).await?;
-    }
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
-    use super::entries;
+    use std::collections::BTreeMap;
+    use std::time::Duration;
+
+    use super::{Config, DAY, entries, kept_for};
+
+    #[test]
+    fn an_artifact_is_kept_no_longer_than_allowed() {
+        let set = |pairs: &[(&str, &str)]| {
+            let pairs: BTreeMap<String, String> = pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+            Config::from_pairs(&pairs).unwrap()
+        };
+        let days = |n: u64| Duration::from_secs(n * DAY);
+        let config = set(&[]);
+        assert_eq!(kept_for(&config, None), days(30));
+        assert_eq!(kept_for(&config, Some(days(1))), days(1));
+        assert_eq!(kept_for(&config, Some(Duration::from_secs(5))), Duration::from_secs(5));
+        assert_eq!(kept_for(&config, Some(days(4000))), days(90));
+        assert_eq!(kept_for(&set(&[("artifact_days", "400")]), None), days(400));
+        assert_eq!(kept_for(&set(&[("artifact_days_most", "3"), ("artifact_days", "2")]), Some(days(9))), days(3));
+    }
 
     #[test]
     fn a_zip_tells_how_many_files_it_has() {

@@ -38,6 +38,9 @@ struct Artifact {
     /// Removed then.
     #[schema(value_type = String)]
     expires_at: Timestamp,
+    /// What it is, when it is no zip but one file as it was.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    content_type: Option<String>,
 }
 
 #[utoipa::path(get, path = "/runs/{run}/artifacts", operation_id = "artifact_list", tag = "pipelines", params(("run" = String, Path), PageParams),
@@ -59,6 +62,7 @@ async fn artifact_page(State(app): State<App>, Ctx(ctx): Ctx, Path(run): Path<St
             files: a.files,
             created_at: a.created_at,
             expires_at: a.expires_at,
+            content_type: a.content_type,
         },
     ))
 }
@@ -72,15 +76,29 @@ async fn artifact_download(State(app): State<App>, Ctx(ctx): Ctx, Path(artifact)
     let row = artifact_get(app.db(), id).await?.ok_or_else(missing)?;
     app.project_by_id(&ctx, row.project, Permission::PipelineRead).await.map_err(|e| if e.is(Code::NotFound) { missing() } else { e })?;
     let body = super::open(&app, row.project, &row.digest).await?;
-    let mut response = ([(header::CONTENT_TYPE, "application/zip")], body).into_response();
+    let name = if row.content_type.is_some() { row.name } else { format!("{}.zip", row.name) };
+    Ok(attachment(&name, row.content_type.as_deref().unwrap_or("application/zip"), Some(row.size), body))
+}
+
+/// An answer that is saved, never shown: it comes from a job.
+pub(crate) fn attachment(name: &str, content_type: &str, size: Option<i64>, body: web_kit::Body) -> Response {
+    let mut response = body.into_response();
     let headers = response.headers_mut();
-    let plain: String = row.name.chars().map(|c| if c.is_ascii_alphanumeric() || "._- ".contains(c) { c } else { '_' }).collect();
-    if let Ok(value) = HeaderValue::from_str(&format!("attachment; filename=\"{plain}.zip\"")) {
+    let kind = HeaderValue::from_str(content_type).unwrap_or(HeaderValue::from_static("application/octet-stream"));
+    headers.insert(header::CONTENT_TYPE, kind);
+    let plain: String = name.chars().map(|c| if c.is_ascii_alphanumeric() || "._- ".contains(c) { c } else { '_' }).collect();
+    if let Ok(value) = HeaderValue::from_str(&format!("attachment; filename=\"{plain}\"; filename*=UTF-8''{}", encoded(name))) {
         headers.insert(header::CONTENT_DISPOSITION, value);
     }
-    if let Ok(value) = HeaderValue::from_str(&row.size.to_string()) {
-        headers.insert(header::CONTENT_LENGTH, value);
+    if let Some(size) = size {
+        headers.insert(header::CONTENT_LENGTH, HeaderValue::from(size));
     }
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    Ok(response)
+    response
+}
+
+/// For `filename*` (RFC 8187).
+fn encoded(name: &str) -> String {
+    let plain = |b: u8| b.is_ascii_alphanumeric() || b"._-".contains(&b);
+    name.bytes().map(|b| if plain(b) { (b as char).to_string() } else { format!("%{b:02X}") }).collect()
 }

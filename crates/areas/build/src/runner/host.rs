@@ -319,8 +319,9 @@ impl JobHost for RemoteHost {
         Ok(())
     }
 
-    async fn artifact_put(&self, name: &str, zip: &Path) -> HostResult<()> {
-        let path = format!("{}/artifacts/{}?epoch={}", self.base, encode(name), self.epoch);
+    async fn artifact_put(&self, name: &str, zip: &Path, keep: Option<Duration>) -> HostResult<()> {
+        let keep = keep.map(|keep| format!("&keep={}", keep.as_secs())).unwrap_or_default();
+        let path = format!("{}/artifacts/{}?epoch={}{keep}", self.base, encode(name), self.epoch);
         let call = self.file(&self.client, Method::PUT, path, "application/zip", zip);
         self.client.persist(call, PATIENCE).await?;
         Ok(())

@@ -91,6 +91,7 @@ fn spec(script: &str) -> JobSpec {
         registry_host: "x:1".into(),
         job_token: "token-b".into(),
         timeout_seconds: 120,
+        services: None,
     }
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use dialects::plan::Plan;
 use dialects::ready;
-use executors::protocol::{CLAIM_SECONDS, Checkout, JobSpec, LEASE_SECONDS, ProjectRef};
+use executors::protocol::{CLAIM_SECONDS, Checkout, JobSpec, LEASE_SECONDS, ProjectRef, Services};
 use kernel::{Context, Error, Result, Timestamp};
 use serde_json::{Map, Value, json};
 use store::job::{JobRow, job_claim, job_list, job_queue_labels, job_token_set};
@@ -15,6 +15,7 @@ use web_kit::{App, secret};
 
 use super::dispatch::Dispatch;
 use super::runner_of;
+use crate::identity;
 use crate::schedule::finish::{End, job_end};
 use crate::schedule::model;
 
@@ -93,12 +94,23 @@ async fn begun(app: &App, run: kernel::RunId) -> Result<()> {
     tx.commit().await
 }
 
+/// The name of the environment a job is for, as far as it is known before its first step.
+fn environment_of(planned: &dialects::plan::Job, roots: &Map<String, Value>) -> Option<String> {
+    evaluated(&planned.environment.as_ref()?.name, roots).filter(|name| !name.is_empty())
+}
+
+/// A text with what is known of the job before its first step.
+fn evaluated(text: &str, roots: &Map<String, Value>) -> Option<String> {
+    let contexts = Value::Object(roots.clone());
+    dialects::expr::interpolate(text, &dialects::expr::Context::new(&contexts)).ok()
+}
+
 /// All a runner needs for a job.
 async fn spec(app: &App, job: JobRow, token: String) -> Result<JobSpec> {
     let run = run_get(app.db(), job.run).await?.ok_or_else(|| Error::not_found("run"))?;
     let (plan, contexts) = run_plan(app.db(), job.run).await?.ok_or_else(|| Error::not_found("run"))?;
     let plan: Plan = serde_json::from_value(plan).map_err(Error::internal)?;
-    let planned = plan.job(&job.key).cloned().ok_or_else(|| Error::internal("the job is not in its plan"))?;
+    let mut planned = plan.job(&job.key).cloned().ok_or_else(|| Error::internal("the job is not in its plan"))?;
     let project = store::project::project_get(app.db(), job.project).await?.ok_or_else(|| Error::not_found("project"))?;
     let mut roots: Map<String, Value> = match contexts {
         Value::Object(map) => map,
@@ -128,6 +140,25 @@ async fn spec(app: &App, job: JobRow, token: String) -> Result<JobSpec> {
     roots.insert("matrix".into(), job.matrix.clone().unwrap_or(Value::Null));
     secrets.insert("GITHUB_TOKEN".into(), token.clone());
     let url = app.config().public_url();
+    let environment = environment_of(&planned, &roots);
+    // the client adds its audience behind an `&`
+    let id_token_url = identity::asks(&planned, &plan).then(|| format!("{url}/oidc/token?v=1"));
+    let token_of_services = crate::results::token::make(app, &job, environment.clone())?;
+    let services = Services { url: format!("{url}/"), token: token_of_services, id_token_url };
+    if !planned.id_tokens.is_empty() {
+        let facts = identity::claims::facts(app, &job, environment.as_deref()).await?;
+        for (name, audiences) in &planned.id_tokens {
+            let audiences = audiences.iter().map(|a| evaluated(a, &roots)).collect::<Option<Vec<String>>>();
+            let audiences =
+                audiences.ok_or_else(|| Error::field("id_tokens", "invalid", format!("`aud` of {name} cannot be evaluated")))?;
+            audiences.iter().try_for_each(|a| identity::check_audience(a))?;
+            let audience = if let [one] = audiences.as_slice() { json!(one) } else { json!(audiences) };
+            secrets.insert(name.clone(), identity::token_sign(app, identity::claims::gitlab(&facts), audience).await?);
+        }
+        let names: Vec<String> = planned.id_tokens.keys().cloned().collect();
+        // as a secret, so that the log shows nothing of it
+        planned.env.extend(names.into_iter().map(|name| (name.clone(), format!("${{{{ secrets.{name} }}}}"))));
+    }
     Ok(JobSpec {
         job_id: job.id,
         run_id: job.run,
@@ -145,5 +176,6 @@ async fn spec(app: &App, job: JobRow, token: String) -> Result<JobSpec> {
         registry_host: app.config().public_host(),
         job_token: token,
         timeout_seconds: job.timeout_seconds.unsigned_abs(),
+        services: Some(services),
     })
 }

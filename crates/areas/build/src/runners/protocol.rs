@@ -6,7 +6,7 @@ use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 use executors::protocol::{
-    AnnotationsRequest, ArtifactList, CachePutQuery, CacheQuery, Cancel, ClaimAnswer, ClaimRequest, Complete, EpochQuery,
+    AnnotationsRequest, ArtifactList, ArtifactPutQuery, CachePutQuery, CacheQuery, Cancel, ClaimAnswer, ClaimRequest, Complete,
     HEARTBEAT_SECONDS, Heartbeat, HeartbeatAnswer, LEASE_SECONDS, LOG_CHUNK_MAX, LogAnswer, LogQuery, RegisterAnswer, RegisterRequest,
     ReportQuery, StepUpdate, StepsRequest,
 };
@@ -21,7 +21,7 @@ use web_kit::{App, Ctx, Json, Path, Query, Reply};
 
 use super::{claim, runner_of};
 use crate::schedule::finish::{End, job_end};
-use crate::{artifacts, logs, reports};
+use crate::{artifacts, caches, logs, reports};
 
 /// A heartbeat's answer waits this long for a cancel: a little less than until the next one.
 const BEAT_HOLD: Duration = Duration::from_secs(HEARTBEAT_SECONDS.saturating_sub(2));
@@ -215,16 +215,17 @@ async fn artifact_put(
     State(app): State<App>,
     Ctx(ctx): Ctx,
     Path((job, name)): Path<(String, String)>,
-    Query(q): Query<EpochQuery>,
+    Query(q): Query<ArtifactPutQuery>,
     body: Body,
 ) -> Reply<Json<Value>> {
     let row = own(&app, &ctx, &job, Some(q.epoch)).await?;
     let stored = artifacts::store(&app, row.project, body).await?;
     let runner = runner_of(&ctx)?;
     let mut tx = app.db().begin().await?;
+    let keep = q.keep.map(Duration::from_secs);
     // the upload may have taken longer than the lease
     held(&mut tx, row.id, runner, q.epoch).await?;
-    let artifact = artifacts::record(&mut tx, &app, &row, &name, &stored).await?;
+    let artifact = artifacts::record(&mut tx, &app, &row, &name, &stored, artifacts::Wish { keep, content_type: None }).await?;
     tx.wake(format!("run:{}", row.run));
     tx.commit().await?;
     Ok(Json(json!({"name": artifact.name, "size": artifact.size, "digest": artifact.digest})))
@@ -245,7 +246,7 @@ async fn artifact_get(State(app): State<App>, Ctx(ctx): Ctx, Path((job, name)): 
 async fn cache_get(State(app): State<App>, Ctx(ctx): Ctx, Path(job): Path<String>, Query(q): Query<CacheQuery>) -> Reply<Response> {
     let row = own(&app, &ctx, &job, None).await?;
     let restore: Vec<&str> = q.restore.as_deref().unwrap_or_default().lines().map(str::trim).filter(|l| !l.is_empty()).collect();
-    let found = artifacts::cache_find(&app, &row, &q.key, &restore).await?.ok_or_else(|| Error::not_found("cache entry"))?;
+    let found = caches::cache_find(&app, &row, &q.key, &restore, "").await?.ok_or_else(|| Error::not_found("cache entry"))?;
     let body = artifacts::open(&app, row.project, &found.digest).await?;
     let mut response = ([(header::CONTENT_TYPE, "application/gzip")], body).into_response();
     if let Ok(key) = HeaderValue::from_str(&found.key) {
@@ -262,7 +263,7 @@ async fn cache_put(
     body: Body,
 ) -> Reply<StatusCode> {
     let row = own(&app, &ctx, &job, Some(q.epoch)).await?;
-    artifacts::cache_store(&app, &row, &q.key, body).await?;
+    caches::cache_store(&app, &row, &q.key, body).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
