@@ -675,6 +675,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/projects/{id}/dispatch": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Starts the workflows of the default branch that wait for an event of this name. */
+        post: operations["project_dispatch"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/projects/{id}/environments": {
         parameters: {
             query?: never;
@@ -1027,6 +1044,24 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/projects/{id}/schedules": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Schedules of a project, the oldest first. */
+        get: operations["schedule_list"];
+        put?: never;
+        /** Makes a schedule; its runs start in the caller's name. */
+        post: operations["schedule_create"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/projects/{id}/search": {
         parameters: {
             query?: never;
@@ -1189,6 +1224,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/provenance/keys": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The public keys that statements are checked with. */
+        get: operations["provenance_keys"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/runners": {
         parameters: {
             query?: never;
@@ -1325,6 +1377,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/runs/{run}/provenance": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The signed statements about what a run has made, by name. */
+        get: operations["provenance_list"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/runs/{run}/retry": {
         parameters: {
             query?: never;
@@ -1370,6 +1439,42 @@ export interface paths {
         get: operations["test_list"];
         put?: never;
         post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/schedules/{schedule}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** A schedule. */
+        get: operations["schedule_get"];
+        put?: never;
+        post?: never;
+        /** Removes a schedule that somebody made. */
+        delete: operations["schedule_delete"];
+        options?: never;
+        head?: never;
+        /** Changes a schedule, which makes the caller its owner; one of a file can be switched off and on. */
+        patch: operations["schedule_update"];
+        trace?: never;
+    };
+    "/schedules/{schedule}/play": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Starts what a schedule starts, now. */
+        post: operations["schedule_play"];
         delete?: never;
         options?: never;
         head?: never;
@@ -1555,77 +1660,6 @@ export interface paths {
         patch: operations["user_update"];
         trace?: never;
     };
-    "/projects/{id}/dispatch": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get?: never;
-        put?: never;
-        /** Starts the workflows of the default branch that wait for an event of this name. */
-        post: operations["project_dispatch"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/projects/{id}/schedules": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /** Schedules of a project, the oldest first. */
-        get: operations["schedule_list"];
-        put?: never;
-        /** Makes a schedule; its runs start in the caller's name. */
-        post: operations["schedule_create"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/schedules/{schedule}": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /** A schedule. */
-        get: operations["schedule_get"];
-        put?: never;
-        post?: never;
-        /** Removes a schedule that somebody made. */
-        delete: operations["schedule_delete"];
-        options?: never;
-        head?: never;
-        /** Changes a schedule, which makes the caller its owner; one of a file can be switched off and on. */
-        patch: operations["schedule_update"];
-        trace?: never;
-    };
-    "/schedules/{schedule}/play": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get?: never;
-        put?: never;
-        /** Starts what a schedule starts, now. */
-        post: operations["schedule_play"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
 }
 export type webhooks = Record<string, never>;
 export interface components {
@@ -1706,6 +1740,8 @@ export interface components {
         };
         /** @description An artifact. */
         Artifact: {
+            /** @description What it is, when it is no zip but one file as it was. */
+            content_type?: string | null;
             /** @description When it was made. */
             created_at: string;
             /** @description `sha256:…` of the zip. */
@@ -1972,6 +2008,14 @@ export interface components {
          * @enum {string}
          */
         Dialect: "github_actions" | "gitlab_ci" | "jenkinsfile" | "detected";
+        DispatchBody: {
+            /** @description What comes with it, as `github.event.client_payload`. */
+            client_payload?: {
+                [key: string]: unknown;
+            };
+            /** @description Name of the event: what `types` of `repository_dispatch` lists. */
+            event_type: string;
+        };
         /**
          * @description What is in a tree.
          * @enum {string}
@@ -2497,6 +2541,8 @@ export interface components {
         List_Artifact: {
             /** @description The items. */
             items: {
+                /** @description What it is, when it is no zip but one file as it was. */
+                content_type?: string | null;
                 /** @description When it was made. */
                 created_at: string;
                 /** @description `sha256:…` of the zip. */
@@ -2952,6 +2998,24 @@ export interface components {
             next?: string | null;
         };
         /** @description One page of a list. */
+        List_Provenance: {
+            /** @description The items. */
+            items: {
+                /** @description When it was stated. */
+                created_at: string;
+                /** @description `sha256:…` of the artifact. */
+                digest: string;
+                /** @description The signed envelope (DSSE) around the in-toto statement. */
+                envelope: {
+                    [key: string]: unknown;
+                };
+                /** @description Name of the artifact. */
+                name: string;
+            }[];
+            /** @description Pass as `after` for the next page; null on the last. */
+            next?: string | null;
+        };
+        /** @description One page of a list. */
         List_Release: {
             /** @description The items. */
             items: {
@@ -3087,6 +3151,58 @@ export interface components {
                 state: components["schemas"]["RunnerState"];
                 /** @description Of its binary. */
                 version: string;
+            }[];
+            /** @description Pass as `after` for the next page; null on the last. */
+            next?: string | null;
+        };
+        /** @description One page of a list. */
+        List_Schedule: {
+            /** @description The items. */
+            items: {
+                /** @description Does it become due? */
+                active: boolean;
+                /** @description When it was made. */
+                created_at: string;
+                /** @description The expression. */
+                cron: string;
+                /** @description For people. */
+                description: string;
+                /** @description Its id. */
+                id: string;
+                /** @description Inputs of its runs; shown to those who may start runs. */
+                inputs?: {
+                    [key: string]: unknown;
+                } | null;
+                /** @description When it was due last. */
+                last_at?: string | null;
+                /** @description The last run that came of it. */
+                last_run?: string | null;
+                /** @description What happens with times that passed while the service was down: `once` or `skip`. */
+                missed: components["schemas"]["MissedTimes"];
+                /** @description When it is due next. */
+                next_at?: string | null;
+                owner?: components["schemas"]["Who"] | null;
+                /** @description Its project. */
+                project_id: string;
+                /** @description Why it is off, or why nothing was started last time. */
+                reason?: string | null;
+                /** @description Full ref name; runs are made for its last commit. */
+                ref: string;
+                /** @description `file` (it follows a workflow file of the default branch) or `user`. */
+                source: components["schemas"]["ScheduleSource"];
+                /** @description IANA name of the time zone. */
+                timezone: string;
+                /** @description Variables of its runs; shown to those who may start runs. */
+                variables?: {
+                    [key: string]: unknown;
+                } | null;
+                /**
+                 * Format: int64
+                 * @description Row version.
+                 */
+                version: number;
+                /** @description The workflow that it starts; none for all that a manual start would start. */
+                workflow?: string | null;
             }[];
             /** @description Pass as `after` for the next page; null on the last. */
             next?: string | null;
@@ -3256,6 +3372,11 @@ export interface components {
             /** @description The name in addresses. */
             name: string;
         };
+        /**
+         * @description What happens with times of a schedule that passed while the service was down.
+         * @enum {string}
+         */
+        MissedTimes: "once" | "skip";
         /** @description A user or group that may hold projects. */
         Namespace: {
             /** @description `user` or `group`. */
@@ -3575,6 +3696,26 @@ export interface components {
             topics?: string[] | null;
             visibility?: components["schemas"]["Visibility"] | null;
         };
+        /** @description What is stated about an artifact. */
+        Provenance: {
+            /** @description When it was stated. */
+            created_at: string;
+            /** @description `sha256:…` of the artifact. */
+            digest: string;
+            /** @description The signed envelope (DSSE) around the in-toto statement. */
+            envelope: {
+                [key: string]: unknown;
+            };
+            /** @description Name of the artifact. */
+            name: string;
+        };
+        /** @description Public keys (RFC 7517). */
+        PublicKeys: {
+            /** @description Each a JSON web key. */
+            keys: {
+                [key: string]: string;
+            }[];
+        };
         /** @description Figures of the default branch. */
         Quality: {
             /**
@@ -3880,6 +4021,81 @@ export interface components {
          * @enum {string}
          */
         RunnerState: "online" | "offline";
+        /** @description When runs start by the clock. */
+        Schedule: {
+            /** @description Does it become due? */
+            active: boolean;
+            /** @description When it was made. */
+            created_at: string;
+            /** @description The expression. */
+            cron: string;
+            /** @description For people. */
+            description: string;
+            /** @description Its id. */
+            id: string;
+            /** @description Inputs of its runs; shown to those who may start runs. */
+            inputs?: {
+                [key: string]: unknown;
+            } | null;
+            /** @description When it was due last. */
+            last_at?: string | null;
+            /** @description The last run that came of it. */
+            last_run?: string | null;
+            /** @description What happens with times that passed while the service was down: `once` or `skip`. */
+            missed: components["schemas"]["MissedTimes"];
+            /** @description When it is due next. */
+            next_at?: string | null;
+            owner?: components["schemas"]["Who"] | null;
+            /** @description Its project. */
+            project_id: string;
+            /** @description Why it is off, or why nothing was started last time. */
+            reason?: string | null;
+            /** @description Full ref name; runs are made for its last commit. */
+            ref: string;
+            /** @description `file` (it follows a workflow file of the default branch) or `user`. */
+            source: components["schemas"]["ScheduleSource"];
+            /** @description IANA name of the time zone. */
+            timezone: string;
+            /** @description Variables of its runs; shown to those who may start runs. */
+            variables?: {
+                [key: string]: unknown;
+            } | null;
+            /**
+             * Format: int64
+             * @description Row version.
+             */
+            version: number;
+            /** @description The workflow that it starts; none for all that a manual start would start. */
+            workflow?: string | null;
+        };
+        ScheduleBody: {
+            /** @description On or off. */
+            active?: boolean | null;
+            /** @description Minute, hour, day of the month, month, day of the week; or `@daily` and its like. */
+            cron?: string | null;
+            /** @description For people. */
+            description?: string | null;
+            /** @description Inputs by name. */
+            inputs?: {
+                [key: string]: unknown;
+            } | null;
+            missed?: components["schemas"]["MissedTimes"] | null;
+            /** @description Branch, or full name of a branch or tag; the default branch when not given. */
+            ref?: string | null;
+            /** @description IANA name such as `Europe/Berlin`; UTC when not given. */
+            timezone?: string | null;
+            /** @description Variables by name. */
+            variables?: {
+                [key: string]: unknown;
+            } | null;
+            /** @description Path, file name or name of a workflow. */
+            workflow?: string | null;
+        };
+        /**
+         * @description Where a schedule comes from.
+         * @enum {string}
+         */
+        ScheduleSource: "file" | "user";
         /** @description A line that matches. */
         SearchLine: {
             /**
@@ -4363,146 +4579,6 @@ export interface components {
             /** @description Path of its file; of a detected one the file that decided. */
             path: string;
         };
-        DispatchBody: {
-            /** @description What comes with it, as `github.event.client_payload`. */
-            client_payload?: {
-                [key: string]: unknown;
-            };
-            /** @description Name of the event: what `types` of `repository_dispatch` lists. */
-            event_type: string;
-        };
-        /** @description One page of a list. */
-        List_Schedule: {
-            /** @description The items. */
-            items: {
-                /** @description Does it become due? */
-                active: boolean;
-                /** @description When it was made. */
-                created_at: string;
-                /** @description The expression. */
-                cron: string;
-                /** @description For people. */
-                description: string;
-                /** @description Its id. */
-                id: string;
-                /** @description Inputs of its runs; shown to those who may start runs. */
-                inputs?: {
-                    [key: string]: unknown;
-                } | null;
-                /** @description When it was due last. */
-                last_at?: string | null;
-                /** @description The last run that came of it. */
-                last_run?: string | null;
-                /** @description What happens with times that passed while the service was down: `once` or `skip`. */
-                missed: components["schemas"]["MissedTimes"];
-                /** @description When it is due next. */
-                next_at?: string | null;
-                owner?: components["schemas"]["Who"] | null;
-                /** @description Its project. */
-                project_id: string;
-                /** @description Why it is off, or why nothing was started last time. */
-                reason?: string | null;
-                /** @description Full ref name; runs are made for its last commit. */
-                ref: string;
-                /** @description `file` (it follows a workflow file of the default branch) or `user`. */
-                source: components["schemas"]["ScheduleSource"];
-                /** @description IANA name of the time zone. */
-                timezone: string;
-                /** @description Variables of its runs; shown to those who may start runs. */
-                variables?: {
-                    [key: string]: unknown;
-                } | null;
-                /**
-                 * Format: int64
-                 * @description Row version.
-                 */
-                version: number;
-                /** @description The workflow that it starts; none for all that a manual start would start. */
-                workflow?: string | null;
-            }[];
-            /** @description Pass as `after` for the next page; null on the last. */
-            next?: string | null;
-        };
-        /**
-         * @description What happens with times of a schedule that passed while the service was down.
-         * @enum {string}
-         */
-        MissedTimes: "once" | "skip";
-        /** @description When runs start by the clock. */
-        Schedule: {
-            /** @description Does it become due? */
-            active: boolean;
-            /** @description When it was made. */
-            created_at: string;
-            /** @description The expression. */
-            cron: string;
-            /** @description For people. */
-            description: string;
-            /** @description Its id. */
-            id: string;
-            /** @description Inputs of its runs; shown to those who may start runs. */
-            inputs?: {
-                [key: string]: unknown;
-            } | null;
-            /** @description When it was due last. */
-            last_at?: string | null;
-            /** @description The last run that came of it. */
-            last_run?: string | null;
-            /** @description What happens with times that passed while the service was down: `once` or `skip`. */
-            missed: components["schemas"]["MissedTimes"];
-            /** @description When it is due next. */
-            next_at?: string | null;
-            owner?: components["schemas"]["Who"] | null;
-            /** @description Its project. */
-            project_id: string;
-            /** @description Why it is off, or why nothing was started last time. */
-            reason?: string | null;
-            /** @description Full ref name; runs are made for its last commit. */
-            ref: string;
-            /** @description `file` (it follows a workflow file of the default branch) or `user`. */
-            source: components["schemas"]["ScheduleSource"];
-            /** @description IANA name of the time zone. */
-            timezone: string;
-            /** @description Variables of its runs; shown to those who may start runs. */
-            variables?: {
-                [key: string]: unknown;
-            } | null;
-            /**
-             * Format: int64
-             * @description Row version.
-             */
-            version: number;
-            /** @description The workflow that it starts; none for all that a manual start would start. */
-            workflow?: string | null;
-        };
-        ScheduleBody: {
-            /** @description On or off. */
-            active?: boolean | null;
-            /** @description Minute, hour, day of the month, month, day of the week; or `@daily` and its like. */
-            cron?: string | null;
-            /** @description For people. */
-            description?: string | null;
-            /** @description Inputs by name. */
-            inputs?: {
-                [key: string]: unknown;
-            } | null;
-            missed?: components["schemas"]["MissedTimes"] | null;
-            /** @description Branch, or full name of a branch or tag; the default branch when not given. */
-            ref?: string | null;
-            /** @description IANA name such as `Europe/Berlin`; UTC when not given. */
-            timezone?: string | null;
-            /** @description Variables by name. */
-            variables?: {
-                [key: string]: unknown;
-            } | null;
-            /** @description Path, file name or name of a workflow. */
-            workflow?: string | null;
-        };
-        /**
-         * @description Where a schedule comes from.
-         * @enum {string}
-         */
-        ScheduleSource: "file" | "user";
     };
     responses: never;
     parameters: never;
@@ -5880,6 +5956,39 @@ export interface operations {
             };
         };
     };
+    project_dispatch: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["DispatchBody"];
+            };
+        };
+        responses: {
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["List_Run"];
+                };
+            };
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ProblemBody"];
+                };
+            };
+        };
+    };
     environment_list: {
         parameters: {
             query?: {
@@ -6532,6 +6641,73 @@ export interface operations {
             };
         };
     };
+    schedule_list: {
+        parameters: {
+            query?: {
+                /** @description How many items, 1 to 100; 30 when not given. */
+                limit?: number;
+                /** @description Where the page before ended: its `next`. */
+                after?: string;
+            };
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["List_Schedule"];
+                };
+            };
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ProblemBody"];
+                };
+            };
+        };
+    };
+    schedule_create: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ScheduleBody"];
+            };
+        };
+        responses: {
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Schedule"];
+                };
+            };
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ProblemBody"];
+                };
+            };
+        };
+    };
     project_search: {
         parameters: {
             query: {
@@ -6916,6 +7092,25 @@ export interface operations {
             };
         };
     };
+    provenance_keys: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PublicKeys"];
+                };
+            };
+        };
+    };
     runner_list: {
         parameters: {
             query?: {
@@ -7153,6 +7348,40 @@ export interface operations {
             };
         };
     };
+    provenance_list: {
+        parameters: {
+            query?: {
+                /** @description How many items, 1 to 100; 30 when not given. */
+                limit?: number;
+                /** @description Where the page before ended: its `next`. */
+                after?: string;
+            };
+            header?: never;
+            path: {
+                run: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["List_Provenance"];
+                };
+            };
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ProblemBody"];
+                };
+            };
+        };
+    };
     run_retry: {
         parameters: {
             query?: never;
@@ -7239,6 +7468,126 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Tests"];
+                };
+            };
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ProblemBody"];
+                };
+            };
+        };
+    };
+    schedule_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                schedule: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Schedule"];
+                };
+            };
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ProblemBody"];
+                };
+            };
+        };
+    };
+    schedule_delete: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                schedule: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ProblemBody"];
+                };
+            };
+        };
+    };
+    schedule_update: {
+        parameters: {
+            query?: never;
+            header: {
+                "If-Match": string;
+            };
+            path: {
+                schedule: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ScheduleBody"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Schedule"];
+                };
+            };
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ProblemBody"];
+                };
+            };
+        };
+    };
+    schedule_play: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                schedule: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["List_Run"];
                 };
             };
             "4XX": {
@@ -7648,226 +7997,6 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["User"];
-                };
-            };
-        };
-    };
-    project_dispatch: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                id: string;
-            };
-            cookie?: never;
-        };
-        requestBody: {
-            content: {
-                "application/json": components["schemas"]["DispatchBody"];
-            };
-        };
-        responses: {
-            201: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["List_Run"];
-                };
-            };
-            "4XX": {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ProblemBody"];
-                };
-            };
-        };
-    };
-    schedule_list: {
-        parameters: {
-            query?: {
-                /** @description How many items, 1 to 100; 30 when not given. */
-                limit?: number;
-                /** @description Where the page before ended: its `next`. */
-                after?: string;
-            };
-            header?: never;
-            path: {
-                id: string;
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["List_Schedule"];
-                };
-            };
-            "4XX": {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ProblemBody"];
-                };
-            };
-        };
-    };
-    schedule_create: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                id: string;
-            };
-            cookie?: never;
-        };
-        requestBody: {
-            content: {
-                "application/json": components["schemas"]["ScheduleBody"];
-            };
-        };
-        responses: {
-            201: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Schedule"];
-                };
-            };
-            "4XX": {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ProblemBody"];
-                };
-            };
-        };
-    };
-    schedule_get: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                schedule: string;
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Schedule"];
-                };
-            };
-            "4XX": {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ProblemBody"];
-                };
-            };
-        };
-    };
-    schedule_delete: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                schedule: string;
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            204: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content?: never;
-            };
-            "4XX": {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ProblemBody"];
-                };
-            };
-        };
-    };
-    schedule_update: {
-        parameters: {
-            query?: never;
-            header: {
-                "If-Match": string;
-            };
-            path: {
-                schedule: string;
-            };
-            cookie?: never;
-        };
-        requestBody: {
-            content: {
-                "application/json": components["schemas"]["ScheduleBody"];
-            };
-        };
-        responses: {
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Schedule"];
-                };
-            };
-            "4XX": {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ProblemBody"];
-                };
-            };
-        };
-    };
-    schedule_play: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                schedule: string;
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            201: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["List_Run"];
-                };
-            };
-            "4XX": {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ProblemBody"];
                 };
             };
         };
