@@ -11,6 +11,8 @@ mod events;
 mod job;
 mod library;
 mod read;
+#[cfg(test)]
+mod real_tests;
 mod shape;
 mod step;
 mod table;
