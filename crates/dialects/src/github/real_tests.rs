@@ -255,7 +255,7 @@ jobs:
         id: i
       - wait: i
 ",
-        &["error[unsupported_key]: `background`"],
+        &["warning[not_at_once]: steps run one after the other here, so the next"],
     ),
 ];
 

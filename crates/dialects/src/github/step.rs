@@ -33,7 +33,12 @@ pub(super) fn read_all(r: &mut Reader<'_>, node: &Node) -> Vec<Step> {
     }
     let mut ids = HashSet::new();
     let mut steps = Vec::new();
-    for item in items {
+    let mut open: Vec<&Node> = items.iter().rev().collect();
+    while let Some(item) = open.pop() {
+        if let Some(inner) = together(r, item) {
+            open.extend(inner.iter().rev());
+            continue;
+        }
         let Some(step) = read(r, item) else { continue };
         if let Some(id) = &step.id
             && !ids.insert(id.to_ascii_lowercase())
@@ -72,6 +77,21 @@ fn name_steps(steps: &mut [Step], mut taken: HashSet<String>) {
     }
 }
 
+/// Steps that say how others run at once: those of `parallel` take their turn, waiting for what has ended is nothing.
+/// None: it is a step that does something.
+fn together<'n>(r: &mut Reader<'_>, node: &'n Node) -> Option<&'n [Node]> {
+    if let Some(parallel) = node.get("parallel") {
+        r.out.warning(&parallel.span, "not_at_once", "steps run one after the other here, also those of `parallel`");
+        return Some(if let Value::Seq(items) = &parallel.value { items } else { &[] });
+    }
+    if let Some(cancel) = node.get("cancel") {
+        let message = "`cancel`: steps run one after the other here, so the step has ended or would never end";
+        r.out.error(&cancel.span, "unsupported_key", message);
+        return Some(&[]);
+    }
+    (node.get("wait").is_some() || node.get("wait-all").is_some()).then_some(&[])
+}
+
 fn read(r: &mut Reader<'_>, node: &Node) -> Option<Step> {
     let span = node.span.clone();
     let here = r.step_scope();
@@ -102,8 +122,10 @@ fn read(r: &mut Reader<'_>, node: &Node) -> Option<Step> {
             "working-directory" => directory = r.non_empty(value, "working-directory", here),
             "uses" => uses = Some(value),
             "with" => with = Some(value),
-            "background" | "wait" | "wait-all" | "cancel" | "parallel" => {
-                r.out.error(&key.span, "unsupported_key", format!("`{}`: steps run one after the other here", key.name));
+            "background" if matches!(value.value, Value::Bool(false)) => {}
+            "background" => {
+                let message = "steps run one after the other here, so the next one waits for this one";
+                r.out.warning(&key.span, "not_at_once", message);
             }
             _ => r.unknown_key(key, "a step", KEYS),
         }

@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::plan::{Action, Late, Matrix, StepKind, Trigger};
+use crate::plan::{Action, Late, Matrix, Step, StepKind, Trigger};
 
 fn messages(text: &str) -> Vec<String> {
     compile("w.yml", text.as_bytes()).diagnostics.iter().map(ToString::to_string).collect()
@@ -309,6 +309,16 @@ fn steps_without_ids_get_them() {
     );
     let ids: Vec<&str> = p.jobs[0].steps.iter().filter_map(|s| s.id.as_deref()).collect();
     assert_eq!(ids, ["__run", "__actions_checkout", "b", "__run_2", "__alpine_3", "__actions_checkout_2", "__self", "__o_r"]);
+}
+
+#[test]
+fn steps_at_once_take_their_turn() {
+    let text = "on: push\njobs: {a: {runs-on: x, steps: [{id: s, run: a, background: true}, {parallel: [{run: b}, {run: c}]}, {wait: s}, {wait-all: }]}}";
+    let scripts: Vec<String> = plan(text).jobs[0].steps.iter().map(Step::title).collect();
+    assert_eq!(scripts, ["Run a", "Run b", "Run c"]);
+    assert_eq!(messages(text).iter().filter(|m| m.contains("warning[not_at_once]")).count(), 2);
+    let cancelled = "on: push\njobs: {a: {runs-on: x, steps: [{id: s, run: a, background: true}, {cancel: s}]}}";
+    assert!(messages(cancelled).iter().any(|m| m.contains("w.yml:2:76: error[unsupported_key]: `cancel`")), "{:?}", messages(cancelled));
 }
 
 #[test]

@@ -106,6 +106,10 @@ impl Contexts {
 
     /// `steps.<id>`.
     pub(crate) fn record(&mut self, record: &StepRecord<'_>) {
+        // nobody can mean an id that nobody wrote
+        if record.id.starts_with("__") {
+            return;
+        }
         let outputs: Map<String, Value> = record.outputs.iter().map(|(k, v)| (k.clone(), v.clone().into())).collect();
         self.roots["steps"][record.id] =
             json!({ "outputs": outputs, "outcome": record.outcome.as_str(), "conclusion": record.conclusion.as_str() });
