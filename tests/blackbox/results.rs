@@ -14,7 +14,7 @@ fn clients() -> &'static Path {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
     BUILT.get_or_init(|| {
         let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("blackbox/clients");
-        let scratch = std::env::temp_dir().join(format!("devmentor-clients-{}", std::process::id()));
+        let scratch = Path::new(env!("CARGO_TARGET_TMPDIR")).join("clients");
         std::fs::create_dir_all(&scratch).unwrap();
         for name in ["package.json", "package-lock.json", "artifact.js", "cache.js", "identity.js"] {
             std::fs::copy(sources.join(name), scratch.join(name)).unwrap();

@@ -20,7 +20,7 @@ use crate::runners::{claim, runner_register_local, tokens};
 use crate::runs::create::{Head, NewRun, create};
 use crate::schedule::finish::{End, Retry, job_end, run_cancel, run_retry};
 use crate::schedule::watch;
-use crate::{artifacts, logs, reports, vars};
+use crate::{artifacts, caches, logs, reports, vars};
 
 struct House {
     app: App,
