@@ -490,6 +490,9 @@ pub struct Complete {
     /// Set when the machine failed, not the job: the job may be tried again.
     #[serde(default)]
     pub infra_failure: Option<String>,
+    /// It failed in a way that fails no run: a pipeline of Jenkins that ended `UNSTABLE`.
+    #[serde(default)]
+    pub unstable: bool,
 }
 
 #[cfg(test)]

@@ -156,7 +156,7 @@ impl House {
 
     async fn end(&self, spec: &JobSpec, conclusion: &str, outputs: Value) -> bool {
         let length = job_get(self.app.db(), spec.job_id).await.unwrap().unwrap().log_length;
-        let end = End::Reported { conclusion: conclusion.into(), outputs, log_length: length };
+        let end = End::Reported { conclusion: conclusion.into(), outputs, log_length: length, unstable: false };
         job_end(self.app.db(), spec.job_id, spec.epoch, end).await.unwrap()
     }
 }
@@ -416,7 +416,7 @@ async fn logs_are_addressed_by_offset_and_sealed() {
         assert_eq!(append(&h, &spec, 50, "gap").await.unwrap_err().code, Code::Conflict);
         let stale = JobSpec { epoch: 0, ..spec.clone() };
         assert_eq!(append(&h, &stale, 11, "x").await.unwrap_err().code, Code::StaleEpoch);
-        let early = End::Reported { conclusion: "success".into(), outputs: json!({}), log_length: 99 };
+        let early = End::Reported { conclusion: "success".into(), outputs: json!({}), log_length: 99, unstable: false };
         assert_eq!(job_end(h.app.db(), spec.job_id, spec.epoch, early).await.unwrap_err().code, Code::Conflict);
         // over the limit of 100,000 the end is cut, and the job does not care
         let mut at = 11;

@@ -52,6 +52,8 @@ pub struct Closure {
 pub struct Param {
     /// Name.
     pub name: String,
+    /// Declared type.
+    pub ty: Option<String>,
     /// Value when not given.
     pub default: Option<Expr>,
 }

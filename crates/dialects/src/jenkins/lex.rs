@@ -60,6 +60,27 @@ pub(super) fn lex(text: &str) -> Result<Vec<Token>, SyntaxError> {
     lexer.run(false)
 }
 
+/// Moves tokens to where their file begins.
+pub(super) fn shift(tokens: &mut [Token], base: u32) {
+    for token in tokens {
+        token.start = token.start.saturating_add(base);
+        token.end = token.end.saturating_add(base);
+        let Tok::GString(parts) = &mut token.tok else { continue };
+        for part in parts {
+            match part {
+                RawPart::Text(_) => {}
+                RawPart::Code(inner) => shift(inner, base),
+                RawPart::Path(names) => {
+                    for (_, start, end) in names {
+                        *start = start.saturating_add(base);
+                        *end = end.saturating_add(base);
+                    }
+                }
+            }
+        }
+    }
+}
+
 struct Lexer<'t> {
     text: &'t str,
     pos: usize,

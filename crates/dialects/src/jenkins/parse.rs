@@ -6,14 +6,23 @@ pub(super) use cursor::is_keyword;
 
 use super::SyntaxError;
 use super::ast::{At, Case, Catch, Closure, Expr, ExprKind, Method, Param, Script, Stmt, StmtKind};
-use super::lex::{MAX_DEPTH, Tok, Token, lex};
+use super::lex::{MAX_DEPTH, Tok, Token, lex, shift};
 
 /// Parses a file.
 ///
 /// # Errors
 /// The first thing that is not Groovy, or not in the subset.
 pub fn parse(text: &str) -> Result<Script, SyntaxError> {
-    let tokens = lex(text)?;
+    parse_from(text, 0)
+}
+
+/// Parses a file whose first byte has that offset.
+pub(super) fn parse_from(text: &str, base: u32) -> Result<Script, SyntaxError> {
+    let moved = |e: SyntaxError| SyntaxError { at: e.at.saturating_add(base), ..e };
+    let mut tokens = lex(text).map_err(moved)?;
+    if base > 0 {
+        shift(&mut tokens, base);
+    }
     let mut parser = Parser { tokens: &tokens, pos: 0, depth: 0 };
     let body = parser.statements(true)?;
     Ok(Script { body })
@@ -520,12 +529,10 @@ impl Parser<'_> {
             while self.is_word("def") || self.is_word("final") {
                 self.step();
             }
-            if self.declares() {
-                self.type_name()?;
-            }
+            let ty = if self.declares() { Some(self.type_name()?) } else { None };
             let name = self.name()?;
             let default = if self.eat("=") { Some(self.expression()?) } else { None };
-            params.push(Param { name, default });
+            params.push(Param { name, ty, default });
             if !self.eat(",") {
                 break;
             }

@@ -7,9 +7,10 @@ use indexmap::IndexMap;
 
 use super::ast::{Call, Entry, Expr, ExprKind, Part, Stmt, StmtKind};
 use super::interp::{KNOWN, UNSUPPORTED};
+use super::library::{self, Libraries, Library};
 use super::model::{Agent, Arg, Condition, MethodCall, Pipeline, PostCondition, Stage, StageBase};
 use super::run::{MAX_CELLS, cells, choices, default_of};
-use super::{Read, Source, read};
+use super::{Read, Source, read_with};
 use crate::cron;
 use crate::diagnostic::Diagnostics;
 use crate::github::Compiled;
@@ -18,12 +19,39 @@ use crate::plan::{Concurrency, Container, Dialect, Input, InputType, Job, Late, 
 /// Label of the job when the pipeline asks for none.
 const RUNS_ON: &str = "ubuntu-latest";
 
-/// Compiles a Jenkinsfile.
+/// Compiles a Jenkinsfile where no shared library can be looked up.
 pub fn compile(path: &str, bytes: &[u8]) -> Compiled {
-    let found = read(path, bytes);
+    compile_with(path, bytes, &Libraries::default())
+}
+
+/// Compiles a Jenkinsfile with the shared libraries it names.
+pub fn compile_with(path: &str, bytes: &[u8], libraries: &Libraries) -> Compiled {
+    let loaded = libraries.loaded();
+    let mut found = read_with(path, bytes, &loaded);
     let mut out = Diagnostics::default();
+    let names = library::named(&found);
+    let offline = libraries.found.is_none() && !names.is_empty();
+    for named in &names {
+        let span = found.source.span(named.at);
+        let answer = libraries.found.as_ref().map(|f| f.iter().find(|(n, _)| n.name == named.name).map(|(_, f)| f));
+        match answer {
+            None => out.warning(
+                &span,
+                "library",
+                format!("the shared library {} is looked up when a run is made: what it defines is not checked here", named.name),
+            ),
+            Some(Some(library::Found::Loaded(_))) => {}
+            Some(Some(library::Found::Closed(why))) => out.error(&span, "library", format!("the shared library {}: {why}", named.name)),
+            Some(None) => out.error(&span, "library", format!("the shared library {} was not looked up", named.name)),
+        }
+    }
+    if offline && found.pipeline.is_none() {
+        // the pipeline may well be in the library
+        found.diagnostics.retain(|d| d.code != "scripted");
+    }
     let plan = found.pipeline.as_ref().and_then(|pipeline| {
-        let mut planner = Planner { source: &found.source, out: &mut out, images: Vec::new(), labels: Vec::new() };
+        let mut planner =
+            Planner { source: &found.source, out: &mut out, images: Vec::new(), labels: Vec::new(), libraries: &loaded, offline };
         let plan = planner.plan(pipeline, &found);
         plan.filter(|_| !out.has_errors())
     });
@@ -38,6 +66,9 @@ struct Planner<'p> {
     out: &'p mut Diagnostics,
     images: Vec<(String, Option<String>)>,
     labels: Vec<String>,
+    libraries: &'p [Library],
+    /// Names may come from libraries that nobody has looked up.
+    offline: bool,
 }
 
 impl Planner<'_> {
@@ -96,17 +127,16 @@ impl Planner<'_> {
     fn plan(&mut self, pipeline: &Pipeline, found: &Read) -> Option<Plan> {
         for stmt in &found.script.body {
             match &stmt.kind {
-                StmtKind::Library(names) => {
-                    let names = names.join(", ");
-                    self.error(stmt.at.start, format!("the shared library {names} is not loaded: libraries are not supported here"));
-                }
+                StmtKind::Library(_) => {}
+                StmtKind::Import(path) => self.import(path, stmt.at.start),
                 _ if stmt.call().is_some_and(|c| c.plain_name() == Some("pipeline")) => {}
                 _ => self.statement(stmt),
             }
         }
-        if pipeline.libraries.is_some() {
-            self.error(pipeline.at.start, "`libraries` is not supported here: shared libraries are not loaded");
+        for library in pipeline.libraries.iter().flatten().filter(|l| l.text().is_none()) {
+            self.error(library.expr.at.start, "the name of a library must be a constant text here");
         }
+        self.library_files(found);
         self.base(&pipeline.base);
         for stage in pipeline.stages.iter().flatten() {
             self.stage(stage);
@@ -138,10 +168,42 @@ impl Planner<'_> {
             timeout_minutes: None,
             continue_on_error: Late::Known(false),
             span,
-            kind: StepKind::Jenkins { file: self.source.file().to_owned(), text: self.source.text().to_owned() },
+            kind: StepKind::Jenkins {
+                file: self.source.file().to_owned(),
+                text: self.source.text().to_owned(),
+                libraries: self.libraries.to_vec(),
+            },
         });
         plan.jobs.push(job);
         Some(plan)
+    }
+
+    /// Classes of libraries are read only where they are scripts.
+    fn import(&mut self, path: &str, at: u32) {
+        let file = format!("src/{}.groovy", path.replace('.', "/"));
+        let Some((library, text)) = self.libraries.iter().find_map(|l| Some((l, l.files.get(&file)?))) else { return };
+        if let Err(error) = super::parse(text) {
+            let place = Source::new(&library.file(&file), text).span(error.at);
+            self.error(at, format!("{path} of the shared library {} cannot be used: {place}: {}", library.name, error.message));
+        }
+    }
+
+    /// Variables of libraries that the file names must be readable.
+    fn library_files(&mut self, found: &Read) {
+        let words: std::collections::HashSet<&str> = self.source.text().split(|c: char| !c.is_alphanumeric() && c != '_').collect();
+        for library in self.libraries {
+            for name in library.vars().filter(|v| words.contains(v)) {
+                let path = format!("vars/{name}.groovy");
+                let Some(text) = library.files.get(&path) else { continue };
+                if let Err(error) = super::parse(text) {
+                    let span = Source::new(&library.file(&path), text).span(error.at);
+                    self.out.error(&span, "syntax", error.message);
+                }
+            }
+        }
+        if let Some(entry) = &found.entry {
+            self.body(&entry.method.body);
+        }
     }
 
     fn container(&mut self) -> Option<Container> {
@@ -206,13 +268,6 @@ impl Planner<'_> {
 
     fn post(&mut self, post: Option<&[PostCondition]>) {
         for condition in post.unwrap_or_default() {
-            if matches!(condition.condition.as_str(), "changed" | "fixed" | "regression") {
-                let instead = if condition.condition == "changed" { "always holds" } else { "never holds" };
-                self.warning(
-                    condition.at.start,
-                    format!("the result of the run before is not known here: `{}` {instead}", condition.condition),
-                );
-            }
             self.body(&condition.branch.body);
         }
     }
@@ -287,11 +342,6 @@ impl Planner<'_> {
     }
 
     fn condition(&mut self, condition: &Condition) {
-        if matches!(condition.name.as_str(), "changeset" | "changelog") {
-            let message =
-                format!("the condition `{}` is not supported here: the files of a push are not known to its stages", condition.name);
-            self.error(condition.at.start, message);
-        }
         for child in &condition.children {
             self.condition(child);
         }
@@ -319,7 +369,8 @@ impl Planner<'_> {
         for branch in &stage.branches {
             for step in &branch.steps {
                 let name = step.name.as_str();
-                let known = KNOWN.contains(&name) || matches!(name, "archive" | "script" | "parallel");
+                let library = self.offline || self.libraries.iter().any(|l| l.vars().any(|v| v == name));
+                let known = library || KNOWN.contains(&name) || matches!(name, "archive" | "script" | "parallel");
                 if !known && !UNSUPPORTED.iter().any(|(n, _)| *n == name) {
                     self.error(step.at.start, format!("the step `{name}` is not known here, and a plugin for it cannot be installed"));
                 }
@@ -388,6 +439,7 @@ impl Planner<'_> {
 
     fn call(&mut self, call: &Call, at: u32) {
         if let Some(name) = call.plain_name()
+            && !self.libraries.iter().any(|l| l.vars().any(|v| v == name))
             && let Some((_, why)) = UNSUPPORTED.iter().find(|(known, _)| *known == name)
         {
             self.error(at, format!("the step `{name}` is not supported here: {why}"));

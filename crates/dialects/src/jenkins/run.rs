@@ -1,21 +1,23 @@
 //! Runs a declarative pipeline: agents, stages, conditions, environment and what comes after, as Jenkins orders them.
 
+mod facts;
+mod when;
+
+pub use facts::{Change, History, Past, build_fields, environment};
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use indexmap::IndexMap;
-
-use super::Read;
-use super::ast::Expr;
+use super::ast::{Call, Expr};
 use super::interp::{
     BuildResult, Context, Credential, Eval, Exception, Frame, Host, Interp, Reply, Request, Scope, Start, Value, exception, mark,
     unsupported,
 };
 use super::model::{
-    Agent, Arg, Args, Axis, Branch, Condition, EnvValue, EnvVar, Matrix, MethodCall, Pipeline, PostCondition, Stage, StageBase,
-    Value as Written, When,
+    Agent, Arg, Axis, Branch, EnvValue, EnvVar, Matrix, MethodCall, Pipeline, PostCondition, Stage, StageBase, Value as Written,
 };
 use super::tables::POST_CONDITIONS;
+use super::{Entry, Read};
 
 /// How a pipeline ended.
 #[derive(Clone, Debug)]
@@ -90,8 +92,30 @@ impl Runner<'_> {
         for stmt in &read.script.body {
             if stmt.call().is_some_and(|c| c.plain_name() == Some("pipeline")) {
                 self.pipeline(&ctx)?;
+            } else if let Some(entry) = &read.entry
+                && let Some(call) = stmt.call().filter(|c| c.plain_name() == Some(&entry.name))
+            {
+                self.entry(entry, call, &ctx)?;
             } else {
                 self.interp.statements(std::slice::from_ref(stmt), &Frame { scope: &self.top, ctx: &ctx })?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The pipeline in a shared library: it sees the arguments and variables of the method it is in.
+    fn entry(&self, entry: &Entry, call: &Call, ctx: &Context) -> Eval<()> {
+        let at = call.name.at.start;
+        let args = self.interp.values(&call.args, &Frame { scope: &self.top, ctx })?;
+        let Some(module) = self.interp.global(&entry.name, ctx, at)? else { return Ok(()) };
+        let top = self.interp.inside(&module);
+        self.interp.bind(&entry.method.params, args, &top, ctx, at)?;
+        let inner = Runner { interp: self.interp.again(), pipeline: self.pipeline, top, failed: AtomicBool::new(false) };
+        for stmt in &entry.method.body {
+            if stmt.call().is_some_and(|c| c.plain_name() == Some("pipeline")) {
+                inner.pipeline(ctx)?;
+            } else {
+                inner.interp.statements(std::slice::from_ref(stmt), &Frame { scope: &inner.top, ctx })?;
             }
         }
         Ok(())
@@ -361,102 +385,6 @@ impl Runner<'_> {
         first
     }
 
-    fn when(&self, when: &When, ctx: &Context) -> Eval<bool> {
-        for condition in &when.conditions {
-            if !self.condition(condition, ctx)? {
-                return Ok(false);
-            }
-        }
-        Ok(true)
-    }
-
-    fn condition(&self, condition: &Condition, ctx: &Context) -> Eval<bool> {
-        let at = condition.at.start;
-        let env = self.interp.env(ctx);
-        let arg = |name: &str| -> Eval<Option<Value>> {
-            let found = match condition.args.as_ref() {
-                Some(Args::Named(named)) => named.iter().find(|(key, _)| key == name).map(|(_, v)| v),
-                Some(Args::Single(value)) => Some(value),
-                _ => None,
-            };
-            found.map(|v| self.written(v, ctx)).transpose()
-        };
-        let text = |name: &str| arg(name).map(|v| v.map(|v| v.to_string()));
-        let comparator = match condition.args.as_ref() {
-            Some(Args::Named(_)) => text("comparator")?.unwrap_or_else(|| "GLOB".into()),
-            _ => "GLOB".into(),
-        };
-        Ok(match condition.name.as_str() {
-            "expression" => self.interp.block(&condition.code, &self.top, ctx)?.truth(),
-            "allOf" => {
-                for child in &condition.children {
-                    if !self.condition(child, ctx)? {
-                        return Ok(false);
-                    }
-                }
-                true
-            }
-            "anyOf" => {
-                for child in &condition.children {
-                    if self.condition(child, ctx)? {
-                        return Ok(true);
-                    }
-                }
-                false
-            }
-            "not" => match condition.children.first() {
-                Some(child) => !self.condition(child, ctx)?,
-                None => true,
-            },
-            "branch" => match (env.get("BRANCH_NAME"), text("pattern")?) {
-                (Some(branch), Some(pattern)) => self.compares(&comparator, &pattern, branch, at)?,
-                _ => false,
-            },
-            "tag" => match (env.get("TAG_NAME"), text("pattern")?) {
-                (Some(tag), Some(pattern)) => self.compares(&comparator, &pattern, tag, at)?,
-                (Some(_), None) => true,
-                _ => false,
-            },
-            "buildingTag" => env.contains_key("TAG_NAME"),
-            "changeRequest" => match (env.get("CHANGE_ID"), env.get("CHANGE_TARGET"), text("target")?) {
-                (None, ..) => false,
-                (Some(_), Some(target), Some(wanted)) => self.compares(&comparator, &wanted, target, at)?,
-                (Some(_), _, wanted) => wanted.is_none(),
-            },
-            "environment" => {
-                let found = env.get(&text("name")?.unwrap_or_default()).cloned().unwrap_or_default();
-                let wanted = text("value")?.unwrap_or_default();
-                let ignore = arg("ignoreCase")?.is_some_and(|v| v.truth());
-                if ignore { found.to_lowercase() == wanted.to_lowercase() } else { found == wanted }
-            }
-            "equals" => arg("actual")?.unwrap_or(Value::Null) == arg("expected")?.unwrap_or(Value::Null),
-            "isRestartedRun" => false,
-            "triggeredBy" => {
-                let cause = text("cause")?.unwrap_or_default();
-                let by_hand = env.get("BUILD_CAUSE").is_some_and(|c| c == "MANUALTRIGGER");
-                match cause.as_str() {
-                    "UserIdCause" => by_hand,
-                    "SCMTrigger" | "BranchEventCause" => !by_hand,
-                    _ => false,
-                }
-            }
-            other => return Err(unsupported(&format!("the condition `{other}`"), at)),
-        })
-    }
-
-    fn compares(&self, comparator: &str, pattern: &str, text: &str, at: u32) -> Eval<bool> {
-        match comparator {
-            "EQUALS" => Ok(pattern == text),
-            "REGEXP" => Ok(self.interp.regex(&format!("^(?:{pattern})$"), at)?.is_match(text)),
-            _ => {
-                // as Ant: `*` stays within a part, `**` does not
-                let glob = globset::GlobBuilder::new(pattern).literal_separator(true).case_insensitive(true).build();
-                let glob = glob.map_err(|e| exception("java.lang.IllegalArgumentException", format!("{pattern}: {e}"), at))?;
-                Ok(glob.compile_matcher().is_match(text))
-            }
-        }
-    }
-
     fn post(&self, post: Option<&[PostCondition]>, result: BuildResult, title: &str, ctx: &Context) -> Eval<()> {
         let Some(post) = post else { return Ok(()) };
         let previous = self.interp.shared.previous;
@@ -546,27 +474,3 @@ pub(super) fn cells(matrix: &Matrix) -> Vec<Vec<(String, String)>> {
 
 /// Most cells of a matrix.
 pub(super) const MAX_CELLS: usize = 256;
-
-/// Environment that a pipeline has before its first stage, from the contexts of the run.
-pub fn environment(github: &serde_json::Value, api_url: &str) -> IndexMap<String, String> {
-    let text = |key: &str| github[key].as_str().unwrap_or_default().to_owned();
-    let mut env = IndexMap::new();
-    let number = text("run_number");
-    let job = text("repository");
-    env.insert("BUILD_NUMBER".to_owned(), number.clone());
-    env.insert("BUILD_ID".into(), number.clone());
-    env.insert("BUILD_DISPLAY_NAME".into(), format!("#{number}"));
-    env.insert("BUILD_TAG".into(), format!("jenkins-{}-{number}", job.replace('/', "-")));
-    env.insert("JOB_NAME".into(), job.clone());
-    env.insert("JOB_BASE_NAME".into(), job.rsplit('/').next().unwrap_or_default().to_owned());
-    env.insert("BUILD_URL".into(), format!("{api_url}/{job}/runs/{}", text("run_id")));
-    env.insert("BRANCH_NAME".into(), text("ref_name"));
-    env.insert("GIT_BRANCH".into(), text("ref_name"));
-    env.insert("GIT_COMMIT".into(), text("sha"));
-    env.insert("EXECUTOR_NUMBER".into(), "0".into());
-    env.insert("BUILD_CAUSE".into(), if text("event_name") == "workflow_dispatch" { "MANUALTRIGGER" } else { "SCMTRIGGER" }.into());
-    if text("ref_type") == "tag" {
-        env.insert("TAG_NAME".into(), text("ref_name"));
-    }
-    env
-}

@@ -272,13 +272,14 @@ proptest! {
     }
 }
 
-mod pipelines {
+pub(super) mod pipelines {
     use std::sync::Mutex;
 
     use indexmap::IndexMap;
 
     use super::super::interp::{BuildResult, Context, Credential, Host, Refusal, Reply, Request, Start};
-    use super::super::{plan, read, run};
+    use super::super::library::Library;
+    use super::super::{plan, read_with, run};
 
     /// Notes what it is asked; scripts that begin with `fail` fail.
     #[derive(Default)]
@@ -312,6 +313,7 @@ mod pipelines {
                     said.push(format!("checkout {}", context.dir));
                     Reply::Done
                 }
+                Request::ReadFile(_) => Reply::Text("echo 'loading'\nvalue = 7\ndef name(x) { x + '!' }\nreturn this\n".into()),
                 Request::Junit { .. } => Reply::Tests { total: 2, failed: 1, skipped: 0 },
                 _ => Reply::Done,
             })
@@ -327,13 +329,31 @@ mod pipelines {
     }
 
     fn go(text: &str) -> (BuildResult, Vec<String>) {
-        let read = read("Jenkinsfile", text.as_bytes());
+        after(text, run::History::default())
+    }
+
+    fn after(text: &str, history: run::History) -> (BuildResult, Vec<String>) {
+        let (result, said, _) = begin(text, history, &[]);
+        (result, said)
+    }
+
+    /// With libraries; a failure's place and message come last.
+    pub(in crate::jenkins) fn go_with(text: &str, libraries: &[Library]) -> (BuildResult, Vec<String>) {
+        let (result, mut said, failure) = begin(text, run::History::default(), libraries);
+        said.extend(failure);
+        (result, said)
+    }
+
+    fn begin(text: &str, history: run::History, libraries: &[Library]) -> (BuildResult, Vec<String>, Option<String>) {
+        let read = read_with("Jenkinsfile", text.as_bytes(), libraries);
         assert!(read.diagnostics.is_empty(), "{:?}", read.diagnostics);
         let host = Notes::default();
         let env = IndexMap::from([("BRANCH_NAME".to_owned(), "main".to_owned())]);
-        let ended = run::run(&read, &host, &Start { env, ..Start::default() });
+        let github = serde_json::json!({"run_number": "7", "repository": "ann/app", "event_name": "workflow_dispatch", "actor": "ann"});
+        let build = run::build_fields(&github, "http://x", &history);
+        let ended = run::run(&read, &host, &Start { env, history, build, libraries: libraries.to_vec(), ..Start::default() });
         let said = host.said.lock().unwrap().clone();
-        (ended.result, said)
+        (ended.result, said, ended.failure.map(|f| format!("{}: {}", read.source.span(f.at), f.message)))
     }
 
     #[test]
@@ -424,6 +444,54 @@ mod pipelines {
     }
 
     #[test]
+    fn what_is_known_of_builds_before() {
+        let text = r#"
+            pipeline {
+                agent none
+                stages {
+                    stage('docs') { when { changeset 'docs/**' }
+                                    steps { echo 'docs' } }
+                    stage('case') { when { changeset pattern: '.*\\.RS', comparator: 'REGEXP' }
+                                    steps { echo 'case' } }
+                    stage('log') { when { changelog 'fix(es)? #\\d+' }
+                                   steps { echo 'log' } }
+                    stage('by') { when { triggeredBy 'UserIdCause' }
+                                  steps { echo 'by' } }
+                    stage('seen') { steps { script {
+                        echo "before ${currentBuild.previousBuild?.result} ${currentBuild.getPreviousBuild()?.getNumber()}"
+                        for (set in currentBuild.changeSets) { for (one in set.items) { echo "${one.author.fullName}: ${one.msg}" } }
+                        echo "${currentBuild.fullDisplayName} ${currentBuild.getBuildCauses('hudson.model.Cause$UserIdCause')[0].userId}"
+                    } } }
+                }
+                post { changed { echo 'changed' }
+                       fixed { echo 'fixed' }
+                       regression { echo 'regression' } }
+            }
+        "#;
+        let past = |result: &str| Some(run::Past { number: 6, result: result.into() });
+        let change = |message: &str| run::Change { id: "c0".into(), message: message.into(), author: "Bo".into(), time: 0 };
+        let history = run::History {
+            previous: past("UNSTABLE"),
+            success: None,
+            commits: vec![change("Tidy\n\nThis fixes #12.")],
+            files: Some(vec!["docs/a/b.md".into(), "src/x.rs".into()]),
+        };
+        let (result, said) = after(text, history);
+        assert_eq!(result, BuildResult::Success);
+        for expected in ["docs", "log", "before UNSTABLE 6", "Bo: Tidy", "ann/app #7 ann", "changed", "fixed"] {
+            assert!(said.iter().any(|s| s == expected), "{expected}: {said:?}");
+        }
+        // `BUILD_CAUSE` is not in this environment, so nobody started it
+        assert!(!said.iter().any(|s| matches!(s.as_str(), "case" | "by" | "regression")), "{said:?}");
+
+        let (_, said) = after(text, run::History { previous: past("SUCCESS"), ..run::History::default() });
+        assert!(said.iter().any(|s| s.starts_with("Warning, the changes of this build are not known")), "{said:?}");
+        assert!(!said.iter().any(|s| matches!(s.as_str(), "docs" | "log" | "changed" | "fixed")), "{said:?}");
+        let (_, said) = go(text);
+        assert!(said.iter().any(|s| s == "changed") && said.iter().any(|s| s == "before null null"), "{said:?}");
+    }
+
+    #[test]
     fn plans_say_what_is_not_done() {
         let compile = |text: &str| plan::compile("Jenkinsfile", text.as_bytes());
         let good = compile(
@@ -436,7 +504,6 @@ mod pipelines {
         for (text, expected) in [
             ("stages { stage('a') { steps { script { def x = bat 'y' } } } }", "the step `bat` is not supported here"),
             ("stages { stage('a') { steps { nexusUpload 'y' } } }", "the step `nexusUpload` is not known here"),
-            ("stages { stage('a') { when { changeset '*.rs' }\n steps { sh 'y' } } }", "the condition `changeset` is not supported"),
             ("stages { stage('a') { input { message 'm' }\n steps { sh 'y' } } }", "`input` is not supported here"),
             ("options { lock('x') }\n stages { stage('a') { steps { sh 'y' } } }", "the option `lock` is not supported"),
         ] {

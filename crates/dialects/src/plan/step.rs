@@ -68,6 +68,9 @@ pub enum StepKind {
         file: String,
         /// Its text.
         text: String,
+        /// Shared libraries, each at a commit.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        libraries: Vec<crate::jenkins::library::Library>,
     },
     /// A built-in action.
     Uses {

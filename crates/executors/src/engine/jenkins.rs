@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use dialects::jenkins::interp::{BuildResult, Context, Credential, Host, Refusal, Reply, Request, STACK_BYTES, Start, Task};
+use dialects::jenkins::library::Library;
 use dialects::jenkins::{self, run::Ended};
 use dialects::plan::Action;
 use futures::StreamExt as _;
@@ -53,6 +54,8 @@ pub(super) struct Driver<'a> {
     pub(super) docker: Option<&'a bollard::Docker>,
     pub(super) signals: (watch::Receiver<Stop>, Instant),
     pub(super) kill: watch::Receiver<Stop>,
+    /// Set when the build ended `UNSTABLE`.
+    pub(super) unstable: &'a mut bool,
 }
 
 struct Asked {
@@ -167,9 +170,16 @@ struct Shared<'a> {
 
 impl Driver<'_> {
     /// Runs the pipeline of a file.
-    pub(super) async fn run(self, file: &str, text: &str, env: BTreeMap<String, String>, out: &mut StepOutput) -> HostResult<Conclusion> {
-        let Driver { spec, place, helper, helper_env, host, log, rows, row, debug, matchers, docker, signals, kill } = self;
-        let read = jenkins::read(file, text.as_bytes());
+    pub(super) async fn run(
+        self,
+        file: &str,
+        text: &str,
+        libraries: &[Library],
+        env: BTreeMap<String, String>,
+        out: &mut StepOutput,
+    ) -> HostResult<Conclusion> {
+        let Driver { spec, place, helper, helper_env, host, log, rows, row, debug, matchers, docker, signals, kill, unstable } = self;
+        let read = jenkins::read_with(file, text.as_bytes(), libraries);
         if read.pipeline.is_none() {
             for diagnostic in &read.diagnostics {
                 out.error(&diagnostic.to_string()).await?;
@@ -182,20 +192,22 @@ impl Driver<'_> {
         let github = spec.contexts.get("github").cloned().unwrap_or_default();
         let mut start = Start { env: env.clone().into_iter().collect(), ..Start::default() };
         start.env.extend(jenkins::run::environment(&github, &spec.api_url));
+        start.libraries = libraries.to_vec();
+        for library in libraries {
+            out.line(&format!("Loading library {} from {} at {}", library.name, library.repository, library.commit)).await?;
+        }
         let workspace = place.dirs().workspace.to_string_lossy().into_owned();
         start.env.insert("WORKSPACE".into(), workspace);
         start.env.insert("NODE_NAME".into(), env.get("HOSTNAME").cloned().unwrap_or_else(|| "runner".into()));
         if let Some(inputs) = spec.contexts.get("inputs").and_then(|i| i.as_object()) {
             start.params = inputs.iter().map(|(k, v)| (k.clone(), v.clone())).collect();
         }
-        let number = start.env.get("BUILD_NUMBER").and_then(|n| n.parse::<i64>().ok()).unwrap_or(0);
-        start.build.insert("number".into(), number.into());
-        start.build.insert("id".into(), number.to_string().into());
-        start.build.insert("displayName".into(), format!("#{number}").into());
-        start.build.insert("description".into(), serde_json::Value::Null);
-        for key in ["projectName", "fullProjectName"] {
-            start.build.insert(key.into(), spec.project.path.clone().into());
+        let history = spec.contexts.get("jenkins").map(|h| serde_json::from_value(h.clone())).transpose();
+        match history {
+            Ok(history) => start.history = history.unwrap_or_default(),
+            Err(error) => out.warning(&format!("the builds before are not known: {error}")).await?,
         }
+        start.build = jenkins::run::build_fields(&github, &spec.api_url, &start.history);
 
         let (ask, mut asked) = mpsc::unbounded_channel::<Asked>();
         let (tell_ended, ended) = oneshot::channel::<Ended>();
@@ -267,11 +279,12 @@ impl Driver<'_> {
             out.error(&message).await?;
         }
         out.line(&format!("Finished: {}", end.result.as_str())).await?;
+        *unstable = end.result == BuildResult::Unstable;
         Ok(conclusion(end.result))
     }
 }
 
-/// An unstable build has failed: people want to see it.
+/// What is unstable has failed, so that people see it; that the job as a whole may is told beside.
 fn conclusion(result: BuildResult) -> Conclusion {
     match result {
         BuildResult::Success => Conclusion::Success,

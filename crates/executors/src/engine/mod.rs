@@ -51,6 +51,8 @@ pub struct Outcome {
     pub log_length: u64,
     /// Set when the machine failed and not the job.
     pub infra_failure: Option<String>,
+    /// It failed in a way that fails no run.
+    pub unstable: bool,
 }
 
 /// What runs jobs on this machine.
@@ -123,6 +125,8 @@ struct Run<'a> {
     /// Files of actions that were fetched.
     fetched: BTreeMap<String, PathBuf>,
     matchers: Arc<Matchers>,
+    /// A pipeline of Jenkins ended `UNSTABLE`.
+    unstable: bool,
 }
 
 impl Executor {
@@ -152,6 +156,7 @@ impl Executor {
             fetched: BTreeMap::new(),
             // replaced when the directories of the job are there
             matchers: Arc::new(Matchers::new(Path::new("/"), Path::new("/"))),
+            unstable: false,
         };
         run.logins.add(&spec.registry_host, "job", &spec.job_token);
         run.all().await
@@ -396,7 +401,8 @@ impl Run<'_> {
     async fn over(&mut self, outputs: BTreeMap<String, String>, infra_failure: Option<String>) -> HostResult<Outcome> {
         let log_length = self.log.flush().await?;
         let conclusion = if self.control.cancelled { Conclusion::Cancelled } else { self.status };
-        Ok(Outcome { conclusion, outputs, log_length, infra_failure })
+        let unstable = self.unstable && conclusion == Conclusion::Failure;
+        Ok(Outcome { conclusion, outputs, log_length, infra_failure, unstable })
     }
 
     /// What `job.status` and the status functions say.

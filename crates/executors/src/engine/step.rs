@@ -141,7 +141,7 @@ impl Run<'_> {
             }
             // it has gone its own way above
             StepKind::Custom { .. } => return Ok(failed),
-            StepKind::Jenkins { file, text } => {
+            StepKind::Jenkins { file, text, libraries } => {
                 let env = inner.process_env(place.base_env(), own);
                 let driver = jenkins::Driver {
                     spec: self.spec,
@@ -157,8 +157,9 @@ impl Run<'_> {
                     docker: self.docker.as_ref(),
                     signals: self.control.signals(),
                     kill: stop,
+                    unstable: &mut self.unstable,
                 };
-                let work = async { driver.run(file, text, env, out).await.map_err(ActionError::Host) };
+                let work = async { driver.run(file, text, libraries, env, out).await.map_err(ActionError::Host) };
                 // what comes after a cancel (`post`) still runs; the driver stops the steps
                 match self.control.watch(true, deadline, &tell, work).await {
                     (Some(Ok(outcome)), cause) => {

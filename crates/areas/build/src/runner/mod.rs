@@ -263,6 +263,7 @@ async fn one(client: Client, executor: Executor, spec: JobSpec, mut stop_jobs: w
                 outputs: outcome.outputs,
                 log_length: outcome.log_length,
                 infra_failure,
+                unstable: outcome.unstable,
             }
         }
         Err(error) if host.is_stale() || matches!(error, HostError::Stale) => {
@@ -275,6 +276,7 @@ async fn one(client: Client, executor: Executor, spec: JobSpec, mut stop_jobs: w
             outputs: Default::default(),
             log_length: 0,
             infra_failure: Some(error.to_string()),
+            unstable: false,
         },
     };
     let told = async {

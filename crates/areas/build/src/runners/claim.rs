@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use dialects::plan::Plan;
+use dialects::plan::{Plan, StepKind};
 use dialects::ready;
 use executors::protocol::{CLAIM_SECONDS, Checkout, JobSpec, LEASE_SECONDS, ProjectRef, Services};
 use kernel::{Context, Error, Result, Timestamp};
@@ -14,7 +14,7 @@ use store::runner::{RunnerRow, runner_get};
 use web_kit::{App, secret};
 
 use super::dispatch::Dispatch;
-use super::runner_of;
+use super::{history, runner_of};
 use crate::identity;
 use crate::schedule::finish::{End, job_end};
 use crate::schedule::model;
@@ -139,6 +139,9 @@ async fn spec(app: &App, job: JobRow, token: String) -> Result<JobSpec> {
     roots.insert("strategy".into(), model::strategy_context(&planned, cell, cells, &base));
     roots.insert("matrix".into(), job.matrix.clone().unwrap_or(Value::Null));
     secrets.insert("GITHUB_TOKEN".into(), token.clone());
+    if planned.steps.iter().any(|s| matches!(s.kind, StepKind::Jenkins { .. })) {
+        roots.insert("jenkins".into(), json!(history::history(app, &run, &base).await?));
+    }
     let url = app.config().public_url();
     let environment = environment_of(&planned, &roots);
     // the client adds its audience behind an `&`

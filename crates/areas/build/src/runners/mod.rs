@@ -5,6 +5,7 @@
 
 pub mod claim;
 pub mod dispatch;
+mod history;
 pub mod protocol;
 pub mod routes;
 pub mod tokens;

@@ -300,6 +300,7 @@ async fn complete(State(app): State<App>, Ctx(ctx): Ctx, Path(job): Path<String>
             conclusion: end.conclusion.as_str().to_owned(),
             outputs: json!(end.outputs),
             log_length: i64::try_from(end.log_length).unwrap_or(i64::MAX),
+            unstable: end.unstable,
         },
     };
     if job_end(app.db(), row.id, end.epoch, how).await? { Ok(StatusCode::NO_CONTENT) } else { Err(stale().into()) }

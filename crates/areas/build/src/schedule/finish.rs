@@ -11,6 +11,9 @@ use web_kit::attempt::Receipt;
 use super::advance::{State, advance, complete, finished};
 use super::{model, retrying, save};
 
+/// Why a job that failed fails no run: a pipeline of Jenkins whose tests failed, say.
+pub const UNSTABLE: &str = "the build is unstable";
+
 /// How a job came to its end.
 #[derive(Clone, Debug)]
 pub enum End {
@@ -22,6 +25,8 @@ pub enum End {
         outputs: serde_json::Value,
         /// Bytes of log the runner has sent.
         log_length: i64,
+        /// It failed, and fails no run.
+        unstable: bool,
     },
     /// The machine failed.
     Infra(String),
@@ -78,9 +83,13 @@ async fn apply(tx: &mut Tx, state: &mut State, index: usize, end: End, now: Time
     let job = &mut state.jobs[index];
     let asked_to_stop = job.cancel.is_some();
     let (conclusion, reason) = match end {
-        End::Reported { conclusion, outputs, .. } => {
+        End::Reported { conclusion, outputs, unstable, .. } => {
             job.outputs = outputs;
-            let reason = job.reason.take();
+            let mut reason = job.reason.take();
+            if unstable && conclusion == "failure" {
+                job.allowed_to_fail = true;
+                reason = Some(UNSTABLE.into());
+            }
             (conclusion, reason)
         }
         End::Overdue(why) => (if asked_to_stop && state.run.cancelled { "cancelled" } else { "failure" }.to_owned(), Some(why)),
@@ -105,7 +114,8 @@ async fn apply(tx: &mut Tx, state: &mut State, index: usize, end: End, now: Time
         state.jobs[index] = next;
         return Ok(());
     }
-    if conclusion == "failure" && !asked_to_stop && !state.run.cancelled {
+    let unstable = job.reason.as_deref() == Some(UNSTABLE);
+    if conclusion == "failure" && !unstable && !asked_to_stop && !state.run.cancelled {
         let planned = state.plan.job(&job.key);
         let codes = planned.is_some_and(|p| !p.allow_exit_codes.is_empty() || p.retry.as_ref().is_some_and(|r| !r.exit_codes.is_empty()));
         let exit_code = if codes { failed_with(tx, job.id).await? } else { None };

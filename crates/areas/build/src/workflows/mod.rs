@@ -3,6 +3,7 @@
 pub mod dispatch;
 pub mod follow;
 pub mod gitlab;
+mod jenkins;
 pub mod routes;
 pub mod source;
 pub mod trigger;

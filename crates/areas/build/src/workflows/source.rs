@@ -43,6 +43,11 @@ pub async fn workflows(app: &App, project: &ProjectRow, repository: &Repository,
         let (mut found, next, foreign, pipeline) = repository.read(move |reader| read(reader, commit, known.clone())).await?;
         library = next;
         if foreign.is_empty() {
+            let Pipelines { gitlab: pipeline, jenkins } = pipeline;
+            if let Some(bytes) = jenkins {
+                let compiled = super::jenkins::compile(app, project, &bytes).await?;
+                found.files.push(Workflow { path: jenkins::FILE.to_owned(), compiled });
+            }
             if let Some(bytes) = pipeline {
                 let path = dialects::gitlab::FILE;
                 let compiled = gitlab::compile(app, project, repository, commit, path, bytes, cause).await?;
@@ -103,9 +108,15 @@ fn file(reader: &Reader, commit: Oid, path: &str) -> git::Result<Option<Vec<u8>>
     Ok(reader.blob(entry.oid, dialects::yaml::MAX_BYTES as u64)?.data)
 }
 
-/// What reading gives: the workflows, the files that are known, those of other repositories that are missing, and the text of
-/// a GitLab pipeline.
-type Read = (Workflows, Library, Vec<Want>, Option<Vec<u8>>);
+/// Pipeline files whose parts lie elsewhere, too.
+struct Pipelines {
+    gitlab: Option<Vec<u8>>,
+    jenkins: Option<Vec<u8>>,
+}
+
+/// What reading gives: the workflows, the files that are known, those of other repositories that are missing, and the texts of
+/// the pipelines.
+type Read = (Workflows, Library, Vec<Want>, Pipelines);
 
 /// Compiles with the files of this commit.
 fn read(reader: &Reader, commit: Oid, mut library: Library) -> git::Result<Read> {
@@ -146,19 +157,20 @@ fn read(reader: &Reader, commit: Oid, mut library: Library) -> git::Result<Read>
     foreign.dedup();
     let root = reader.commit(commit)?.tree;
     let name = RepoPath::parse(jenkins::FILE).map_err(|e| GitError::Invalid(e.detail))?;
-    if let Some(entry) = reader.entry(root, &name).ok().filter(|e| e.kind == EntryKind::Blob) {
-        let blob = reader.blob(entry.oid, jenkins::MAX_BYTES as u64 + 1)?;
-        let bytes = blob.data.unwrap_or_else(|| vec![b' '; jenkins::MAX_BYTES + 1]);
-        let compiled = jenkins::plan::compile(jenkins::FILE, &bytes);
-        found.files.push(Workflow { path: jenkins::FILE.to_owned(), compiled });
-    }
+    let jenkinsfile = match reader.entry(root, &name).ok().filter(|e| e.kind == EntryKind::Blob) {
+        Some(entry) => {
+            let blob = reader.blob(entry.oid, jenkins::MAX_BYTES as u64 + 1)?;
+            Some(blob.data.unwrap_or_else(|| vec![b' '; jenkins::MAX_BYTES + 1]))
+        }
+        None => None,
+    };
     let name = RepoPath::parse(dialects::gitlab::FILE).map_err(|e| GitError::Invalid(e.detail))?;
     let pipeline = match reader.entry(root, &name) {
         Ok(entry) if entry.kind == EntryKind::Blob => Some(text(reader, entry.oid)?),
         Ok(_) | Err(GitError::NotFound(_)) => None,
         Err(e) => return Err(e),
     };
-    if found.files.is_empty() && pipeline.is_none() {
+    if found.files.is_empty() && pipeline.is_none() && jenkinsfile.is_none() {
         let mut paths = Vec::new();
         list(reader, root, &mut paths)?;
         let text = |path: &str| {
@@ -168,7 +180,7 @@ fn read(reader: &Reader, commit: Oid, mut library: Library) -> git::Result<Read>
         };
         found.detected = detect(&Tree { files: &paths, read: &text });
     }
-    Ok((found, library, foreign, pipeline))
+    Ok((found, library, foreign, Pipelines { gitlab: pipeline, jenkins: jenkinsfile }))
 }
 
 /// A pipeline file; one that is too large is one byte more than the reader takes, so that it says what is wrong.

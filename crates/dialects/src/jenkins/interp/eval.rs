@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use indexmap::IndexMap;
 
-use super::super::ast::{Call, Catch, Closure, Expr, ExprKind, Param, Part, Stmt, StmtKind};
+use super::super::ast::{Call, Catch, Closure, Expr, ExprKind, Method, Param, Part, Stmt, StmtKind};
 use super::value::{ClosureValue, Exception, Scope, Value, lock};
 use super::{Context, Eval, Frame, Interp, exception, unsupported};
 
@@ -51,7 +51,8 @@ impl Interp<'_> {
             StmtKind::Expr(expr) => self.eval(expr, f).map(Flow::Value),
             StmtKind::Declare { names, ty, field, value } => {
                 let value = value.as_ref().map(|v| self.eval(v, f)).transpose()?.unwrap_or(Value::Null);
-                let scope = if *field { &self.shared.globals } else { f.scope };
+                let file = f.scope.file();
+                let scope = if *field { &file } else { f.scope };
                 if let [name] = names.as_slice() {
                     let value = match ty {
                         Some(ty) => self.coerce(ty, value, at)?,
@@ -272,7 +273,8 @@ impl Interp<'_> {
     }
 
     pub(crate) fn closure(&self, code: &Closure, f: &Frame<'_>) -> Value {
-        Value::Closure(Arc::new(ClosureValue { code: Arc::new(code.clone()), scope: Arc::clone(f.scope) }))
+        let code = Arc::new(code.clone());
+        Value::Closure(Arc::new(ClosureValue { code, scope: Arc::clone(f.scope), delegate: std::sync::Mutex::default() }))
     }
 
     fn gstring(&self, parts: &[Part], f: &Frame<'_>, at: u32) -> Eval<Value> {
@@ -289,7 +291,7 @@ impl Interp<'_> {
     }
 
     /// Values of a list or of arguments, spreads taken apart.
-    pub(super) fn values(&self, items: &[Expr], f: &Frame<'_>) -> Eval<Vec<Value>> {
+    pub(crate) fn values(&self, items: &[Expr], f: &Frame<'_>) -> Eval<Vec<Value>> {
         let mut out = Vec::with_capacity(items.len());
         for item in items {
             if let ExprKind::Spread(inner) = &item.kind {
@@ -312,8 +314,12 @@ impl Interp<'_> {
             "params" => return Ok(self.shared.params.clone()),
             "currentBuild" => return Ok(Value::Build),
             "scm" => return Ok(Value::from("scm")),
-            "this" => return Ok(Value::Null),
+            "this" => return Ok(self.this(f)),
+            "Closure" => return Ok(strategies()),
             _ => {}
+        }
+        if let Some(module) = self.global(name, f.ctx, at)? {
+            return Ok(Value::Module(module));
         }
         if let Some(value) = self.env(f.ctx).get(name) {
             return Ok(Value::from(value.as_str()));
@@ -329,7 +335,7 @@ impl Interp<'_> {
         match &target.kind {
             ExprKind::Name(name) => {
                 if !f.scope.set(name, &value) {
-                    self.shared.globals.declare(name, value);
+                    f.scope.file().declare(name, value);
                 }
                 Ok(())
             }
@@ -376,13 +382,12 @@ impl Interp<'_> {
                 return self.invoke(&closure, args, f.ctx, at);
             }
             let args = self.values(&call.args, f)?;
-            if let Some(method) = self.shared.methods.get(name).cloned() {
-                let scope = Scope::inside(&self.shared.globals);
-                self.bind(&method.params, args, &scope, f.ctx, at)?;
-                return match self.statements(&method.body, &Frame { scope: &scope, ctx: f.ctx })? {
-                    Flow::Value(value) | Flow::Return(value) => Ok(value),
-                    Flow::Break | Flow::Continue => Ok(Value::Null),
-                };
+            let file = f.scope.file();
+            if let Some(method) = file.method(name, &args) {
+                return self.run_method(&method, args, &file, f.ctx, at);
+            }
+            if let Some(module) = self.global(name, f.ctx, at)? {
+                return self.module_call(&module, "call", args, f, at);
             }
             return self.step(name, args, f, at);
         }
@@ -419,11 +424,28 @@ impl Interp<'_> {
         self.method(&value, &name, args, f, at)
     }
 
-    fn bind(&self, params: &[Param], args: Vec<Value>, scope: &Arc<Scope>, ctx: &Context, at: u32) -> Eval<()> {
+    /// Calls a method of a file.
+    pub(super) fn run_method(&self, method: &Method, args: Vec<Value>, file: &Arc<Scope>, ctx: &Context, at: u32) -> Eval<Value> {
+        let _level = ctx.deeper(at)?;
+        let scope = Scope::inside(file);
+        self.bind(&method.params, args, &scope, ctx, at)?;
+        match self.statements(&method.body, &Frame { scope: &scope, ctx })? {
+            Flow::Value(value) | Flow::Return(value) => Ok(value),
+            Flow::Break | Flow::Continue => Ok(Value::Null),
+        }
+    }
+
+    pub(crate) fn bind(&self, params: &[Param], args: Vec<Value>, scope: &Arc<Scope>, ctx: &Context, at: u32) -> Eval<()> {
         let given = args.len();
         let mut args = args.into_iter();
+        // defaults stand in from the right, as in the methods that Groovy makes of one with defaults
+        let mut spare = given.saturating_sub(params.iter().filter(|p| p.default.is_none()).count());
         for (i, param) in params.iter().enumerate() {
-            let value = match (args.next(), &param.default) {
+            let next = if param.default.is_none() || spare > 0 { args.next() } else { None };
+            if param.default.is_some() {
+                spare = spare.saturating_sub(1);
+            }
+            let value = match (next, &param.default) {
                 (Some(value), _) => value,
                 (None, Some(default)) => self.eval(default, &Frame { scope, ctx })?,
                 (None, None) if i == 0 && params.len() == 1 => Value::Null,
@@ -445,7 +467,12 @@ impl Interp<'_> {
     pub(crate) fn invoke(&self, closure: &ClosureValue, mut args: Vec<Value>, ctx: &Context, at: u32) -> Eval<Value> {
         self.tick(ctx, at)?;
         let _level = ctx.deeper(at)?;
-        let scope = Scope::inside(&closure.scope);
+        let delegate = lock(&closure.delegate).clone();
+        let scope = match delegate {
+            Some(delegate) => Scope::delegated(&closure.scope, delegate),
+            None => Arc::clone(&closure.scope),
+        };
+        let scope = Scope::inside(&scope);
         match &closure.code.params {
             None => scope.declare("it", if args.is_empty() { Value::Null } else { args.swap_remove(0) }),
             Some(params) => {
@@ -463,6 +490,12 @@ impl Interp<'_> {
             Flow::Break | Flow::Continue => Ok(Value::Null),
         }
     }
+}
+
+/// How a closure looks names up; all of them look at the delegate first here.
+fn strategies() -> Value {
+    let names = ["OWNER_FIRST", "DELEGATE_FIRST", "OWNER_ONLY", "DELEGATE_ONLY"];
+    Value::map(names.iter().enumerate().map(|(i, name)| ((*name).to_owned(), i.into())).collect())
 }
 
 fn lock_params(params: &Value, name: &str) -> Option<Value> {
@@ -495,5 +528,6 @@ fn is_a(value: &Value, ty: &str) -> bool {
         Value::Closure(_) => matches!(short, "Closure" | "Object"),
         Value::Exception(e) => matches!(short, "Exception" | "Throwable" | "Object") || e.class.rsplit('.').next() == Some(short),
         Value::Env | Value::Build => short == "Object",
+        Value::Module(module) => short == "Object" || module.name.rsplit('.').next() == Some(short),
     }
 }

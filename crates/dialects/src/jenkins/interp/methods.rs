@@ -11,6 +11,12 @@ use super::ops::entry;
 use super::value::{ClosureValue, Value, lock};
 use super::{Context, Eval, Frame, Interp, exception};
 
+/// `PreviousBuild` as `previousBuild`.
+pub(super) fn uncapitalized(name: &str) -> String {
+    let mut chars = name.chars();
+    chars.next().map(|c| c.to_lowercase().chain(chars).collect()).unwrap_or_default()
+}
+
 impl Interp<'_> {
     pub(super) fn method(&self, value: &Value, name: &str, args: Vec<Value>, f: &Frame<'_>, at: u32) -> Eval<Value> {
         let text = |i: usize| args.get(i).map(ToString::to_string).unwrap_or_default();
@@ -39,13 +45,23 @@ impl Interp<'_> {
                 let other = super::BuildResult::parse(&text(0)).unwrap_or_default();
                 return Ok((if name.contains("Better") { now <= other } else { now >= other }).into());
             }
-            ("getBuildCauses" | "getChangeSets", Value::Build) => return Ok(Value::list(Vec::new())),
-            ("getResult" | "getCurrentResult" | "getPreviousBuild" | "getNumber" | "getDisplayName", Value::Build) => {
-                let mut property = name[3..].to_owned();
-                property[..1].make_ascii_lowercase();
-                return self.property(value, &property, f.ctx, at);
+            ("getBuildCauses", Value::Build) => {
+                let causes = self.property(value, "buildCauses", f.ctx, at)?.items().unwrap_or_default();
+                let wanted = args.first().map(ToString::to_string);
+                let is = |cause: &Value| {
+                    let class = cause.entries().and_then(|e| e.get("_class").map(ToString::to_string)).unwrap_or_default();
+                    wanted.as_ref().is_none_or(|w| *w == class)
+                };
+                return Ok(Value::list(causes.into_iter().filter(is).collect()));
+            }
+            // a getter reads the property of its name
+            (getter, Value::Build) if args.is_empty() && getter.len() > 3 && getter.starts_with("get") => {
+                return self.property(value, &uncapitalized(&getter[3..]), f.ctx, at);
             }
             _ => {}
+        }
+        if let Value::Module(module) = value {
+            return self.module_call(module, name, args, f, at);
         }
         let found = match value {
             Value::Str(t) => self.text_method(t, name, &args, f.ctx, at)?,
@@ -68,6 +84,13 @@ impl Interp<'_> {
             && let Some(Value::Closure(closure)) = lock(map).get(name).cloned()
         {
             return self.invoke(&closure, args, f.ctx, at);
+        }
+        if let Value::Map(map) = value
+            && args.is_empty()
+            && let Some(field) = name.strip_prefix("get").filter(|n| !n.is_empty())
+            && let Some(found) = lock(map).get(&uncapitalized(field)).cloned()
+        {
+            return Ok(found);
         }
         let types = args.iter().map(Value::class).collect::<Vec<_>>().join(", ");
         let message = format!("No signature of method: {}.{name}() is applicable for argument types: ({types})", value.class());

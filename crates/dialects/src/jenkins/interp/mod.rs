@@ -6,6 +6,7 @@
 
 mod eval;
 mod methods;
+mod modules;
 mod ops;
 mod steps;
 pub(crate) use steps::{KNOWN, UNSUPPORTED, join, millis};
@@ -13,16 +14,17 @@ pub(crate) use steps::{KNOWN, UNSUPPORTED, join, millis};
 mod tests;
 mod value;
 
-use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use indexmap::IndexMap;
 
-use super::ast::{Method, Script, Stmt, StmtKind};
+use super::ast::{Script, Stmt};
+use super::library::Library;
+use super::run::{History, Past};
 use super::source::Source;
 use value::lock;
-pub use value::{BuildResult, ClosureValue, Exception, Scope, Value};
+pub use value::{BuildResult, ClosureValue, Exception, Module, Scope, Value};
 
 /// Most evaluated nodes of a run.
 const MAX_STEPS: u64 = if cfg!(test) { 100_000 } else { 5_000_000 };
@@ -242,14 +244,15 @@ pub trait Host: Sync {
 pub(crate) struct Shared {
     steps: AtomicU64,
     bytes: AtomicU64,
-    methods: HashMap<String, Arc<Method>>,
-    /// Undeclared variables and `@Field`s: all that methods see.
+    /// Undeclared variables, `@Field`s and methods of the file: all that methods see.
     globals: Arc<Scope>,
     /// `env.X = ...`.
     pub(crate) env: Mutex<IndexMap<String, String>>,
     pub(crate) params: Value,
     pub(crate) result: Mutex<BuildResult>,
     pub(crate) previous: Option<BuildResult>,
+    pub(crate) history: History,
+    shelf: modules::Shelf,
     build: Mutex<IndexMap<String, Value>>,
 }
 
@@ -267,8 +270,10 @@ pub struct Start {
     pub params: IndexMap<String, serde_json::Value>,
     /// Environment, such as `BRANCH_NAME`.
     pub env: IndexMap<String, String>,
-    /// How the build before ended, if there was one.
-    pub previous: Option<BuildResult>,
+    /// The builds before, and what has changed since.
+    pub history: History,
+    /// Shared libraries.
+    pub libraries: Vec<Library>,
     /// Fields of `currentBuild`.
     pub build: IndexMap<String, serde_json::Value>,
 }
@@ -283,25 +288,27 @@ pub(crate) struct Frame<'f> {
 pub(crate) type Eval<T> = Result<T, Box<Exception>>;
 
 impl<'h> Interp<'h> {
-    /// Takes the methods and library-free statements of a file.
+    /// Takes the methods of a file and the libraries.
     pub fn new(host: &'h dyn Host, source: &'h Source, script: &Script, start: &Start) -> Self {
-        let methods = script.body.iter().filter_map(|s| match &s.kind {
-            StmtKind::Method(m) => Some((m.name.clone(), Arc::new(m.clone()))),
-            _ => None,
-        });
         let to_value = |map: &IndexMap<String, serde_json::Value>| map.iter().map(|(k, v)| (k.clone(), Value::from_json(v))).collect();
         let shared = Shared {
             steps: AtomicU64::new(0),
             bytes: AtomicU64::new(0),
-            methods: methods.collect(),
-            globals: Arc::default(),
+            globals: Scope::of_file(modules::methods(script)),
+            shelf: modules::Shelf::read(source, &start.libraries),
             env: Mutex::new(start.env.clone()),
             params: Value::map(to_value(&start.params)),
             result: Mutex::new(BuildResult::Success),
-            previous: start.previous,
+            previous: start.history.previous.as_ref().and_then(Past::ended),
+            history: start.history.clone(),
             build: Mutex::new(to_value(&start.build)),
         };
         Self { host, shared: Arc::new(shared), source }
+    }
+
+    /// The same for another part of the run.
+    pub(crate) fn again(&self) -> Interp<'h> {
+        Interp { host: self.host, shared: Arc::clone(&self.shared), source: self.source }
     }
 
     /// The outermost variables, which stages see and methods do not.

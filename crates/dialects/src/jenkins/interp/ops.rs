@@ -226,6 +226,7 @@ impl Interp<'_> {
             Value::Map(map) => Ok(lock(map).get(name).cloned().unwrap_or(Value::Null)),
             Value::Env => Ok(self.env(ctx).get(name).map_or(Value::Null, |v| Value::from(v.as_str()))),
             Value::Build => self.build_property(name, at),
+            Value::Module(module) => self.module_property(module, name, ctx, at),
             Value::Exception(e) if name == "message" => Ok(Value::from(e.message.as_str())),
             Value::List(_) if name == "size" => self.length(value),
             Value::List(list) => {
@@ -254,14 +255,10 @@ impl Interp<'_> {
         Ok(match name {
             "result" if result == BuildResult::Success => Value::Null,
             "result" | "currentResult" => result.as_str().into(),
-            "previousBuild" => self.shared.previous.map_or(Value::Null, |r| {
-                Value::map(IndexMap::from([
-                    ("result".to_owned(), Value::from(r.as_str())),
-                    ("currentResult".to_owned(), r.as_str().into()),
-                ]))
-            }),
             "duration" => Value::Int(i64::try_from(self.host.now()).unwrap_or(i64::MAX)),
             "durationString" => format!("{} ms", self.host.now()).into(),
+            "buildVariables" => Value::map(lock(&self.shared.env).iter().map(|(k, v)| (k.clone(), v.as_str().into())).collect()),
+            "rawBuild" => return Err(unsupported("`currentBuild.rawBuild`", at)),
             _ => {
                 let found = lock(&self.shared.build).get(name).cloned();
                 return found.ok_or_else(|| {
@@ -280,6 +277,16 @@ impl Interp<'_> {
             }
             Value::Env => {
                 lock(&self.shared.env).insert(name.to_owned(), value.to_string());
+                Ok(())
+            }
+            Value::Module(module) => {
+                module.globals.declare(name, value);
+                Ok(())
+            }
+            Value::Closure(closure) if matches!(name, "delegate" | "resolveStrategy") => {
+                if let ("delegate", Value::Map(map)) = (name, &value) {
+                    *lock(&closure.delegate) = Some(std::sync::Arc::clone(map));
+                }
                 Ok(())
             }
             Value::Build if name == "result" => {
@@ -364,7 +371,7 @@ impl Interp<'_> {
             "Date" | "Random" | "SimpleDateFormat" => {
                 return Err(unsupported(&format!("`new {ty}`: a run gives the same result each time, so it"), at));
             }
-            _ => return Err(unsupported(&format!("the class {ty}"), at)),
+            _ => return self.instance(ty, args, at),
         })
     }
 

@@ -23,6 +23,9 @@ pub(crate) const KNOWN: &[&str] = &[
     "fileExists",
     "isUnix",
     "junit",
+    "library",
+    "libraryResource",
+    "load",
     "node",
     "parallel",
     "print",
@@ -59,9 +62,6 @@ pub(crate) const UNSUPPORTED: &[(&str, &str)] = &[
     ("milestone", "runs are kept apart by `disableConcurrentBuilds()` only"),
     ("git", "a job checks out the commit of its run: use `checkout scm`"),
     ("tool", "tools are those of the machine or of the image"),
-    ("load", "code comes from the Jenkinsfile only"),
-    ("library", "shared libraries are not loaded"),
-    ("libraryResource", "shared libraries are not loaded"),
     ("mail", "nothing sends mail"),
     ("emailext", "nothing sends mail"),
     ("publishHTML", "keep the files with `archiveArtifacts`"),
@@ -178,6 +178,13 @@ impl Interp<'_> {
                 self.ask(ctx, at, Request::WriteFile { path: args.text("file").unwrap_or_default(), text })?;
                 Ok(Value::Null)
             }
+            "load" => {
+                let path = need("path")?;
+                let Reply::Text(text) = self.ask(ctx, at, Request::ReadFile(path.clone()))? else { return Ok(Value::Null) };
+                self.load(&path, &text, ctx, at)
+            }
+            "libraryResource" => self.resource(&need("resource")?, at),
+            "library" => self.library(&need("identifier")?, at),
             "isUnix" => Ok(true.into()),
             "pwd" => match self.ask(ctx, at, Request::Pwd)? {
                 Reply::Text(text) => Ok(text.into()),

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use indexmap::IndexMap;
 use serde_json::{Value as Json, json};
 
-use super::super::ast::Closure;
+use super::super::ast::{Closure, Method};
 
 /// A value.
 #[derive(Clone)]
@@ -34,12 +34,28 @@ pub enum Value {
     Env,
     /// `currentBuild`.
     Build,
+    /// A file of code: one of a library, or one that was loaded.
+    Module(Arc<Module>),
 }
+
+/// A file of code with what its methods see.
+pub struct Module {
+    pub(super) name: String,
+    pub(super) globals: Arc<Scope>,
+}
+
+/// Methods of a file by name; those of one name differ by how many arguments they take.
+pub(super) type Methods = HashMap<String, Vec<Arc<Method>>>;
+
+/// A map whose entries stand for variables.
+type Delegate = Arc<Mutex<IndexMap<String, Value>>>;
 
 /// A closure with the variables it sees.
 pub struct ClosureValue {
     pub(super) code: Arc<Closure>,
     pub(super) scope: Arc<Scope>,
+    /// `delegate`: where names are looked for first.
+    pub(super) delegate: Mutex<Option<Delegate>>,
 }
 
 /// Variables of a block.
@@ -47,6 +63,9 @@ pub struct ClosureValue {
 pub struct Scope {
     vars: Mutex<HashMap<String, Value>>,
     parent: Option<Arc<Scope>>,
+    delegate: Option<Delegate>,
+    /// Of the outermost scope of a file.
+    methods: Option<Arc<Methods>>,
 }
 
 /// How a build or a stage stands; later ones are worse.
@@ -105,7 +124,40 @@ pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 impl Scope {
     pub(super) fn inside(parent: &Arc<Scope>) -> Arc<Scope> {
-        Arc::new(Scope { vars: Mutex::default(), parent: Some(Arc::clone(parent)) })
+        Arc::new(Scope { parent: Some(Arc::clone(parent)), ..Scope::default() })
+    }
+
+    /// The outermost scope of a file.
+    pub(super) fn of_file(methods: Methods) -> Arc<Scope> {
+        Arc::new(Scope { methods: Some(Arc::new(methods)), ..Scope::default() })
+    }
+
+    /// One in which the entries of a map are variables.
+    pub(super) fn delegated(parent: &Arc<Scope>, delegate: Delegate) -> Arc<Scope> {
+        Arc::new(Scope { parent: Some(Arc::clone(parent)), delegate: Some(delegate), ..Scope::default() })
+    }
+
+    /// The outermost scope of the file whose code this is.
+    pub(super) fn file(self: &Arc<Self>) -> Arc<Scope> {
+        let mut scope = self;
+        while scope.methods.is_none()
+            && let Some(parent) = &scope.parent
+        {
+            scope = parent;
+        }
+        Arc::clone(scope)
+    }
+
+    /// The method of a file that takes these arguments, else the last of that name.
+    pub(super) fn method(&self, name: &str, args: &[Value]) -> Option<Arc<Method>> {
+        let all = self.methods.as_ref()?.get(name)?;
+        let given = args.len();
+        let needed = |m: &Method| m.params.iter().filter(|p| p.default.is_none()).count();
+        let fits = |m: &&Arc<Method>| m.params.iter().zip(args).all(|(p, a)| p.ty.as_ref().is_none_or(|ty| a.may_be(ty)));
+        let exact = |m: &&Arc<Method>| m.params.len() == given;
+        let open = |m: &&Arc<Method>| m.params.len() > given && needed(m) <= given;
+        let found = all.iter().filter(exact).find(fits).or_else(|| all.iter().filter(open).find(fits));
+        found.or_else(|| all.iter().find(exact)).or_else(|| all.iter().find(open)).or(all.last()).cloned()
     }
 
     pub(super) fn declare(&self, name: &str, value: Value) {
@@ -118,6 +170,11 @@ impl Scope {
             if let Some(value) = lock(&scope.vars).get(name) {
                 return Some(value.clone());
             }
+            if let Some(delegate) = &scope.delegate
+                && let Some(value) = lock(delegate).get(name)
+            {
+                return Some(value.clone());
+            }
             scope = scope.parent.as_deref()?;
         }
     }
@@ -128,6 +185,10 @@ impl Scope {
         loop {
             if let Some(slot) = lock(&scope.vars).get_mut(name) {
                 *slot = value.clone();
+                return true;
+            }
+            if let Some(delegate) = &scope.delegate {
+                lock(delegate).insert(name.to_owned(), value.clone());
                 return true;
             }
             match scope.parent.as_deref() {
@@ -206,7 +267,21 @@ impl Value {
             Value::Str(text) => !text.is_empty(),
             Value::List(list) => !lock(list).is_empty(),
             Value::Map(map) => !lock(map).is_empty(),
-            Value::Closure(_) | Value::Exception(_) | Value::Env | Value::Build => true,
+            Value::Closure(_) | Value::Exception(_) | Value::Env | Value::Build | Value::Module(_) => true,
+        }
+    }
+
+    /// Could it be given where that type is declared? Types that are not known take everything.
+    fn may_be(&self, ty: &str) -> bool {
+        let short = ty.rsplit('.').next().unwrap_or_default();
+        match short {
+            "Map" | "HashMap" | "LinkedHashMap" => matches!(self, Value::Map(_) | Value::Null),
+            "List" | "ArrayList" | "Collection" => matches!(self, Value::List(_) | Value::Null),
+            "Closure" => matches!(self, Value::Closure(_) | Value::Null),
+            "String" | "CharSequence" | "GString" => matches!(self, Value::Str(_) | Value::Null),
+            "int" | "long" | "Integer" | "Long" => matches!(self, Value::Int(_)),
+            "boolean" | "Boolean" => matches!(self, Value::Bool(_)),
+            _ => true,
         }
     }
 
@@ -233,6 +308,7 @@ impl Value {
             Value::Exception(e) => &e.class,
             Value::Env => "EnvActionImpl",
             Value::Build => "RunWrapper",
+            Value::Module(module) => &module.name,
         }
     }
 
@@ -278,6 +354,7 @@ impl Value {
             }
             Value::Env => out.push_str("env"),
             Value::Build => out.push_str("currentBuild"),
+            Value::Module(module) => out.push_str(&module.name),
         }
     }
 
