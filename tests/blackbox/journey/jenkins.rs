@@ -95,3 +95,79 @@ fn a_jenkinsfile_runs() {
         assert!(said.contains("the step `bat` is not supported here") && said.contains("\"line\":4"), "{said}");
     }
 }
+
+const GREET: &str = "def call(String who) {\n  sh \"echo hello ${who} from the library\"\n}\ndef twice(x) { \"${x}${x}\" }\n";
+
+const HISTORY: &str = r#"@Library('tools@v1') _
+pipeline {
+    agent any
+    stages {
+        stage('Greet') { steps { greet 'ann'
+                                 echo "before ${currentBuild.previousBuild?.result}" } }
+        stage('Test') { steps { junit 'report.xml' } }
+        stage('Docs') { when { changeset 'docs/**' }
+                        steps { script { def m = load('docs/m.groovy')
+                                         echo m.said() } } }
+    }
+    post { fixed { echo "fixed by ${currentBuild.changeSets[0].items[0].msg}" }
+           unstable { echo 'it is unstable' } }
+}
+"#;
+
+#[test]
+fn a_jenkinsfile_knows_its_library_and_the_build_before() {
+    for database in databases() {
+        let ann = Person::new(database, "process");
+        ann.api.post("/projects/create", &json!({ "name": "tools", "visibility": "internal" })).expect(201);
+        let tools = ann.clone_of("ann/tools");
+        tools.write("vars/greet.groovy", GREET);
+        tools.commit("a library");
+        tools.git(&["push", "-q", "origin", "main", "main:refs/heads/v1"]);
+        ann.api.post("/projects/create", &json!({ "name": "app" })).expect(201);
+        let clone = ann.clone_of("ann/app");
+        clone.write("Jenkinsfile", HISTORY);
+        clone.write("report.xml", "<testsuite><testcase name='t'><failure/></testcase></testsuite>");
+        let commit = clone.commit("one test fails");
+        clone.git(&["push", "-q", "origin", "main"]);
+        let run = ann.run_of("ann/app", &commit);
+        let run = ann.ended(text(&run, "id"));
+        let log = ann.logs(&run);
+        for expected in
+            ["hello ann from the library", "before null", "it is unstable", "Finished: UNSTABLE", "Loading library tools from ann/tools at"]
+        {
+            assert!(log.contains(expected), "{expected}: {log}");
+        }
+        // what is unstable fails its job, and no run
+        let job = &run["jobs"][0];
+        assert_eq!(
+            (&job["conclusion"], &job["allowed_to_fail"], &job["reason"]),
+            (&json!("failure"), &json!(true), &json!("the build is unstable"))
+        );
+        assert_eq!(run["conclusion"], "success");
+
+        // the library moves on; the next run takes what its branch is then
+        tools.write("vars/greet.groovy", &GREET.replace("hello", "good day"));
+        tools.commit("more polite");
+        tools.git(&["push", "-q", "origin", "main:refs/heads/v1"]);
+        clone.write("report.xml", "<testsuite><testcase name='t'/></testsuite>");
+        clone.write("docs/m.groovy", "def said() { 'a loaded file' }\nreturn this\n");
+        let commit = clone.commit("it works");
+        clone.git(&["push", "-q", "origin", "main"]);
+        let run = ann.run_of("ann/app", &commit);
+        let run = ann.ended(text(&run, "id"));
+        ann.green(&run);
+        let log = ann.logs(&run);
+        for expected in ["good day ann", "before UNSTABLE", "a loaded file", "fixed by it works", "Finished: SUCCESS"] {
+            assert!(log.contains(expected), "{expected}: {log}");
+        }
+
+        // a library that is not there is told with its place
+        clone.write("Jenkinsfile", &HISTORY.replace("tools@v1", "tools@v9"));
+        let commit = clone.commit("no such ref");
+        clone.git(&["push", "-q", "origin", "main"]);
+        let run = ann.run_of("ann/app", &commit);
+        let run = ann.ended(text(&run, "id"));
+        let said = run["diagnostics"].to_string();
+        assert!(run["conclusion"] == "failure" && said.contains("`ann/tools` has no branch, tag or commit `v9`"), "{said}");
+    }
+}
