@@ -6,7 +6,7 @@
 use indexmap::IndexMap;
 
 use super::ast::{Call, Entry, Expr, ExprKind, Part, Stmt, StmtKind};
-use super::interp::{KNOWN, UNSUPPORTED};
+use super::interp::{KNOWN, NOTIFIERS, UNSUPPORTED};
 use super::library::{self, Libraries, Library};
 use super::model::{Agent, Arg, Condition, MethodCall, Pipeline, PostCondition, Stage, StageBase};
 use super::run::{MAX_CELLS, cells, choices, default_of};
@@ -50,8 +50,15 @@ pub fn compile_with(path: &str, bytes: &[u8], libraries: &Libraries) -> Compiled
         found.diagnostics.retain(|d| d.code != "scripted");
     }
     let plan = found.pipeline.as_ref().and_then(|pipeline| {
-        let mut planner =
-            Planner { source: &found.source, out: &mut out, images: Vec::new(), labels: Vec::new(), libraries: &loaded, offline };
+        let mut planner = Planner {
+            source: &found.source,
+            out: &mut out,
+            images: Vec::new(),
+            labels: Vec::new(),
+            libraries: &loaded,
+            locks: Vec::new(),
+            offline,
+        };
         let plan = planner.plan(pipeline, &found);
         plan.filter(|_| !out.has_errors())
     });
@@ -67,6 +74,8 @@ struct Planner<'p> {
     images: Vec<(String, Option<String>)>,
     labels: Vec<String>,
     libraries: &'p [Library],
+    /// Resources that are locked.
+    locks: Vec<String>,
     /// Names may come from libraries that nobody has looked up.
     offline: bool,
 }
@@ -160,6 +169,11 @@ impl Planner<'_> {
         job.name = Some("Pipeline".into());
         job.runs_on = if self.labels.is_empty() { vec![RUNS_ON.into()] } else { std::mem::take(&mut self.labels) };
         job.container = self.container();
+        job.concurrency = self.locks.first().map(|name| Concurrency {
+            group: format!("lock/{name}"),
+            cancel_in_progress: Late::Known(false),
+            queue: true,
+        });
         job.steps.push(Step {
             id: None,
             name: Some("Pipeline".into()),
@@ -203,6 +217,23 @@ impl Planner<'_> {
         }
         if let Some(entry) = &found.entry {
             self.body(&entry.method.body);
+        }
+    }
+
+    /// A resource of the project is held by the whole run: no two runs are in their locked parts at once.
+    fn lock(&mut self, resource: &Result<String, String>, at: u32) {
+        match resource {
+            Err(why) => self.error(at, format!("this `lock` is not supported here: {why}")),
+            Ok(name) => {
+                if let Some(other) = self.locks.iter().find(|l| *l != name) {
+                    let message =
+                        format!("a run holds one resource from its beginning to its end, `{other}`: `{name}` cannot be locked beside it");
+                    self.error(at, message);
+                } else {
+                    self.warning(at, format!("the whole run, and not only this part of it, holds the resource `{name}`"));
+                    self.locks = vec![name.clone()];
+                }
+            }
         }
     }
 
@@ -284,6 +315,28 @@ impl Planner<'_> {
             | "parallelsAlwaysFailFast"
             | "disableConcurrentBuilds"
             | "checkoutToSubdirectory" => {}
+            "lock" => {
+                let mut named = Vec::new();
+                let mut resource = Err("it needs the constant name of one resource".to_owned());
+                for arg in &option.args {
+                    match arg {
+                        Arg::Value(value) => {
+                            resource = value.text().map(str::to_owned).ok_or("its resource must be a constant text".into())
+                        }
+                        Arg::Pair(key, value) if key == "resource" => {
+                            if let Arg::Value(value) = &**value {
+                                resource = value.text().map(str::to_owned).ok_or("its resource must be a constant text".into());
+                            }
+                        }
+                        Arg::Pair(key, _) => named.push(key.clone()),
+                        Arg::Call(_) => {}
+                    }
+                }
+                if let Some(key) = named.first() {
+                    resource = Err(format!("`{key}` has no counterpart"));
+                }
+                self.lock(&resource, at);
+            }
             "buildDiscarder" => self.warning(at, "`buildDiscarder` has no effect: runs and artifacts are kept as the service is set"),
             "quietPeriod"
             | "durabilityHint"
@@ -370,7 +423,8 @@ impl Planner<'_> {
             for step in &branch.steps {
                 let name = step.name.as_str();
                 let library = self.offline || self.libraries.iter().any(|l| l.vars().any(|v| v == name));
-                let known = library || KNOWN.contains(&name) || matches!(name, "archive" | "script" | "parallel");
+                let known =
+                    library || NOTIFIERS.contains(&name) || KNOWN.contains(&name) || matches!(name, "archive" | "script" | "parallel");
                 if !known && !UNSUPPORTED.iter().any(|(n, _)| *n == name) {
                     self.error(step.at.start, format!("the step `{name}` is not known here, and a plugin for it cannot be installed"));
                 }
@@ -444,11 +498,40 @@ impl Planner<'_> {
         {
             self.error(at, format!("the step `{name}` is not supported here: {why}"));
         }
+        match call.plain_name() {
+            Some(name) if NOTIFIERS.contains(&name) && !self.libraries.iter().any(|l| l.vars().any(|v| v == name)) => {
+                self.warning(at, format!("`{name}` sends nothing here: what it would say is written into the log"));
+            }
+            Some("lock") => {
+                let args: Vec<&Expr> = call.args.iter().filter(|a| !matches!(a.kind, ExprKind::Closure(_))).collect();
+                self.lock(&resources(&args), at);
+            }
+            _ => {}
+        }
         if let Some(receiver) = &call.receiver {
             self.expr(receiver);
         }
         for arg in &call.args {
             self.expr(arg);
         }
+    }
+}
+
+/// The resource that a `lock` names, or why it cannot be done.
+fn resources(args: &[&Expr]) -> Result<String, String> {
+    let constant = |e: &Expr| match &e.kind {
+        ExprKind::Str(text) => Ok(text.clone()),
+        _ => Err("its resource must be a constant text".to_owned()),
+    };
+    match args {
+        [Expr { kind: ExprKind::Map(entries), .. }] => {
+            let key = |e: &Entry| if let ExprKind::Str(key) = &e.key.kind { key.clone() } else { String::new() };
+            if let Some(other) = entries.iter().map(key).find(|k| k != "resource") {
+                return Err(format!("`{other}` has no counterpart"));
+            }
+            entries.first().map_or_else(|| Err("it names no resource".into()), |e| constant(&e.value))
+        }
+        [one] => constant(one),
+        _ => Err("it needs the constant name of one resource".into()),
     }
 }

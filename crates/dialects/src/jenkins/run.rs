@@ -164,7 +164,7 @@ impl Runner<'_> {
                     next(ctx)
                 })
             }
-            "withEnv" | "withCredentials" | "catchError" | "warnError" | "ws" | "waitUntil" | "lock" | "withContext" | "throttle" => {
+            "withEnv" | "withCredentials" | "catchError" | "warnError" | "ws" | "waitUntil" | "withContext" | "throttle" => {
                 Err(unsupported(&format!("the option `{}`", option.name), at))
             }
             _ => next(ctx),

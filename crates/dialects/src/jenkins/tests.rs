@@ -501,11 +501,30 @@ pub(super) mod pipelines {
         assert_eq!(plan.jobs[0].container.as_ref().unwrap().image, "alpine");
         assert_eq!(plan.inputs["C"].options, ["a", "b"]);
         assert!(plan.concurrency.unwrap().queue);
+        let told = "pipeline { agent any\n stages { stage('a') { steps { lock(resource: 'db') { sh 'x' }\n mail to: 'x', subject: 's', body: 'b' } } } }";
+        let locked = compile(told);
+        let job = locked.plan.unwrap().jobs.remove(0);
+        assert_eq!(job.concurrency.map(|c| (c.group, c.queue)), Some(("lock/db".to_owned(), true)));
+        let said: Vec<String> = locked.diagnostics.iter().map(ToString::to_string).collect();
+        assert!(
+            said[0].contains("2:32: warning[different]: the whole run")
+                && said[1].contains("3:2: warning[different]: `mail` sends nothing"),
+            "{said:?}"
+        );
+        let (_, said) = go(told);
+        assert!(said.iter().any(|s| s == "mail: not sent, nothing sends messages here: s"), "{said:?}");
         for (text, expected) in [
             ("stages { stage('a') { steps { script { def x = bat 'y' } } } }", "the step `bat` is not supported here"),
             ("stages { stage('a') { steps { nexusUpload 'y' } } }", "the step `nexusUpload` is not known here"),
             ("stages { stage('a') { input { message 'm' }\n steps { sh 'y' } } }", "`input` is not supported here"),
-            ("options { lock('x') }\n stages { stage('a') { steps { sh 'y' } } }", "the option `lock` is not supported"),
+            (
+                "options { lock(label: 'x') }\n stages { stage('a') { steps { sh 'y' } } }",
+                "this `lock` is not supported here: `label` has no",
+            ),
+            (
+                "stages { stage('a') { steps { lock('a') { lock('b') { sh 'y' } } } } }",
+                "holds one resource from its beginning to its end, `a`",
+            ),
         ] {
             let compiled = compile(&format!("pipeline {{ agent any\n{text} }}"));
             assert!(compiled.plan.is_none(), "{text}");

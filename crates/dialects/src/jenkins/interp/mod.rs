@@ -9,7 +9,7 @@ mod methods;
 mod modules;
 mod ops;
 mod steps;
-pub(crate) use steps::{KNOWN, UNSUPPORTED, join, millis};
+pub(crate) use steps::{KNOWN, NOTIFIERS, UNSUPPORTED, join, millis};
 #[cfg(test)]
 mod tests;
 mod value;

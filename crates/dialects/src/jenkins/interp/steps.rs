@@ -26,6 +26,7 @@ pub(crate) const KNOWN: &[&str] = &[
     "library",
     "libraryResource",
     "load",
+    "lock",
     "node",
     "parallel",
     "print",
@@ -58,17 +59,28 @@ pub(crate) const UNSUPPORTED: &[(&str, &str)] = &[
     ("pwsh", "there is no PowerShell on the runners"),
     ("input", "a running job cannot wait for an answer"),
     ("build", "a run cannot start another one"),
-    ("lock", "runs are kept apart by `disableConcurrentBuilds()` only"),
     ("milestone", "runs are kept apart by `disableConcurrentBuilds()` only"),
     ("git", "a job checks out the commit of its run: use `checkout scm`"),
     ("tool", "tools are those of the machine or of the image"),
-    ("mail", "nothing sends mail"),
-    ("emailext", "nothing sends mail"),
     ("publishHTML", "keep the files with `archiveArtifacts`"),
     ("step", "use the step's own name"),
     ("properties", "use `options` of the pipeline"),
     ("container", "pods are not run"),
     ("podTemplate", "pods are not run"),
+];
+
+/// Steps that tell people of a build. Nothing is sent: what they would say is in the log.
+pub(crate) const NOTIFIERS: &[&str] = &[
+    "discordSend",
+    "emailext",
+    "googlechatnotification",
+    "hipchatSend",
+    "mail",
+    "mattermostSend",
+    "office365ConnectorSend",
+    "rocketSend",
+    "slackSend",
+    "telegramSend",
 ];
 
 /// Arguments of a step.
@@ -184,6 +196,14 @@ impl Interp<'_> {
                 self.load(&path, &text, ctx, at)
             }
             "libraryResource" => self.resource(&need("resource")?, at),
+            notifier if NOTIFIERS.contains(&notifier) => {
+                let said = ["subject", "title", "message", "body", "description"].iter().find_map(|key| args.text(key));
+                let said = said.or_else(|| args.positional.first().map(|v| v.to_string())).unwrap_or_default();
+                self.echo(ctx, &format!("{notifier}: not sent, nothing sends messages here: {}", said.trim()))?;
+                Ok(Value::Null)
+            }
+            // the whole run holds the resource
+            "lock" => self.invoke(body()?, Vec::new(), ctx, at),
             "library" => self.library(&need("identifier")?, at),
             "isUnix" => Ok(true.into()),
             "pwd" => match self.ask(ctx, at, Request::Pwd)? {
