@@ -24,6 +24,8 @@ mod tests;
 mod tests_library;
 #[cfg(test)]
 mod tests_messages;
+#[cfg(test)]
+mod tests_real;
 
 pub use lex::MAX_BYTES;
 pub use parse::parse;

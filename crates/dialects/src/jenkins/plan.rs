@@ -344,6 +344,10 @@ impl Planner<'_> {
             | "overrideIndexTriggers"
             | "preserveStashes"
             | "disableRestartFromStage"
+            | "rateLimitBuilds"
+            | "copyArtifactPermission"
+            | "githubProjectProperty"
+            | "gitLabConnection"
             | "newContainerPerStage" => {
                 self.warning(at, format!("`{}` has no effect here", option.name));
             }
@@ -501,6 +505,9 @@ impl Planner<'_> {
         match call.plain_name() {
             Some(name) if NOTIFIERS.contains(&name) && !self.libraries.iter().any(|l| l.vars().any(|v| v == name)) => {
                 self.warning(at, format!("`{name}` sends nothing here: what it would say is written into the log"));
+            }
+            Some("publishHTML") => {
+                self.warning(at, "the pages of `publishHTML` are kept as an artifact of the run, not shown as a report");
             }
             Some("lock") => {
                 let args: Vec<&Expr> = call.args.iter().filter(|a| !matches!(a.kind, ExprKind::Closure(_))).collect();

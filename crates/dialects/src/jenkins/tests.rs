@@ -314,6 +314,11 @@ pub(super) mod pipelines {
                     Reply::Done
                 }
                 Request::ReadFile(_) => Reply::Text("echo 'loading'\nvalue = 7\ndef name(x) { x + '!' }\nreturn this\n".into()),
+                Request::Archive { includes, .. } => {
+                    said.push(format!("archive {includes}"));
+                    Reply::Done
+                }
+                Request::Pwd => Reply::Text("/w".into()),
                 Request::Junit { .. } => Reply::Tests { total: 2, failed: 1, skipped: 0 },
                 _ => Reply::Done,
             })
@@ -348,7 +353,10 @@ pub(super) mod pipelines {
         let read = read_with("Jenkinsfile", text.as_bytes(), libraries);
         assert!(read.diagnostics.is_empty(), "{:?}", read.diagnostics);
         let host = Notes::default();
-        let env = IndexMap::from([("BRANCH_NAME".to_owned(), "main".to_owned())]);
+        let text = |a: &str, b: &str| (a.to_owned(), b.to_owned());
+        let mut env = IndexMap::from([text("BRANCH_NAME", "main"), text("WORKSPACE", "/w")]);
+        env.extend(run::environment(&serde_json::json!({"repository": "ann/app", "ref_name": "main"}), "http://x"));
+        env.shift_remove("BUILD_CAUSE");
         let github = serde_json::json!({"run_number": "7", "repository": "ann/app", "event_name": "workflow_dispatch", "actor": "ann"});
         let build = run::build_fields(&github, "http://x", &history);
         let ended = run::run(&read, &host, &Start { env, history, build, libraries: libraries.to_vec(), ..Start::default() });

@@ -31,6 +31,7 @@ pub(crate) const KNOWN: &[&str] = &[
     "parallel",
     "print",
     "println",
+    "publishHTML",
     "pwd",
     "readFile",
     "readJSON",
@@ -62,7 +63,6 @@ pub(crate) const UNSUPPORTED: &[(&str, &str)] = &[
     ("milestone", "runs are kept apart by `disableConcurrentBuilds()` only"),
     ("git", "a job checks out the commit of its run: use `checkout scm`"),
     ("tool", "tools are those of the machine or of the image"),
-    ("publishHTML", "keep the files with `archiveArtifacts`"),
     ("step", "use the step's own name"),
     ("properties", "use `options` of the pipeline"),
     ("container", "pods are not run"),
@@ -202,6 +202,14 @@ impl Interp<'_> {
                 self.echo(ctx, &format!("{notifier}: not sent, nothing sends messages here: {}", said.trim()))?;
                 Ok(Value::Null)
             }
+            "publishHTML" => {
+                let target = args.get("target").and_then(|t| t.entries()).unwrap_or_else(|| args.named.clone());
+                let field = |key: &str| target.get(key).map(ToString::to_string).filter(|t| !t.is_empty());
+                let directory = field("reportDir").unwrap_or_default();
+                let includes = if directory.is_empty() { "**".to_owned() } else { format!("{}/**", directory.trim_end_matches('/')) };
+                let allow_empty = target.get("allowMissing").is_some_and(Value::truth);
+                self.ask(ctx, at, Request::Archive { includes, excludes: String::new(), allow_empty }).map(|_| Value::Null)
+            }
             // the whole run holds the resource
             "lock" => self.invoke(body()?, Vec::new(), ctx, at),
             "library" => self.library(&need("identifier")?, at),
@@ -237,7 +245,14 @@ impl Interp<'_> {
             }
             "junit" => self.junit(need("testResults")?, &args, ctx, at),
             "dir" => {
-                let dir = join(&ctx.dir, &need("path")?, at)?;
+                let path = need("path")?;
+                // `${WORKSPACE}/x` is in the workspace, too
+                let workspace = self.env(ctx).get("WORKSPACE").filter(|w| !w.is_empty()).cloned();
+                let inside = workspace.and_then(|w| path.strip_prefix(&w).map(str::to_owned));
+                let dir = match inside.filter(|rest| rest.is_empty() || rest.starts_with('/')) {
+                    Some(rest) => join("", rest.trim_start_matches('/'), at)?,
+                    None => join(&ctx.dir, &path, at)?,
+                };
                 self.invoke(body()?, Vec::new(), &Context { dir, ..ctx.clone() }, at)
             }
             "withEnv" => {

@@ -122,6 +122,10 @@ pub fn environment(github: &serde_json::Value, api_url: &str) -> IndexMap<String
     env.insert("JOB_NAME".into(), job.clone());
     env.insert("JOB_BASE_NAME".into(), job.rsplit('/').next().unwrap_or_default().to_owned());
     env.insert("BUILD_URL".into(), format!("{api_url}/{job}/runs/{}", text("run_id")));
+    env.insert("JENKINS_URL".into(), format!("{api_url}/"));
+    env.insert("JOB_URL".into(), format!("{api_url}/{job}/"));
+    env.insert("RUN_DISPLAY_URL".into(), format!("{api_url}/{job}/runs/{}", text("run_id")));
+    env.insert("GIT_URL".into(), format!("{api_url}/{job}.git"));
     env.insert("BRANCH_NAME".into(), text("ref_name"));
     env.insert("GIT_BRANCH".into(), text("ref_name"));
     env.insert("GIT_COMMIT".into(), text("sha"));
