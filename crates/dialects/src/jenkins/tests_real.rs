@@ -119,7 +119,7 @@ fn what_other_plugins_bring_is_told() {
     for (steps, expected) in [
         (
             "recordIssues id: 'x', tools: [mavenConsole(), java()]",
-            "Jenkinsfile:2:33: error[unsupported]: the step `recordIssues` is not known here",
+            "Jenkinsfile:2:32: error[unsupported]: the step `recordIssues` is not known here",
         ),
         ("withSonarQubeEnv('s') { sh 'x' }", "the step `withSonarQubeEnv` is not known here"),
         ("build(job: env.JOB, propagate: false, wait: false)", "the step `build` is not supported here"),
