@@ -48,9 +48,8 @@ impl Library {
     /// Is the file one that a pipeline can use?
     pub fn takes(path: &str) -> bool {
         let groovy = path.ends_with(".groovy");
-        (path.strip_prefix("vars/").is_some_and(|p| !p.contains('/')) && groovy)
-            || (path.starts_with("src/") && groovy)
-            || path.starts_with("resources/")
+        let code = path.starts_with("src/") || path.strip_prefix("vars/").is_some_and(|p| !p.contains('/'));
+        (groovy && code) || path.starts_with("resources/")
     }
 
     /// A file as messages name it.

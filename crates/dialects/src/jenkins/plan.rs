@@ -321,7 +321,7 @@ impl Planner<'_> {
                 for arg in &option.args {
                     match arg {
                         Arg::Value(value) => {
-                            resource = value.text().map(str::to_owned).ok_or("its resource must be a constant text".into())
+                            resource = value.text().map(str::to_owned).ok_or("its resource must be a constant text".into());
                         }
                         Arg::Pair(key, value) if key == "resource" => {
                             if let Arg::Value(value) = &**value {
