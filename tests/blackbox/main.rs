@@ -12,6 +12,7 @@ mod http_rules;
 mod journey;
 mod pipelines;
 mod projects;
+mod queue;
 mod removal;
 mod results;
 mod schedules;

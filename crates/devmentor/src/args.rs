@@ -63,6 +63,11 @@ pub(crate) enum Client {
     /// Pipeline runs.
     #[command(subcommand)]
     Run(Run),
+    /// `runner list` and so on.
+    #[command(skip)]
+    Runners(crate::ci_args::Runners),
+    /// What waits for a runner, and why.
+    Queue(crate::ci_args::QueueOf),
     /// Schedules: runs that the clock starts.
     #[command(subcommand)]
     Schedule(crate::ci_args::Schedule),
@@ -243,6 +248,14 @@ pub(crate) enum Run {
         /// Go on until the run is over.
         #[arg(long, short)]
         follow: bool,
+    },
+    /// Show why each job runs, waits or was skipped: its condition and what that looked at.
+    Why {
+        #[command(flatten)]
+        run: RunOf,
+        /// Only this job: its key, its name or `job_…`.
+        #[arg(long, short)]
+        job: Option<String>,
     },
     /// Show a run's test cases: the totals, and what failed.
     Tests(RunOf),
@@ -615,6 +628,11 @@ mod tests {
             "devmentor schedule list -p acme/web",
             "devmentor schedule edit sch_1 --off --variable A=1",
             "devmentor schedule play sch_1",
+            "devmentor queue",
+            "devmentor queue -p acme/web --json",
+            "devmentor runner list",
+            "devmentor runner drain rnr_1",
+            "devmentor runner --server http://a --token t --ephemeral --capacity 2",
             "devmentor rollback production",
             "devmentor environment create staging --target docker --health-path /up --container-port 8080",
             "devmentor group list",
@@ -625,6 +643,7 @@ mod tests {
             "devmentor provenance verify dist.zip --bundle p.json --keys k.json --commit 0123456",
             "devmentor provenance verify dist.zip --run 3 -p acme/web",
             "devmentor run tests 4",
+            "devmentor run why 4 --job test",
             "devmentor image list",
             "devmentor image list acme/web -p acme/web",
             "devmentor pipeline lint a.yml b.yml",

@@ -81,3 +81,33 @@ pub(crate) struct ScheduleOf {
     #[arg(long)]
     pub(crate) missed: Option<Missed>,
 }
+
+/// What can be done about the runners of a server.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Runners {
+    /// List the runners, and what they run.
+    List,
+    /// Let a runner finish what it has and take no more jobs.
+    Drain {
+        /// The runner: `rnr_…`, or its name.
+        runner: String,
+    },
+    /// Let a drained runner take jobs again.
+    Resume {
+        /// The runner: `rnr_…`, or its name.
+        runner: String,
+    },
+    /// Remove a runner; what it runs is lost.
+    Remove {
+        /// The runner: `rnr_…`, or its name.
+        runner: String,
+    },
+}
+
+/// Whose queue.
+#[derive(Debug, Args)]
+pub(crate) struct QueueOf {
+    /// Only this project: `namespace/name` or `prj_…`; with it, also jobs that wait for something else than a runner.
+    #[arg(long, short)]
+    pub(crate) project: Option<String>,
+}

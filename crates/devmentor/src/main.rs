@@ -26,7 +26,10 @@ fn main() -> ExitCode {
     let cli = args::Cli::parse();
     match cli.command {
         Command::Serve(args) => told(serve::serve(args.config)),
-        Command::Runner(args) => told(runner::run(args)),
+        Command::Runner(mut args) => match args.command.take() {
+            Some(command) => client_told(client(Client::Runners(command), &cli.global)),
+            None => told(runner::run(args, cli.global.server)),
+        },
         Command::Migrate(args) => told(serve::migrate(args.config)),
         Command::Openapi => client_told(output::line(&server::openapi_json())),
         Command::Client(command) => client_told(client(command, &cli.global)),

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use area_build::runner::{HttpTransport, Runner, RunnerConfig, Shutdown, Transport, default_labels, register};
+use area_build::runner::{HttpTransport, Runner, RunnerConfig, Shutdown, Transport, default_labels, leave, register};
 use clap::Args;
 use executors::protocol::RegisterAnswer;
 use executors::sandbox::{Limits, MachineConfig};
@@ -20,10 +20,11 @@ use crate::telemetry;
 
 /// What can be said to a runner.
 #[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub(crate) struct RunnerArgs {
-    /// Address of the server.
-    #[arg(long, env = "DEVMENTOR_SERVER", value_name = "URL")]
-    server: String,
+    /// See to the runners of a server instead of being one.
+    #[command(subcommand)]
+    pub(crate) command: Option<crate::ci_args::Runners>,
     /// One-time registration token (POST /runners/tokens); needed the first time only.
     #[arg(long, env = "DEVMENTOR_RUNNER_TOKEN", hide_env_values = true)]
     token: Option<String>,
@@ -63,6 +64,12 @@ pub(crate) struct RunnerArgs {
     /// Seconds that running jobs may go on after SIGTERM; a second signal gives them back at once.
     #[arg(long, default_value_t = 600, value_name = "SECONDS")]
     drain: u64,
+    /// Take one job, leave the server, and end.
+    #[arg(long)]
+    ephemeral: bool,
+    /// End when the server drains this runner and its jobs are done.
+    #[arg(long)]
+    until_drained: bool,
 }
 
 /// Who this runner is to its server, kept between starts.
@@ -74,20 +81,20 @@ struct Identity {
 }
 
 /// Runs jobs until told to stop.
-pub(crate) fn run(args: RunnerArgs) -> Result<()> {
+pub(crate) fn run(args: RunnerArgs, server: Option<String>) -> Result<()> {
+    let server = server.ok_or_else(|| Error::new(Code::InvalidRequest, "give the address of the server: --server URL"))?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(Error::internal)?;
     runtime.block_on(async {
         let telemetry = telemetry::start(&Config::from_pairs(&BTreeMap::new())?)?;
-        let outcome = work(args).await;
+        let outcome = work(args, server).await;
         telemetry.stop().await;
         outcome
     })
 }
 
-async fn work(args: RunnerArgs) -> Result<()> {
-    let transport: Arc<dyn Transport> = Arc::new(
-        HttpTransport::new(&args.server).map_err(|e| Error::new(Code::InvalidRequest, format!("{}: {e}", args.server)).with_source(e))?,
-    );
+async fn work(args: RunnerArgs, server: String) -> Result<()> {
+    let transport: Arc<dyn Transport> =
+        Arc::new(HttpTransport::new(&server).map_err(|e| Error::new(Code::InvalidRequest, format!("{server}: {e}")).with_source(e))?);
     let mut labels = if args.only_labels { Vec::new() } else { default_labels() };
     labels.extend(args.labels.iter().cloned());
     let usual = Limits::default();
@@ -112,19 +119,21 @@ async fn work(args: RunnerArgs) -> Result<()> {
         machine,
         drain: Duration::from_secs(args.drain),
         version: env!("CARGO_PKG_VERSION").into(),
+        ephemeral: args.ephemeral,
+        until_drained: args.until_drained,
     };
     let runner = Runner::prepare(config).await?;
     if args.require_isolation && runner.isolation() == area_build::runner::Isolation::None {
         return Err(Error::new(Code::NotConfigured, "this machine offers no isolation for jobs: see the notes above"));
     }
     let file = args.work_dir.join("identity.json");
-    let known = read(&file).filter(|identity| identity.server == args.server);
+    let known = read(&file).filter(|identity| identity.server == server);
     let mut fresh = known.is_none();
     let mut identity = match known {
         Some(identity) => identity,
-        None => enrol(&args, &runner, &transport, &file).await?,
+        None => enrol(&args, &server, &runner, &transport, &file).await?,
     };
-    println!("Runner {} works for {}", identity.answer.runner_id, args.server);
+    println!("Runner {} works for {server}", identity.answer.runner_id);
     let (tell, shutdown) = watch::channel(Shutdown::No);
     tokio::spawn(signals(tell));
     loop {
@@ -132,20 +141,27 @@ async fn work(args: RunnerArgs) -> Result<()> {
             // it was removed on the server: with a new invitation it may come back
             Err(error) if error.is(Code::Unauthenticated) && !fresh && args.token.is_some() => {
                 tracing::warn!(?error, "registering again");
-                identity = enrol(&args, &runner, &transport, &file).await?;
+                identity = enrol(&args, &server, &runner, &transport, &file).await?;
                 fresh = true;
             }
-            outcome => return outcome,
+            outcome => {
+                if args.ephemeral && outcome.is_ok() {
+                    leave(Arc::clone(&transport), &identity.answer.token).await?;
+                    // who has left cannot come back
+                    let _ = std::fs::remove_file(&file);
+                }
+                return outcome;
+            }
         }
     }
 }
 
-async fn enrol(args: &RunnerArgs, runner: &Runner, transport: &Arc<dyn Transport>, file: &Path) -> Result<Identity> {
+async fn enrol(args: &RunnerArgs, server: &str, runner: &Runner, transport: &Arc<dyn Transport>, file: &Path) -> Result<Identity> {
     let Some(token) = &args.token else {
         return Err(Error::new(Code::InvalidRequest, "this runner is not registered yet: give --token with a registration token"));
     };
     let answer = register(Arc::clone(transport), &runner.introduction(token)).await?;
-    let identity = Identity { server: args.server.clone(), answer };
+    let identity = Identity { server: server.to_owned(), answer };
     let text = serde_json::to_vec(&identity).map_err(Error::internal)?;
     let _ = std::fs::remove_file(file);
     let written = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(file).and_then(|mut f| f.write_all(&text));

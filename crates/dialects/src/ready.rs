@@ -310,6 +310,53 @@ fn ask(plan: &Plan, question: &Question<'_>, results: &IndexMap<String, JobResul
     }
 }
 
+/// What a condition of a job looked at.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Evaluation {
+    /// The condition; none when the job has none, which means that all before it must have succeeded.
+    pub condition: Option<String>,
+    /// Whether it holds; none while jobs before it go on, or when it cannot be evaluated.
+    pub value: Option<bool>,
+    /// Why it cannot be evaluated.
+    pub error: Option<String>,
+    /// Places in the contexts and status functions, with their values.
+    pub operands: Vec<expr::Operand>,
+    /// Results of the jobs it needs, directly (true) or not; none of those that go on.
+    pub needs: Vec<(String, bool, Option<Outcome>)>,
+}
+
+/// Evaluates the condition of a job again, and tells all that it looked at.
+pub fn evaluation(plan: &Plan, job: &Job, results: &IndexMap<String, JobResult>, cancelled: bool, roots: &Value) -> Evaluation {
+    let above = ancestors(plan, job);
+    // in the order of the plan
+    let keys = plan.jobs.iter().map(|j| j.key.as_str()).filter(|k| above.contains(k));
+    let needs: Vec<_> = keys.map(|k| (k.to_owned(), job.needs.iter().any(|n| n == k), results.get(k).map(|r| r.outcome))).collect();
+    let bad = |o: Outcome| needs.iter().any(|(_, _, r)| *r == Some(o));
+    let status = Status {
+        success: !cancelled && needs.iter().all(|(_, _, r)| *r == Some(Outcome::Success)),
+        failure: !cancelled && bad(Outcome::Failure),
+        cancelled,
+    };
+    let condition = job.condition.clone().filter(|c| !c.trim().is_empty());
+    let mut out = Evaluation { condition, value: None, error: None, operands: Vec::new(), needs };
+    let mut roots = match contexts(job, results, roots) {
+        Ok(roots) => roots.into_owned(),
+        Err(why) => return Evaluation { error: Some(why), ..out },
+    };
+    if let Value::Object(map) = &mut roots {
+        map.insert("needs".into(), needs_context(job, results));
+    }
+    let ctx = Context::new(&roots);
+    out.operands = out.condition.as_deref().map(|c| expr::operands(c, &ctx, status)).unwrap_or_default();
+    if job.needs.iter().all(|n| results.contains_key(n)) {
+        match expr::eval_condition(out.condition.as_deref(), &ctx, status) {
+            Ok(value) => out.value = Some(value),
+            Err(e) => out.error = Some(e.to_string()),
+        }
+    }
+    out
+}
+
 fn why_not(job: &Question<'_>, cancelled: bool, culprit: Option<(&str, Outcome)>) -> String {
     let asks = job.condition.is_some_and(|c| expr::Expr::parse(c).is_ok_and(|e| e.calls_status_function()));
     match (culprit, job.condition) {

@@ -41,6 +41,9 @@ pub struct RegisterRequest {
     /// What this machine can do.
     #[serde(default)]
     pub capabilities: Capabilities,
+    /// It takes one job in its life.
+    #[serde(default)]
+    pub ephemeral: bool,
 }
 
 /// What a runner found on its machine, so that people see why a job behaves as it does.
@@ -77,6 +80,9 @@ pub struct ClaimRequest {
     /// The runner has just started: what is leased to it belongs to an earlier life and is lost.
     #[serde(default)]
     pub fresh: bool,
+    /// The runner ends when it is drained: no need to hold the claim open then.
+    #[serde(default)]
+    pub until_drained: bool,
 }
 
 /// Answer to a claim; empty on time-out.
@@ -84,6 +90,9 @@ pub struct ClaimRequest {
 pub struct ClaimAnswer {
     /// Jobs now leased to the caller.
     pub jobs: Vec<JobSpec>,
+    /// There will be no more.
+    #[serde(default)]
+    pub drained: bool,
 }
 
 /// The project a job runs for.

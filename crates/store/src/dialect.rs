@@ -50,24 +50,40 @@ pub(crate) async fn run_lock(tx: &mut Tx, run: kernel::RunId) -> Result<()> {
     Ok(())
 }
 
-/// Leases queued jobs of some label sets, oldest first, passing over rows that another claimer holds.
+/// What a running job of a namespace counts: its next job goes after jobs that came this much later, in milliseconds.
+const SHARE: i64 = 600_000;
+
+/// Leases the next job of some label sets, passing over rows that another claimer holds. A lane is a label set and a
+/// namespace; lanes are found by steps in the index, and only the first job of each is looked at.
 pub(crate) async fn job_claim(
     tx: &mut Tx,
     label_keys: &[String],
     runner: kernel::RunnerId,
     now: Timestamp,
     until: Timestamp,
-    limit: i64,
-) -> Result<Vec<Row>> {
-    let lock = if tx.is_postgres() { " FOR UPDATE SKIP LOCKED" } else { "" };
-    let marks = crate::job::marks(5, label_keys.len());
+) -> Result<Option<Row>> {
+    const QUEUED: &str = "state IN ('queued', 'unschedulable')";
+    let lock = if tx.is_postgres() { " FOR UPDATE OF c SKIP LOCKED" } else { "" };
+    let keys = (5..5 + label_keys.len()).map(|i| format!("SELECT CAST(${i} AS TEXT) AS label_key")).collect::<Vec<_>>().join(" UNION ALL ");
     let sql = format!(
-        "UPDATE pipeline_job SET state = 'running', reason = NULL, epoch = epoch + 1, runner_id = $1, started_at = $2, lease_until = $3,
+        "WITH RECURSIVE lane(label_key, namespace) AS (
+            SELECT k.label_key, (SELECT MIN(j.namespace) FROM pipeline_job j WHERE j.{QUEUED} AND j.label_key = k.label_key) FROM ({keys}) k
+            UNION ALL
+            SELECT lane.label_key, (SELECT MIN(j.namespace) FROM pipeline_job j
+                WHERE j.{QUEUED} AND j.label_key = lane.label_key AND j.namespace > lane.namespace)
+            FROM lane WHERE lane.namespace IS NOT NULL),
+         best AS (
+            SELECT lane.label_key, lane.namespace FROM lane WHERE lane.namespace IS NOT NULL
+            ORDER BY (SELECT h.turn FROM pipeline_job h WHERE h.{QUEUED} AND h.label_key = lane.label_key AND h.namespace = lane.namespace
+                    ORDER BY h.turn, h.id LIMIT 1)
+                + $4 * (SELECT COUNT(*) FROM pipeline_job r WHERE r.state = 'running' AND r.namespace = lane.namespace), lane.namespace
+            LIMIT 1)
+         UPDATE pipeline_job SET state = 'running', reason = NULL, epoch = epoch + 1, runner_id = $1, started_at = $2, lease_until = $3,
             version = version + 1
-         WHERE id IN (SELECT id FROM pipeline_job WHERE state IN ('queued', 'unschedulable') AND label_key IN ({marks})
-            ORDER BY queued_at, id LIMIT $4{lock}) RETURNING *"
+         WHERE id = (SELECT c.id FROM pipeline_job c, best WHERE c.{QUEUED} AND c.label_key = best.label_key AND c.namespace = best.namespace
+            ORDER BY c.turn, c.id LIMIT 1{lock}) RETURNING *"
     );
-    let mut binds = args![runner, now, until, limit];
+    let mut binds = args![runner, now, until, SHARE];
     binds.extend(crate::job::texts(label_keys));
-    tx.all(&sql, binds).await
+    tx.opt(&sql, binds).await
 }

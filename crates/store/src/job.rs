@@ -4,6 +4,10 @@
 
 use kernel::{JobId, ProjectId, Result, RunId, RunnerId, Timestamp, UserId};
 
+mod queue;
+
+pub use queue::{job_claim, job_counts, job_held_back, job_queue, job_queue_labels, job_running, job_schedulable_set};
+
 use crate::db::{Db, Q, Tx};
 use crate::{Args, Row, Value, args, sql};
 
@@ -78,6 +82,12 @@ pub struct JobRow {
     pub finished_at: Option<Timestamp>,
     /// When what holds it besides other jobs (a person, time) lets it go, or let it go.
     pub released_at: Option<Timestamp>,
+    /// Whose it is in the queue: the project's namespace.
+    pub namespace: String,
+    /// 2 for what people started and deployments, 1, 0 for what the clock started.
+    pub priority: i64,
+    /// When its turn is: the time it was queued, later for what matters less.
+    pub turn: Timestamp,
     /// Row version.
     pub version: i64,
 }
@@ -120,6 +130,9 @@ impl JobRow {
             started_at: row.get("started_at")?,
             finished_at: row.get("finished_at")?,
             released_at: row.get("released_at")?,
+            namespace: row.get("namespace")?,
+            priority: row.get("priority")?,
+            turn: row.get("turn")?,
             version: row.get("version")?,
         })
     }
@@ -182,7 +195,8 @@ pub async fn job_update(tx: &mut Tx, j: &mut JobRow) -> Result<bool> {
                 "UPDATE pipeline_job SET cell = $3, cells = $4, name = $5, state = $6, reason = $7, conclusion = $8, infra_failure = $9,
                     allowed_to_fail = $10, superseded = $11, epoch = $12, labels = $13, label_key = $14, matrix = $15, outputs = $16,
                     concurrency_group = $17, timeout_seconds = $18, runner_id = $19, lease_until = $20, cancel = $21, cancel_at = $22,
-                    token_hash = $23, queued_at = $24, started_at = $25, finished_at = $26, released_at = $27, version = version + 1
+                    token_hash = $23, queued_at = $24, started_at = $25, finished_at = $26, released_at = $27,
+                    namespace = $28, priority = $29, turn = $30, version = version + 1
                  WHERE id = $1 AND version = $2"
             ),
             args![
@@ -212,7 +226,10 @@ pub async fn job_update(tx: &mut Tx, j: &mut JobRow) -> Result<bool> {
                 j.queued_at,
                 j.started_at,
                 j.finished_at,
-                j.released_at
+                j.released_at,
+                j.namespace.as_str(),
+                j.priority,
+                j.turn
             ],
         )
         .await?;
@@ -239,42 +256,6 @@ pub async fn job_list(q: impl Into<Q<'_>>, run: RunId) -> Result<Vec<JobRow>> {
         .all(sql!("SELECT * FROM pipeline_job WHERE run_id = $1 AND superseded = $2 ORDER BY position, cell, id"), args![run, false])
         .await?;
     rows.iter().map(JobRow::from_row).collect()
-}
-
-/// The label sets that jobs in the queue ask for.
-///
-/// # Errors
-/// The database's.
-pub async fn job_queue_labels(q: impl Into<Q<'_>>) -> Result<Vec<(String, Vec<String>)>> {
-    let rows = q
-        .into()
-        .all(
-            sql!("SELECT label_key, MIN(labels) AS labels FROM pipeline_job WHERE state IN ('queued', 'unschedulable') GROUP BY label_key"),
-            vec![],
-        )
-        .await?;
-    rows.iter().map(|r| Ok((r.get("label_key")?, r.json("labels")?))).collect()
-}
-
-/// Leases the oldest queued jobs of these label sets to a runner.
-///
-/// # Errors
-/// The database's.
-pub async fn job_claim(
-    tx: &mut Tx,
-    label_keys: &[String],
-    runner: RunnerId,
-    now: Timestamp,
-    until: Timestamp,
-    limit: i64,
-) -> Result<Vec<JobRow>> {
-    if label_keys.is_empty() {
-        return Ok(Vec::new());
-    }
-    let rows = crate::dialect::job_claim(tx, label_keys, runner, now, until, limit).await?;
-    let mut jobs = rows.iter().map(JobRow::from_row).collect::<Result<Vec<_>>>()?;
-    jobs.sort_by_key(|j| (j.queued_at, j.id));
-    Ok(jobs)
 }
 
 /// Running jobs that are leased to a runner.
@@ -439,37 +420,6 @@ pub async fn job_group(tx: &mut Tx, project: ProjectId, group: &str) -> Result<V
     rows.iter().map(JobRow::from_row).collect()
 }
 
-/// Marks the queued jobs of a label set as unschedulable, or as queued again; the runs it touched.
-///
-/// # Errors
-/// The database's.
-pub async fn job_schedulable_set(tx: &mut Tx, label_key: &str, reason: Option<&str>) -> Result<Vec<RunId>> {
-    let (from, to) = if reason.is_some() { ("queued", "unschedulable") } else { ("unschedulable", "queued") };
-    let rows = tx
-        .all(
-            sql!(
-                "UPDATE pipeline_job SET state = $3, reason = $4, version = version + 1 WHERE label_key = $1 AND state = $2 RETURNING run_id"
-            ),
-            args![label_key, from, to, reason],
-        )
-        .await?;
-    rows.iter().map(|r| r.get("run_id")).collect()
-}
-
-/// How many jobs wait and run: for `/metrics`.
-///
-/// # Errors
-/// The database's.
-pub async fn job_counts(db: &Db) -> Result<Vec<(String, i64)>> {
-    let rows = db
-        .all(
-            sql!("SELECT state, COUNT(*) AS n FROM pipeline_job WHERE state IN ('queued', 'unschedulable', 'running') GROUP BY state"),
-            vec![],
-        )
-        .await?;
-    rows.iter().map(|r| Ok((r.get("state")?, r.get("n")?))).collect()
-}
-
 /// A step as it stands.
 #[derive(Clone, Debug)]
 pub struct StepRow {
@@ -586,10 +536,6 @@ pub async fn step_list_of_run(q: impl Into<Q<'_>>, run: RunId) -> Result<Vec<Ste
 pub async fn step_list(q: impl Into<Q<'_>>, job: JobId) -> Result<Vec<StepRow>> {
     let rows = q.into().all(sql!("SELECT * FROM step WHERE job_id = $1 ORDER BY idx"), args![job]).await?;
     rows.iter().map(StepRow::from_row).collect()
-}
-
-pub(crate) fn marks(from: usize, count: usize) -> String {
-    (from..from + count).map(|i| format!("${i}")).collect::<Vec<_>>().join(", ")
 }
 
 pub(crate) fn texts(list: &[String]) -> Args {

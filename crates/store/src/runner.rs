@@ -26,6 +26,10 @@ pub struct RunnerRow {
     pub capabilities: serde_json::Value,
     /// Lives in a server process.
     pub in_process: bool,
+    /// Takes no more jobs.
+    pub draining: bool,
+    /// Takes one job in its life.
+    pub ephemeral: bool,
     /// When it came.
     pub created_at: Timestamp,
     /// When it last spoke.
@@ -44,6 +48,8 @@ impl RunnerRow {
             arch: row.get("arch")?,
             capabilities: row.json("capabilities")?,
             in_process: row.get("in_process")?,
+            draining: row.get("draining")?,
+            ephemeral: row.get("ephemeral")?,
             created_at: row.get("created_at")?,
             last_seen_at: row.get("last_seen_at")?,
         })
@@ -57,8 +63,9 @@ impl RunnerRow {
 pub async fn runner_create(tx: &mut Tx, r: &RunnerRow, token_hash: &[u8]) -> Result<()> {
     tx.exec(
         sql!(
-            "INSERT INTO runner (id, name, labels, capacity, version, os, arch, capabilities, token_hash, in_process, created_at, last_seen_at)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)"
+            "INSERT INTO runner (id, name, labels, capacity, version, os, arch, capabilities, token_hash, in_process, created_at, last_seen_at,
+                ephemeral, draining)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)"
         ),
         args![
             r.id,
@@ -72,7 +79,9 @@ pub async fn runner_create(tx: &mut Tx, r: &RunnerRow, token_hash: &[u8]) -> Res
             token_hash,
             r.in_process,
             r.created_at,
-            r.last_seen_at
+            r.last_seen_at,
+            r.ephemeral,
+            r.draining
         ],
     )
     .await
@@ -105,12 +114,31 @@ pub async fn runner_touch(db: &Db, id: RunnerId, now: Timestamp) -> Result<()> {
     db.exec(sql!("UPDATE runner SET last_seen_at = $2 WHERE id = $1"), args![id, now]).await.map(|_| ())
 }
 
-/// Runners that spoke since.
+/// Lets a runner take no more jobs, or jobs again; false when there is none.
+///
+/// # Errors
+/// The database's.
+pub async fn runner_drain(tx: &mut Tx, id: RunnerId, draining: bool) -> Result<bool> {
+    let n = tx.exec(sql!("UPDATE runner SET draining = $2 WHERE id = $1"), args![id, draining]).await?;
+    tx.wake("runners");
+    Ok(n == 1)
+}
+
+/// Drains a runner for the one job it is about to take; false when it took one before.
+///
+/// # Errors
+/// The database's.
+pub async fn runner_once(tx: &mut Tx, id: RunnerId) -> Result<bool> {
+    Ok(tx.exec(sql!("UPDATE runner SET draining = $2 WHERE id = $1 AND draining = $3"), args![id, true, false]).await? == 1)
+}
+
+/// Runners that spoke since and take jobs.
 ///
 /// # Errors
 /// The database's.
 pub async fn runner_online(q: impl Into<Q<'_>>, since: Timestamp) -> Result<Vec<RunnerRow>> {
-    let rows = q.into().all(sql!("SELECT * FROM runner WHERE last_seen_at >= $1 ORDER BY id"), args![since]).await?;
+    let sql = sql!("SELECT * FROM runner WHERE last_seen_at >= $1 AND draining = $2 ORDER BY id");
+    let rows = q.into().all(sql, args![since, false]).await?;
     rows.iter().map(RunnerRow::from_row).collect()
 }
 
@@ -140,12 +168,14 @@ pub async fn runner_delete(tx: &mut Tx, id: RunnerId) -> Result<bool> {
     Ok(tx.exec(sql!("DELETE FROM runner WHERE id = $1"), args![id]).await? == 1)
 }
 
-/// Removes in-process runners of servers that are gone.
+/// Removes in-process runners of servers that are gone, and runners of one job that are.
 ///
 /// # Errors
 /// The database's.
 pub async fn runner_prune(q: impl Into<Q<'_>>, seen_before: Timestamp) -> Result<u64> {
-    q.into().exec(sql!("DELETE FROM runner WHERE in_process = $1 AND last_seen_at < $2"), args![true, seen_before]).await
+    q.into()
+        .exec(sql!("DELETE FROM runner WHERE (in_process = $1 OR ephemeral = $1) AND last_seen_at < $2"), args![true, seen_before])
+        .await
 }
 
 /// Adds a registration token.

@@ -26,6 +26,8 @@ pub mod words;
 pub mod workflows;
 
 #[cfg(test)]
+mod simulation;
+#[cfg(test)]
 mod tests;
 
 use std::time::Duration;

@@ -22,9 +22,9 @@ use crate::schedule::finish::{End, Retry, job_end, run_cancel, run_retry};
 use crate::schedule::watch;
 use crate::{artifacts, caches, logs, reports, vars};
 
-struct House {
-    app: App,
-    project: ProjectRow,
+pub(crate) struct House {
+    pub(crate) app: App,
+    pub(crate) project: ProjectRow,
     owner: Context,
     _directory: tempfile::TempDir,
 }
@@ -54,7 +54,7 @@ impl House {
         houses
     }
 
-    async fn on(directory: tempfile::TempDir, db: Db) -> House {
+    pub(crate) async fn on(directory: tempfile::TempDir, db: Db) -> House {
         let config = Config::from_pairs(&BTreeMap::from([("log_limit".to_owned(), "100000".to_owned())])).unwrap();
         let blobs = Blobs::open(&format!("file:{}", directory.path().join("blobs").display())).unwrap();
         let app = crate::parts(AppBuilder::new(db, config, Key::from_hex(&"07".repeat(32)).unwrap())).with(blobs).build();
@@ -90,7 +90,7 @@ impl House {
         House { app, project, owner, _directory: directory }
     }
 
-    async fn runner(&self, labels: &[&str], capacity: u32) -> Context {
+    pub(crate) async fn runner(&self, labels: &[&str], capacity: u32) -> Context {
         let request = RegisterRequest {
             registration_token: String::new(),
             name: "r".into(),
@@ -100,6 +100,7 @@ impl House {
             os: "linux".into(),
             arch: "x86_64".into(),
             capabilities: Default::default(),
+            ephemeral: false,
         };
         let answer = runner_register_local(&self.app, request).await.unwrap();
         let (actor, _) = tokens::runner(self.app.clone(), answer.token).await.unwrap().unwrap();
@@ -149,9 +150,9 @@ impl House {
 
     async fn claim(&self, runner: &Context, free: u32) -> Vec<JobSpec> {
         // claims are long polls: nothing within the time means nothing
-        tokio::time::timeout(Duration::from_millis(400), claim::claim(&self.app, runner, free))
+        tokio::time::timeout(Duration::from_millis(400), claim::claim(&self.app, runner, free, false))
             .await
-            .map_or_else(|_| Vec::new(), Result::unwrap)
+            .map_or_else(|_| Vec::new(), |claimed| claimed.unwrap().jobs)
     }
 
     async fn end(&self, spec: &JobSpec, conclusion: &str, outputs: Value) -> bool {
@@ -372,7 +373,7 @@ async fn a_waiting_claim_is_woken_at_once() {
         let runner = h.runner(&["linux"], 2).await;
         let (app, ctx) = (h.app.clone(), runner.clone());
         let waiting = tokio::spawn(async move {
-            let specs = claim::claim(&app, &ctx, 1).await.unwrap();
+            let specs = claim::claim(&app, &ctx, 1, false).await.unwrap().jobs;
             (tokio::time::Instant::now(), specs.len())
         });
         tokio::time::sleep(Duration::from_millis(200)).await;

@@ -110,6 +110,8 @@ pub enum TestStatus {
 pub enum RunnerState {
     /// It was seen lately.
     Online,
+    /// It was seen lately, and takes no more jobs.
+    Draining,
     /// It was not.
     Offline,
 }

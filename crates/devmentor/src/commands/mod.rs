@@ -17,8 +17,10 @@ mod pipeline;
 mod project;
 mod provenance;
 mod run;
+mod runner;
 mod schedule;
 mod token;
+mod why;
 
 /// What every command needs: the server, and how to show things.
 pub(crate) struct Session {
@@ -101,6 +103,8 @@ pub(crate) async fn run(command: Client, global: &Global) -> Result {
         Client::Whoami => account::whoami(&Session::open(global)?).await,
         Client::Project(command) => project::run(command, &Session::open(global)?).await,
         Client::Run(command) => run::run(command, &Session::open(global)?).await,
+        Client::Runners(command) => runner::run(command, &Session::open(global)?).await,
+        Client::Queue(of) => runner::queue(of, &Session::open(global)?).await,
         Client::Schedule(command) => schedule::run(command, &Session::open(global)?).await,
         Client::Deploy(args) => deploy::deploy(args, &Session::open(global)?).await,
         Client::Rollback(args) => deploy::rollback(args, &Session::open(global)?).await,

@@ -47,6 +47,23 @@ pub(super) async fn run(command: Run, session: &Session) -> Result {
             let run = session.run(&of).await?;
             log(session, &run, job.as_deref(), follow).await
         }
+        Run::Why { run, job } => {
+            let path = format!("/runs/{}/why", session.run(&run).await?);
+            let mut why: Value = session.api.get(&path).await?;
+            if let Some(wanted) = job {
+                let same = |j: &Value| ["job", "key", "name"].iter().any(|f| j[*f] == wanted.as_str());
+                let keys: Vec<Value> = why["jobs"].as_array().into_iter().flatten().filter(|j| same(j)).map(|j| j["key"].clone()).collect();
+                for (list, field) in [("jobs", "key"), ("decisions", "job")] {
+                    if let Some(list) = why[list].as_array_mut() {
+                        list.retain(|d| keys.contains(&d[field]) || d[field] == wanted.as_str());
+                    }
+                }
+                if why["jobs"].as_array().is_none_or(Vec::is_empty) && why["decisions"].as_array().is_none_or(Vec::is_empty) {
+                    return Err(Failure::NotFound(format!("the run has no job {wanted}")));
+                }
+            }
+            session.format.show(&why, super::why::explain)
+        }
         Run::Tests(of) => {
             let run = session.run(&of).await?;
             let report: Value = session.api.get(&format!("/runs/{run}/tests?limit=100")).await?;

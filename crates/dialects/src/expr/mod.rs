@@ -10,6 +10,7 @@ mod answer;
 mod eval;
 mod functions;
 mod lex;
+mod operands;
 mod parse;
 pub mod scope;
 mod template;
@@ -18,6 +19,7 @@ mod value;
 use serde_json::Value as Json;
 
 pub use answer::{Answer, Phase, answer};
+pub use operands::{Operand, operands};
 pub use parse::Expr;
 pub use template::{Piece, split};
 pub use value::{json_number, number_text};

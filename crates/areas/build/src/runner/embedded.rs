@@ -58,6 +58,8 @@ pub async fn start(app: &App, transport: Arc<dyn Transport>) -> Result<Option<Em
         },
         drain: Duration::ZERO,
         version: env!("CARGO_PKG_VERSION").into(),
+        ephemeral: false,
+        until_drained: false,
     };
     let ready = if settings.runner_isolation == "sandbox" {
         let runner = Runner::prepare(config.clone()).await?;

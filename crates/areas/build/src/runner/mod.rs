@@ -52,6 +52,10 @@ pub struct RunnerConfig {
     pub drain: Duration,
     /// Version of the binary.
     pub version: String,
+    /// Takes one job, then ends.
+    pub ephemeral: bool,
+    /// Ends when the server drains it.
+    pub until_drained: bool,
 }
 
 /// How soon a runner is to end.
@@ -126,6 +130,7 @@ impl Runner {
             os: std::env::consts::OS.into(),
             arch: std::env::consts::ARCH.into(),
             capabilities: self.capabilities(),
+            ephemeral: self.config.ephemeral,
         }
     }
 
@@ -141,15 +146,23 @@ impl Runner {
         let (give_back, stop_jobs) = watch::channel(false);
         let mut jobs = JoinSet::new();
         let outcome = tokio::select! {
-            outcome = claim_loop(&client, &executor, &slots, &stop_jobs, &mut jobs) => outcome,
+            outcome = claim_loop(&client, &executor, &slots, &stop_jobs, &mut jobs, &self.config) => outcome,
             () = reached(&mut shutdown, Shutdown::Drain) => Ok(()),
         };
         if !jobs.is_empty() {
             tracing::info!(running = jobs.len(), "no more jobs are taken; those that run may finish");
         }
+        // drained by the server or after its one job it has all the time it needs; once it is told to stop, so much and no more
+        let mut told = shutdown.clone();
+        let hurry = async {
+            if outcome.is_ok() {
+                reached(&mut told, Shutdown::Drain).await;
+            }
+            tokio::time::sleep(self.config.drain).await;
+        };
         tokio::select! {
             () = async { while jobs.join_next().await.is_some() {} } => {}
-            () = tokio::time::sleep(self.config.drain) => {}
+            () = hurry => {}
             () = reached(&mut shutdown, Shutdown::Now) => {}
         }
         give_back.send_replace(true);
@@ -179,12 +192,26 @@ pub async fn register(transport: Arc<dyn Transport>, request: &RegisterRequest) 
     })
 }
 
+/// Tells the server that the runner of this token is gone for good.
+///
+/// # Errors
+/// When the server cannot be reached or refuses.
+pub async fn leave(transport: Arc<dyn Transport>, token: &str) -> Result<()> {
+    let client = Client::new(transport, token);
+    let asked = async {
+        let call = client.json(Method::POST, "/runner/leave", &serde_json::json!({}))?;
+        client.persist(call, Duration::from_secs(30)).await.map(|_| ()).map_err(HostError::from)
+    };
+    asked.await.map_err(|error: HostError| Error::new(Code::Unavailable, format!("the runner could not leave: {error}")))
+}
+
 async fn claim_loop(
     client: &Client,
     executor: &Executor,
     slots: &Arc<Semaphore>,
     stop_jobs: &watch::Receiver<bool>,
     jobs: &mut JoinSet<()>,
+    config: &RunnerConfig,
 ) -> Result<()> {
     let mut pause = Duration::from_millis(200);
     let mut fresh = true;
@@ -197,16 +224,22 @@ async fn claim_loop(
             permits.push(more);
         }
         let free = u32::try_from(permits.len()).unwrap_or(u32::MAX);
-        match claim(client, ClaimRequest { free, fresh }).await {
+        match claim(client, ClaimRequest { free: if config.ephemeral { 1 } else { free }, fresh, until_drained: config.until_drained })
+            .await
+        {
             Ok(answer) => {
                 fresh = false;
                 pause = Duration::from_millis(200);
+                let last = answer.drained || (config.ephemeral && !answer.jobs.is_empty());
                 for spec in answer.jobs {
                     let Some(permit) = permits.pop() else {
                         tracing::error!(job = %spec.job_id, "more jobs than asked for: this one's lease will run out");
                         continue;
                     };
                     jobs.spawn(one(client.clone(), executor.clone(), spec, stop_jobs.clone(), permit));
+                }
+                if last {
+                    return Ok(());
                 }
             }
             Err(Failure { status: Some(StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN), error }) => {

@@ -42,7 +42,7 @@ impl Server {
             if jobs.is_empty() {
                 tokio::time::sleep(Duration::from_millis(50)).await;
             }
-            return reply(200, json!(ClaimAnswer { jobs }));
+            return reply(200, json!(ClaimAnswer { jobs, drained: false }));
         }
         if self.stale.load(Ordering::SeqCst) {
             return reply(409, json!({ "code": "stale_epoch", "detail": "gone" }));
@@ -107,6 +107,8 @@ async fn with_runner<F: Future<Output = ()>>(server: &Arc<Server>, story: impl F
         machine,
         drain: Duration::from_secs(30),
         version: "0".into(),
+        ephemeral: false,
+        until_drained: false,
     };
     let runner = Runner::prepare(config).await.unwrap();
     let inner = Arc::clone(server);

@@ -10,7 +10,7 @@ use kernel::{Context, Error, Result, Timestamp};
 use serde_json::{Map, Value, json};
 use store::job::{JobRow, job_claim, job_list, job_queue_labels, job_token_set};
 use store::run::{run_get, run_plan};
-use store::runner::{RunnerRow, runner_get};
+use store::runner::{RunnerRow, runner_get, runner_once};
 use web_kit::{App, secret};
 
 use super::dispatch::Dispatch;
@@ -19,26 +19,41 @@ use crate::identity;
 use crate::schedule::finish::{End, job_end};
 use crate::schedule::model;
 
-/// Jobs for the runner that asks; waits for some, up to the time a claim is held open.
+/// What a claim gives.
+#[derive(Debug, Default)]
+pub struct Claimed {
+    /// Jobs that are now leased to the caller.
+    pub jobs: Vec<JobSpec>,
+    /// There will be no more: the runner is drained.
+    pub drained: bool,
+}
+
+/// Jobs for the runner that asks; waits for some, up to the time a claim is held open. `until_drained` says that it ends
+/// when it is told to take no more.
 ///
 /// # Errors
 /// `unauthenticated` for anybody but a runner.
-pub async fn claim(app: &App, ctx: &Context, free: u32) -> Result<Vec<JobSpec>> {
+pub async fn claim(app: &App, ctx: &Context, free: u32, until_drained: bool) -> Result<Claimed> {
     let id = runner_of(ctx)?;
-    let runner = runner_get(app.db(), id).await?.ok_or_else(|| Error::not_found("runner"))?;
-    let free = i64::from(free).min(runner.capacity);
-    if free < 1 {
-        return Ok(Vec::new());
-    }
     let until = tokio::time::Instant::now() + Duration::from_secs(CLAIM_SECONDS);
     let dispatch = app.part::<Dispatch>()?;
     loop {
+        // looked at each time: it may be told to drain while it waits
+        let runner = runner_get(app.db(), id).await?.ok_or_else(|| Error::not_found("runner"))?;
+        let free = i64::from(free).min(if runner.ephemeral { 1 } else { runner.capacity });
+        if free < 1 {
+            return Ok(Claimed::default());
+        }
+        if runner.draining && (until_drained || runner.ephemeral) {
+            return Ok(Claimed { jobs: Vec::new(), drained: true });
+        }
         // the place comes first, so that what is queued while we look still wakes us
-        let place = dispatch.enter(app, &runner.labels);
-        let specs = claim_now(app, &runner, free).await?;
+        let labels = if runner.draining { &[] } else { runner.labels.as_slice() };
+        let place = dispatch.enter(app, labels);
+        let jobs = if runner.draining { Vec::new() } else { claim_now(app, &runner, free).await? };
         let now = tokio::time::Instant::now();
-        if !specs.is_empty() || now >= until {
-            return Ok(specs);
+        if !jobs.is_empty() || now >= until {
+            return Ok(Claimed { jobs, drained: false });
         }
         place.wait(until - now).await;
     }
@@ -46,17 +61,17 @@ pub async fn claim(app: &App, ctx: &Context, free: u32) -> Result<Vec<JobSpec>> 
 
 async fn claim_now(app: &App, runner: &RunnerRow, free: i64) -> Result<Vec<JobSpec>> {
     // a look outside the write lock: most find nothing
-    let fits: Vec<String> = job_queue_labels(app.db())
-        .await?
-        .into_iter()
-        .filter(|(_, labels)| model::satisfies(&runner.labels, labels))
-        .map(|(key, _)| key)
-        .collect();
+    let fits: Vec<String> =
+        job_queue_labels(app.db()).await?.into_iter().filter(|key| model::satisfies(&runner.labels, &model::labels_of(key))).collect();
     if fits.is_empty() {
         return Ok(Vec::new());
     }
     let now = Timestamp::now();
     let mut tx = app.db().begin().await?;
+    // a runner of one job is drained by taking it, and by nobody twice
+    if runner.ephemeral && !runner_once(&mut tx, runner.id).await? {
+        return Ok(Vec::new());
+    }
     let jobs = job_claim(&mut tx, &fits, runner.id, now, now.plus(Duration::from_secs(LEASE_SECONDS)), free).await?;
     let mut leased = Vec::with_capacity(jobs.len());
     for job in jobs {
@@ -64,6 +79,9 @@ async fn claim_now(app: &App, runner: &RunnerRow, free: i64) -> Result<Vec<JobSp
         job_token_set(&mut tx, job.id, &secret::hash(&token)).await?;
         tx.wake(format!("run:{}", job.run));
         leased.push((job, token));
+    }
+    if leased.is_empty() {
+        return Ok(Vec::new());
     }
     tx.commit().await?;
     let mut specs = Vec::with_capacity(leased.len());

@@ -7,6 +7,7 @@ pub mod claim;
 pub mod dispatch;
 mod history;
 pub mod protocol;
+pub mod queue;
 pub mod routes;
 pub mod tokens;
 
@@ -16,7 +17,7 @@ use executors::protocol::{RegisterAnswer, RegisterRequest};
 use kernel::authz::authorize_instance;
 use kernel::{Actor, Code, Context, Error, FieldError, Permission, Result, RunnerId, Timestamp};
 use serde_json::json;
-use store::runner::{RunnerRow, invitation_create, invitation_use, runner_create, runner_delete};
+use store::runner::{RunnerRow, invitation_create, invitation_use, runner_create, runner_delete, runner_drain, runner_get};
 use web_kit::{App, secret};
 
 use crate::schedule::finish::{End, job_end};
@@ -112,6 +113,8 @@ async fn add(mut tx: store::Tx, request: RegisterRequest, in_process: bool) -> R
         arch: request.arch,
         capabilities: json!(request.capabilities),
         in_process,
+        draining: false,
+        ephemeral: request.ephemeral,
         created_at: now,
         last_seen_at: now,
     };
@@ -130,6 +133,22 @@ pub async fn runner_remove(app: &App, ctx: &Context, id: &str) -> Result<()> {
     authorize_instance(ctx, Permission::InstanceAdmin)?;
     let id: RunnerId = id.parse().map_err(|_| Error::not_found("runner"))?;
     remove(app, id).await
+}
+
+/// Lets a runner finish what it has and take no more, or take jobs again.
+///
+/// # Errors
+/// `forbidden`, `not_found`.
+pub async fn runner_update(app: &App, ctx: &Context, id: &str, draining: bool) -> Result<RunnerRow> {
+    authorize_instance(ctx, Permission::InstanceAdmin)?;
+    let missing = || Error::not_found("runner");
+    let id: RunnerId = id.parse().map_err(|_| missing())?;
+    let mut tx = app.db().begin().await?;
+    if !runner_drain(&mut tx, id, draining).await? {
+        return Err(missing());
+    }
+    tx.commit().await?;
+    runner_get(app.db(), id).await?.ok_or_else(missing)
 }
 
 /// Ends what a runner holds, because it is known not to run any more; what may be is tried again.

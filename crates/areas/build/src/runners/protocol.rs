@@ -107,8 +107,8 @@ async fn claim_route(State(app): State<App>, Ctx(ctx): Ctx, Json(request): Json<
     if request.fresh {
         super::abandon(&app, runner_of(&ctx)?, "the runner was started anew").await?;
     }
-    let jobs = claim::claim(&app, &ctx, request.free).await?;
-    Ok(Json(ClaimAnswer { jobs }))
+    let claimed = claim::claim(&app, &ctx, request.free, request.until_drained).await?;
+    Ok(Json(ClaimAnswer { jobs: claimed.jobs, drained: claimed.drained }))
 }
 
 /// Extends the lease. The answer is held back a while, so that a cancel reaches a silent job at once.

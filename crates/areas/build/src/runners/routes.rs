@@ -3,20 +3,26 @@
 use axum::extract::State;
 use http::StatusCode;
 use kernel::authz::authorize_instance;
-use kernel::{Permission, RunnerId, Timestamp};
-use serde::Serialize;
+use kernel::{Context, JobId, Permission, Result, RunId, RunnerId, Timestamp};
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use store::runner::runner_list;
-use utoipa::ToSchema;
+use store::job::job_held_by;
+use store::runner::{RunnerRow, runner_list};
+use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
-use web_kit::{App, Ctx, Json, List, Page, PageParams, Path, ProblemBody, Reply};
+use web_kit::{App, Ctx, Json, List, Page, PageParams, Path, ProblemBody, Query, Reply};
 
 use super::ONLINE;
+use super::queue::Queue;
 
 /// The routes.
 pub fn router() -> OpenApiRouter<App> {
-    OpenApiRouter::new().routes(routes!(runner_page)).routes(routes!(runner_token_create)).routes(routes!(runner_delete))
+    OpenApiRouter::new()
+        .routes(routes!(runner_page))
+        .routes(routes!(runner_token_create))
+        .routes(routes!(runner_update, runner_delete))
+        .routes(routes!(queue_get))
 }
 
 /// A runner.
@@ -37,7 +43,15 @@ struct Runner {
     version: String,
     /// Operating system and processor.
     platform: String,
-    /// `online` or `offline`.
+    /// Operating system.
+    os: String,
+    /// Processor.
+    arch: String,
+    /// What it runs now.
+    jobs: Vec<RunnerJob>,
+    /// Takes one job in its life.
+    ephemeral: bool,
+    /// `online`, `draining` (takes no more jobs) or `offline`.
     #[schema(value_type = crate::words::RunnerState)]
     state: &'static str,
     /// When it last spoke.
@@ -56,24 +70,98 @@ struct Runner {
 async fn runner_page(State(app): State<App>, Ctx(ctx): Ctx, page: Page) -> Reply<List<Runner>> {
     authorize_instance(&ctx, Permission::InstanceAdmin)?;
     let rows = runner_list(app.db(), page.after::<RunnerId>("runners")?, page.fetch()).await?;
-    Ok(page.finish(
-        "runners",
-        rows,
-        |(r, _)| r.id,
-        |(r, busy)| Runner {
-            id: r.id,
-            state: if ctx.now.since(r.last_seen_at) <= ONLINE { "online" } else { "offline" },
-            name: r.name,
-            labels: r.labels,
-            capacity: r.capacity,
-            busy,
-            version: r.version,
-            platform: format!("{} {}", r.os, r.arch),
-            last_seen_at: r.last_seen_at,
-            in_process: r.in_process,
-            capabilities: r.capabilities,
+    let mut items = Vec::with_capacity(rows.len());
+    for (row, busy) in rows {
+        items.push(shown(&app, &ctx, row, busy).await?);
+    }
+    Ok(page.finish("runners", items, |r| r.id, |r| r))
+}
+
+/// A job that a runner has.
+#[derive(Debug, Serialize, ToSchema)]
+struct RunnerJob {
+    /// The job.
+    #[schema(value_type = String)]
+    job: JobId,
+    /// Its run.
+    #[schema(value_type = String)]
+    run: RunId,
+    /// Path of its project.
+    project: String,
+    /// Its name.
+    name: String,
+    /// When the runner took it.
+    #[schema(value_type = Option<String>)]
+    started_at: Option<Timestamp>,
+}
+
+async fn shown(app: &App, ctx: &Context, r: RunnerRow, busy: i64) -> Result<Runner> {
+    let mut jobs = Vec::new();
+    if busy > 0 {
+        for job in job_held_by(app.db(), r.id).await? {
+            let project = store::project::project_get(app.db(), job.project).await?.map(|p| p.path).unwrap_or_default();
+            jobs.push(RunnerJob { job: job.id, run: job.run, project, name: job.name, started_at: job.started_at });
+        }
+    }
+    let online = ctx.now.since(r.last_seen_at) <= ONLINE;
+    Ok(Runner {
+        id: r.id,
+        state: if !online {
+            "offline"
+        } else if r.draining {
+            "draining"
+        } else {
+            "online"
         },
-    ))
+        name: r.name,
+        labels: r.labels,
+        capacity: r.capacity,
+        busy,
+        version: r.version,
+        platform: format!("{} {}", r.os, r.arch),
+        os: r.os,
+        arch: r.arch,
+        jobs,
+        ephemeral: r.ephemeral,
+        last_seen_at: r.last_seen_at,
+        in_process: r.in_process,
+        capabilities: r.capabilities,
+    })
+}
+
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct RunnerChange {
+    /// Take no more jobs, or take jobs again.
+    draining: bool,
+}
+
+#[utoipa::path(patch, path = "/runners/{id}", tag = "runners", params(("id" = String, Path)), request_body = RunnerChange,
+    responses((status = 200, body = Runner), (status = "4XX", body = ProblemBody)))]
+/// Drains a runner (it finishes what it has), or lets it take jobs again.
+async fn runner_update(
+    State(app): State<App>,
+    Ctx(ctx): Ctx,
+    Path(id): Path<String>,
+    Json(change): Json<RunnerChange>,
+) -> Reply<Json<Runner>> {
+    let row = super::runner_update(&app, &ctx, &id, change.draining).await?;
+    let busy = i64::try_from(job_held_by(app.db(), row.id).await?.len()).unwrap_or(0);
+    Ok(Json(shown(&app, &ctx, row, busy).await?))
+}
+
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+struct QueueOf {
+    /// Only of this project; with it, also jobs that wait for something else than a runner.
+    project: Option<String>,
+}
+
+#[utoipa::path(get, path = "/queue", tag = "runners", params(QueueOf),
+    responses((status = 200, body = Queue), (status = "4XX", body = ProblemBody)))]
+/// Jobs that wait, in the order of their turns: those that the caller may see.
+async fn queue_get(State(app): State<App>, Ctx(ctx): Ctx, Query(of): Query<QueueOf>) -> Reply<Json<Queue>> {
+    Ok(Json(super::queue::queue_get(&app, &ctx, of.project.as_deref()).await?))
 }
 
 /// A registration token, shown once.

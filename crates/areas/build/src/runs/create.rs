@@ -88,13 +88,18 @@ pub struct Origin {
 /// # Errors
 /// The database's.
 pub async fn create(app: &App, new: NewRun) -> Result<Option<RunId>> {
+    create_at(app, new, Timestamp::now()).await
+}
+
+/// As [`create`], at any time.
+pub(crate) async fn create_at(app: &App, new: NewRun, now: Timestamp) -> Result<Option<RunId>> {
     let actor_name = match new.actor {
         Some(id) => store::account::account_get(app.db(), id).await?.map(|a| a.name).unwrap_or_default(),
         None => String::new(),
     };
     let made = retrying(|| {
         let (app, new, actor_name) = (app.clone(), new.clone(), actor_name.clone());
-        Box::pin(async move { attempt(&app, new, &actor_name).await })
+        Box::pin(async move { attempt(&app, new, &actor_name, now).await })
     })
     .await?;
     let Some((id, cancel)) = made else { return Ok(None) };
@@ -108,8 +113,7 @@ pub async fn create(app: &App, new: NewRun) -> Result<Option<RunId>> {
     Ok(Some(id))
 }
 
-async fn attempt(app: &App, new: NewRun, actor_name: &str) -> Result<Option<(RunId, Vec<RunId>)>> {
-    let now = Timestamp::now();
+async fn attempt(app: &App, new: NewRun, actor_name: &str, now: Timestamp) -> Result<Option<(RunId, Vec<RunId>)>> {
     let mut run = RunRow {
         id: RunId::new(),
         project: new.project.id,

@@ -5,6 +5,7 @@ pub mod jobs;
 pub mod routes;
 pub mod status;
 pub mod view;
+pub mod why;
 
 use kernel::{Code, Context, Error, JobId, Permission, Result, RunId};
 use store::job::JobRow;

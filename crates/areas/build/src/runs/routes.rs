@@ -12,6 +12,7 @@ use utoipa_axum::routes;
 use web_kit::{App, Ctx, Json, List, Page, PageParams, Path, ProblemBody, Query, Reply};
 
 use super::view::{Job, Run, RunWithJobs};
+use super::why::Why;
 use super::{job_for, run_for, view};
 use crate::schedule::finish::{self, Retry};
 use crate::schedule::gate;
@@ -24,6 +25,7 @@ pub fn router() -> OpenApiRouter<App> {
         .routes(routes!(run_cancel))
         .routes(routes!(run_retry))
         .routes(routes!(run_events))
+        .routes(routes!(run_why))
         .routes(routes!(job_read))
         .routes(routes!(job_play))
 }
@@ -155,6 +157,13 @@ async fn run_events(State(app): State<App>, Ctx(ctx): Ctx, Path(run): Path<Strin
             }
         },
     ))
+}
+
+#[utoipa::path(get, path = "/runs/{run}/why", tag = "pipelines", params(("run" = String, Path)),
+    responses((status = 200, body = Why), (status = "4XX", body = ProblemBody)))]
+/// Why each job is in the run, runs, waits or was skipped: conditions with what they looked at.
+async fn run_why(State(app): State<App>, Ctx(ctx): Ctx, Path(run): Path<String>) -> Reply<Json<Why>> {
+    Ok(Json(super::why::run_why(&app, &ctx, &run).await?))
 }
 
 #[utoipa::path(get, path = "/jobs/{job}", operation_id = "job_get", tag = "pipelines", params(("job" = String, Path)),

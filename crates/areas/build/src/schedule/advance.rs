@@ -250,6 +250,9 @@ async fn queue(tx: &mut Tx, state: &mut State, index: usize, job: &Job, now: Tim
     row.state = if fits { "queued" } else { "unschedulable" }.into();
     row.reason = (!fits).then(|| model::unschedulable_reason(&row.labels, runners.len()));
     row.queued_at = Some(now);
+    row.namespace = state.contexts["github"]["repository_owner"].as_str().unwrap_or_default().to_owned();
+    row.priority = model::priority(&state.run.event, job.environment.is_some());
+    row.turn = model::turn(now, row.priority);
     save(tx, row).await?;
     Ok(true)
 }

@@ -41,6 +41,11 @@ pub enum End {
 /// # Errors
 /// `conflict` when the runner announces more log than has arrived.
 pub async fn job_end(db: &Db, id: JobId, epoch: i64, end: End) -> Result<bool> {
+    job_end_at(db, id, epoch, end, Timestamp::now()).await
+}
+
+/// As [`job_end`], at any time.
+pub(crate) async fn job_end_at(db: &Db, id: JobId, epoch: i64, end: End, now: Timestamp) -> Result<bool> {
     retrying(|| {
         let (db, end) = (db.clone(), end.clone());
         Box::pin(async move {
@@ -64,7 +69,6 @@ pub async fn job_end(db: &Db, id: JobId, epoch: i64, end: End) -> Result<bool> {
             {
                 return Err(Error::new(Code::Conflict, format!("the log has {} bytes here, {log_length} were announced", job.log_length)));
             }
-            let now = Timestamp::now();
             apply(&mut tx, &mut state, index, end, now).await?;
             advance(&mut tx, &mut state, now).await?;
             tx.commit().await?;

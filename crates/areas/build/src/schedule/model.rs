@@ -75,6 +75,27 @@ pub fn label_key(labels: &[String]) -> String {
     sorted.join(",")
 }
 
+/// The labels of a key.
+pub fn labels_of(key: &str) -> Vec<String> {
+    key.split(',').filter(|l| !l.is_empty()).map(str::to_owned).collect()
+}
+
+/// What a run's jobs matter: what people wait for comes before what a push started, and that before what the clock started.
+pub fn priority(event: &str, deploys: bool) -> i64 {
+    match event {
+        _ if deploys => 2,
+        "workflow_dispatch" | "repository_dispatch" => 2,
+        "schedule" => 0,
+        _ => 1,
+    }
+}
+
+/// When the turn of a job is: a step of priority is worth five minutes of waiting, no more, so nothing waits for ever.
+pub fn turn(queued: Timestamp, priority: i64) -> Timestamp {
+    let steps = u32::try_from(2 - priority.clamp(0, 2)).unwrap_or(0);
+    queued.plus(std::time::Duration::from_secs(300) * steps)
+}
+
 /// Does a runner with `has` satisfy all of `wants`?
 pub fn satisfies(has: &[String], wants: &[String]) -> bool {
     wants.iter().all(|w| has.iter().any(|h| h.eq_ignore_ascii_case(w.trim())))
@@ -128,6 +149,9 @@ pub fn placeholder(run: &store::run::RunRow, job: &Job, position: usize, attempt
         started_at: None,
         finished_at: None,
         released_at: None,
+        namespace: String::new(),
+        priority: 1,
+        turn: Timestamp(0),
         version: 1,
     }
 }

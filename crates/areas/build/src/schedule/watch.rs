@@ -8,7 +8,7 @@ use store::job::{job_counts, job_expired, job_overdue, job_queue_labels, job_sch
 use store::runner::{runner_online, runner_prune};
 use web_kit::App;
 
-use super::finish::{End, job_end, job_kill};
+use super::finish::{End, job_end_at, job_kill};
 use super::model;
 use crate::runners::ONLINE;
 
@@ -20,14 +20,18 @@ const STOP_GRACE: Duration = Duration::from_secs(60);
 /// # Errors
 /// The database's.
 pub async fn leases(app: App) -> Result<()> {
-    let now = Timestamp::now();
+    leases_at(&app, Timestamp::now()).await
+}
+
+/// As [`leases`], at any time.
+pub(crate) async fn leases_at(app: &App, now: Timestamp) -> Result<()> {
     let counts = job_counts(app.db()).await?;
     for state in ["queued", "unschedulable", "running"] {
         let n = counts.iter().find(|(s, _)| s == state).map_or(0, |(_, n)| *n);
         metrics::gauge!("pipeline_jobs", "state" => state).set(n as f64);
     }
     for job in job_expired(app.db(), now, 200).await? {
-        if job_end(app.db(), job.id, job.epoch, End::Lost(now)).await? {
+        if job_end_at(app.db(), job.id, job.epoch, End::Lost(now), now).await? {
             tracing::warn!(job = %job.id, run = %job.run, "the lease ran out after {LEASE_SECONDS} s without a heartbeat");
         }
     }
@@ -48,7 +52,7 @@ pub async fn leases(app: App) -> Result<()> {
             }
             Some("cancel") if timed_out => job_kill(app.db(), job.id, &reason).await?,
             Some("kill") if job.cancel_at.is_some_and(|t| t.plus(STOP_GRACE) < now) => {
-                job_end(app.db(), job.id, job.epoch, End::Overdue(reason)).await?;
+                job_end_at(app.db(), job.id, job.epoch, End::Overdue(reason), now).await?;
             }
             _ => {}
         }
@@ -68,7 +72,8 @@ pub async fn unschedulable(app: App) -> Result<()> {
         return Ok(());
     }
     let runners = runner_online(app.db(), now.minus(ONLINE)).await?;
-    for (key, labels) in queue {
+    for key in queue {
+        let labels = model::labels_of(&key);
         let fits = runners.iter().any(|r| model::satisfies(&r.labels, &labels));
         let reason = (!fits).then(|| model::unschedulable_reason(&labels, runners.len()));
         let mut tx = app.db().begin().await?;

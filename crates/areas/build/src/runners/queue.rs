@@ -1,0 +1,143 @@
+//! The queue as people see it: what waits, for what, and in which order.
+
+use std::collections::HashMap;
+
+use kernel::{Actor, Code, Context, Error, JobId, Permission, ProjectId, Result, RunId, Timestamp};
+use serde::Serialize;
+use store::job::{JobRow, job_held_back, job_queue, job_running};
+use utoipa::ToSchema;
+use web_kit::App;
+
+/// Most jobs that are looked at.
+const MOST: i64 = 1000;
+
+/// The queue.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Queue {
+    /// Jobs that wait, those that the caller may see.
+    items: Vec<QueuedJob>,
+    /// There are no further pages.
+    next: Option<String>,
+    /// How many wait for a runner, of those that the caller may see.
+    total: usize,
+    /// How many run, of those that the caller may see.
+    running: usize,
+}
+
+/// A job that waits.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct QueuedJob {
+    /// The job.
+    #[schema(value_type = String)]
+    job: JobId,
+    /// Its run.
+    #[schema(value_type = String)]
+    run: RunId,
+    /// Its project.
+    project: QueuedProject,
+    /// Its name.
+    name: String,
+    /// `queued`, `unschedulable`, `waiting`.
+    #[schema(value_type = crate::words::JobState)]
+    state: String,
+    /// Why it waits, if not for its turn.
+    reason: Option<String>,
+    /// Labels it asks for.
+    labels: Vec<String>,
+    /// 2 for what people started and deployments, 1, 0 for what the clock started.
+    priority: i64,
+    /// Place among the jobs that ask for the same labels, by their turns; the share of its namespace may move it.
+    position: Option<usize>,
+    /// When it became ready.
+    #[schema(value_type = Option<String>)]
+    queued_at: Option<Timestamp>,
+}
+
+/// The project of a job that waits.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct QueuedProject {
+    /// Its id.
+    #[schema(value_type = String)]
+    id: ProjectId,
+    /// Its path.
+    path: String,
+}
+
+/// What the caller may see of projects, each asked once.
+struct Eyes<'a> {
+    app: &'a App,
+    ctx: &'a Context,
+    seen: HashMap<ProjectId, Option<QueuedProject>>,
+}
+
+impl Eyes<'_> {
+    async fn see(&mut self, id: ProjectId) -> Result<Option<QueuedProject>> {
+        if let Some(known) = self.seen.get(&id) {
+            return Ok(known.clone());
+        }
+        let found = match self.app.project_by_id(self.ctx, id, Permission::PipelineRead).await {
+            Ok(project) => Some(QueuedProject { id, path: project.row.path }),
+            Err(e) if matches!(e.code, Code::NotFound | Code::Forbidden | Code::Unauthenticated | Code::Conflict) => None,
+            Err(e) => return Err(e),
+        };
+        self.seen.insert(id, found.clone());
+        Ok(found)
+    }
+}
+
+/// Jobs that wait, in the order of their turns: of one project, or of all that the caller may see.
+///
+/// # Errors
+/// `unauthenticated`; for a project as any look at it.
+pub async fn queue_get(app: &App, ctx: &Context, project: Option<&str>) -> Result<Queue> {
+    if ctx.actor == Actor::Anonymous && project.is_none() {
+        return Err(Error::new(Code::Unauthenticated, "sign in first"));
+    }
+    let only = match project {
+        Some(id) => Some(app.project(ctx, id, Permission::PipelineRead).await?.id()),
+        None => None,
+    };
+    let mut eyes = Eyes { app, ctx, seen: HashMap::new() };
+    let mut places: HashMap<String, usize> = HashMap::new();
+    let mut items = Vec::new();
+    for job in job_queue(app.db(), MOST).await? {
+        let place = places.entry(job.label_key.clone()).or_default();
+        *place += 1;
+        let place = *place;
+        if only.is_some_and(|p| p != job.project) {
+            continue;
+        }
+        if let Some(project) = eyes.see(job.project).await? {
+            items.push(shown(job, project, Some(place)));
+        }
+    }
+    let total = items.len();
+    if let Some(only) = only {
+        for job in job_held_back(app.db(), only, MOST).await? {
+            if let Some(project) = eyes.see(job.project).await? {
+                items.push(shown(job, project, None));
+            }
+        }
+    }
+    let mut running = 0;
+    for job in job_running(app.db(), MOST).await? {
+        let counts = only.is_none_or(|p| p == job.project) && eyes.see(job.project).await?.is_some();
+        running += usize::from(counts);
+    }
+    Ok(Queue { items, next: None, total, running })
+}
+
+fn shown(job: JobRow, project: QueuedProject, position: Option<usize>) -> QueuedJob {
+    QueuedJob {
+        job: job.id,
+        run: job.run,
+        project,
+        name: job.name,
+        state: job.state,
+        reason: job.reason,
+        labels: job.labels,
+        priority: job.priority,
+        position,
+        queued_at: job.queued_at,
+    }
+}
