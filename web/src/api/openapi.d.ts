@@ -1289,7 +1289,8 @@ export interface paths {
         delete: operations["runner_delete"];
         options?: never;
         head?: never;
-        patch?: never;
+        /** Drains a runner (it finishes what it has), or lets it take jobs again. */
+        patch: operations["runner_update"];
         trace?: never;
     };
     "/runs/{run}": {
@@ -1658,6 +1659,40 @@ export interface paths {
         head?: never;
         /** Changes an account; administrators. */
         patch: operations["user_update"];
+        trace?: never;
+    };
+    "/queue": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Jobs that wait, in the order of their turns: those that the caller may see. */
+        get: operations["queue_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/runs/{run}/why": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Why each job is in the run, runs, waits or was skipped: conditions with what they looked at. */
+        get: operations["run_why"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
         trace?: never;
     };
 }
@@ -3121,6 +3156,8 @@ export interface components {
         List_Runner: {
             /** @description The items. */
             items: {
+                /** @description Processor. */
+                arch: string;
                 /**
                  * Format: int64
                  * @description Jobs it runs now.
@@ -3135,19 +3172,25 @@ export interface components {
                  * @description Jobs at a time.
                  */
                 capacity: number;
+                /** @description Takes one job in its life. */
+                ephemeral: boolean;
                 /** @description Its id. */
                 id: string;
                 /** @description Lives in a server process. */
                 in_process: boolean;
+                /** @description What it runs now. */
+                jobs: components["schemas"]["RunnerJob"][];
                 /** @description What it has. */
                 labels: string[];
                 /** @description When it last spoke. */
                 last_seen_at: string;
                 /** @description Its name. */
                 name: string;
+                /** @description Operating system. */
+                os: string;
                 /** @description Operating system and processor. */
                 platform: string;
-                /** @description `online` or `offline`. */
+                /** @description `online`, `draining` (takes no more jobs) or `offline`. */
                 state: components["schemas"]["RunnerState"];
                 /** @description Of its binary. */
                 version: string;
@@ -3978,6 +4021,8 @@ export interface components {
         };
         /** @description A runner. */
         Runner: {
+            /** @description Processor. */
+            arch: string;
             /**
              * Format: int64
              * @description Jobs it runs now.
@@ -3992,19 +4037,25 @@ export interface components {
              * @description Jobs at a time.
              */
             capacity: number;
+            /** @description Takes one job in its life. */
+            ephemeral: boolean;
             /** @description Its id. */
             id: string;
             /** @description Lives in a server process. */
             in_process: boolean;
+            /** @description What it runs now. */
+            jobs: components["schemas"]["RunnerJob"][];
             /** @description What it has. */
             labels: string[];
             /** @description When it last spoke. */
             last_seen_at: string;
             /** @description Its name. */
             name: string;
+            /** @description Operating system. */
+            os: string;
             /** @description Operating system and processor. */
             platform: string;
-            /** @description `online` or `offline`. */
+            /** @description `online`, `draining` (takes no more jobs) or `offline`. */
             state: components["schemas"]["RunnerState"];
             /** @description Of its binary. */
             version: string;
@@ -4020,7 +4071,7 @@ export interface components {
          * @description Is a runner there?
          * @enum {string}
          */
-        RunnerState: "online" | "offline";
+        RunnerState: "online" | "draining" | "offline";
         /** @description When runs start by the clock. */
         Schedule: {
             /** @description Does it become due? */
@@ -4578,6 +4629,147 @@ export interface components {
             name: string;
             /** @description Path of its file; of a detected one the file that decided. */
             path: string;
+        };
+        /** @description The queue. */
+        Queue: {
+            /** @description Jobs that wait, those that the caller may see. */
+            items: components["schemas"]["QueuedJob"][];
+            /** @description There are no further pages. */
+            next?: string | null;
+            /** @description How many run, of those that the caller may see. */
+            running: number;
+            /** @description How many wait for a runner, of those that the caller may see. */
+            total: number;
+        };
+        /** @description A job that waits. */
+        QueuedJob: {
+            /** @description The job. */
+            job: string;
+            /** @description Labels it asks for. */
+            labels: string[];
+            /** @description Its name. */
+            name: string;
+            /** @description Place among the jobs that ask for the same labels, by their turns; the share of its namespace may move it. */
+            position?: number | null;
+            /**
+             * Format: int64
+             * @description 2 for what people started and deployments, 1, 0 for what the clock started.
+             */
+            priority: number;
+            /** @description Its project. */
+            project: components["schemas"]["QueuedProject"];
+            /** @description When it became ready. */
+            queued_at?: string | null;
+            /** @description Why it waits, if not for its turn. */
+            reason?: string | null;
+            /** @description Its run. */
+            run: string;
+            /** @description `queued`, `unschedulable`, `waiting`. */
+            state: components["schemas"]["JobState"];
+        };
+        /** @description The project of a job that waits. */
+        QueuedProject: {
+            /** @description Its id. */
+            id: string;
+            /** @description Its path. */
+            path: string;
+        };
+        RunnerChange: {
+            /** @description Take no more jobs, or take jobs again. */
+            draining: boolean;
+        };
+        /** @description A job that a runner has. */
+        RunnerJob: {
+            /** @description The job. */
+            job: string;
+            /** @description Its name. */
+            name: string;
+            /** @description Path of its project. */
+            project: string;
+            /** @description Its run. */
+            run: string;
+            /** @description When the runner took it. */
+            started_at?: string | null;
+        };
+        /** @description Why a run looks as it does. */
+        Why: {
+            /** @description Which jobs of the file are in the run, where that was decided when it was made. */
+            decisions: components["schemas"]["WhyDecision"][];
+            /** @description What became of the jobs, and why. */
+            jobs: components["schemas"]["WhyJob"][];
+        };
+        /** @description Whether a job of the file is in the run. */
+        WhyDecision: {
+            /** @description In plain words, with the values that were compared. */
+            because: string;
+            /**
+             * Format: int32
+             * @description Its column.
+             */
+            column: number;
+            /** @description The file of the rule, or of the job. */
+            file: string;
+            /** @description Is it in? */
+            included: boolean;
+            /** @description Its key in the file. */
+            job: string;
+            /**
+             * Format: int32
+             * @description Its line.
+             */
+            line: number;
+        };
+        /** @description A condition and what it looked at. */
+        WhyEvaluation: {
+            /** @description As written; none means that all jobs before it must have succeeded. */
+            condition?: string | null;
+            /** @description Why it cannot be evaluated. */
+            error?: string | null;
+            /** @description File of the job. */
+            file: string;
+            /**
+             * Format: int32
+             * @description Its line.
+             */
+            line: number;
+            /** @description The jobs before it. */
+            needs: components["schemas"]["WhyNeed"][];
+            /** @description What it looked at. */
+            operands: components["schemas"]["WhyOperand"][];
+            /** @description Does it hold? None while jobs before it go on. */
+            value?: boolean | null;
+        };
+        /** @description What became of a job. */
+        WhyJob: {
+            conclusion?: components["schemas"]["Conclusion"] | null;
+            evaluation?: components["schemas"]["WhyEvaluation"] | null;
+            /** @description The job. */
+            job: string;
+            /** @description Key in the workflow. */
+            key: string;
+            /** @description Shown name. */
+            name: string;
+            /** @description Why it waits, was skipped or failed. */
+            reason?: string | null;
+            /** @description Where it is. */
+            state: components["schemas"]["JobState"];
+        };
+        /** @description A job that another one needs. */
+        WhyNeed: {
+            /** @description Named by the job itself, not by one that it needs. */
+            direct: boolean;
+            /** @description Its key. */
+            job: string;
+            result?: components["schemas"]["Conclusion"] | null;
+        };
+        /** @description One thing that a condition looked at. */
+        WhyOperand: {
+            /** @description As it could be written. */
+            expression: string;
+            /** @description It is a variable, which the caller may not see. */
+            hidden: boolean;
+            /** @description What it gave. */
+            value: Record<string, never>;
         };
     };
     responses: never;
@@ -7197,6 +7389,39 @@ export interface operations {
             };
         };
     };
+    runner_update: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["RunnerChange"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Runner"];
+                };
+            };
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ProblemBody"];
+                };
+            };
+        };
+    };
     run_get: {
         parameters: {
             query?: never;
@@ -7997,6 +8222,65 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["User"];
+                };
+            };
+        };
+    };
+    queue_get: {
+        parameters: {
+            query?: {
+                /** @description Only of this project; with it, also jobs that wait for something else than a runner. */
+                project?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Queue"];
+                };
+            };
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ProblemBody"];
+                };
+            };
+        };
+    };
+    run_why: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                run: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Why"];
+                };
+            };
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ProblemBody"];
                 };
             };
         };
