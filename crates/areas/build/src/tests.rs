@@ -150,7 +150,7 @@ impl House {
 
     async fn claim(&self, runner: &Context, free: u32) -> Vec<JobSpec> {
         // claims are long polls: nothing within the time means nothing
-        tokio::time::timeout(Duration::from_millis(400), claim::claim(&self.app, runner, free, false))
+        tokio::time::timeout(Duration::from_millis(2500), claim::claim(&self.app, runner, free, false))
             .await
             .map_or_else(|_| Vec::new(), |claimed| claimed.unwrap().jobs)
     }
