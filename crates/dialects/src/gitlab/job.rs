@@ -129,7 +129,8 @@ pub(super) struct JobDef {
 /// Reads a job. `defaults` are the entries of `default`.
 pub(super) fn read(key: &Key, node: &Node, defaults: &[(Key, Node)], out: &mut Diagnostics) -> Option<JobDef> {
     let Value::Map(own) = &node.value else {
-        out.error(&key.span, "unknown_key", format!("`{}` is neither a key of a pipeline nor a job (a job is a mapping)", key.name));
+        let text = format!("jobs {} config should implement the script:, run:, or trigger: keyword", key.name);
+        out.error(&key.span, "unknown_key", text);
         return None;
     };
     let (inherit_default, inherit_variables) = node.get("inherit").map(|n| inherit(n, out)).unwrap_or_default();
@@ -166,8 +167,11 @@ pub(super) fn read(key: &Key, node: &Node, defaults: &[(Key, Node)], out: &mut D
         parallel: None,
         unsupported: Vec::new(),
     };
+    let place = format!("jobs:{}", key.name);
     for (key, value) in own {
-        job.key(key, value, out);
+        if super::shape::fits(&place, key, value, out) {
+            job.key(key, value, out);
+        }
     }
     for (key, value) in defaults.iter().filter(|(k, _)| node.get(&k.name).is_none() && inherit_default.takes(&k.name)) {
         job.key(key, value, out);
@@ -262,7 +266,10 @@ impl JobDef {
             "hooks" => self.refuse(key, "hooks are not run; put the commands into `before_script`"),
             "run" => self.refuse(key, "steps of GitLab's step runner are not carried out; use `script`"),
             "inputs" | "dast_configuration" | "identity" => self.refuse(key, "it is not carried out here"),
-            _ => out.error(&key.span, "unknown_key", format!("a job has no key `{name}`. Known are: {}", KEYS.join(", "))),
+            _ => {
+                let text = format!("jobs:{} config contains unknown keys: {name}. Known are: {}", self.name, KEYS.join(", "));
+                out.error(&key.span, "unknown_key", text);
+            }
         }
     }
 
@@ -274,25 +281,42 @@ impl JobDef {
         if self.name.len() > 255 {
             out.error(&key.span, "bad_name", "the name of a job may have 255 characters at most");
         }
-        if self.script.is_empty() && self.unsupported.is_empty() {
-            out.error(&key.span, "missing_key", format!("the job `{}` has no `script`", self.name));
+        if node.get("script").is_none() && self.unsupported.is_empty() {
+            let text = format!("jobs {} config should implement the script:, run:, or trigger: keyword", self.name);
+            out.error(&key.span, "missing_key", text);
+        } else if self.script.is_empty() && self.unsupported.is_empty() && !out.has_errors() {
+            out.error(&key.span, "missing_key", format!("jobs:{}:script config can't be blank", self.name));
         }
         if self.script.iter().chain(&self.before_script).chain(&self.after_script).any(|l| l.contains('\0')) {
             out.error(&self.script_span, "bad_value", "a script may not hold a NUL character");
         }
         if self.rules.is_some() {
-            for name in ["only", "except"] {
+            for name in ["only", "except", "start_in"] {
                 if node.get(name).is_some() {
-                    out.error(
-                        &key.span,
-                        "bad_combination",
-                        format!("the job `{}` has both `rules` and `{name}`; only one of them can decide", self.name),
-                    );
+                    let text = format!("jobs:{} config key may not be used with `rules`: {name}", self.name);
+                    out.error(&key.span, "bad_combination", text);
                 }
             }
         }
         if self.when.as_deref() == Some("delayed") && self.start_in.is_none() {
-            out.error(&key.span, "missing_key", "`when: delayed` needs `start_in`");
+            out.error(&key.span, "missing_key", format!("jobs:{} start in should be a duration", self.name));
+        }
+        if self.when.as_deref() != Some("delayed") && node.get("start_in").is_some() && self.rules.is_none() {
+            out.error(&key.span, "bad_combination", format!("jobs:{} start in must be blank", self.name));
+        }
+        if let (Some(needs), Some(dependencies)) = (&self.needs, &self.dependencies) {
+            let missing: Vec<&str> = dependencies.iter().map(String::as_str).filter(|d| !needs.iter().any(|n| n.job == *d)).collect();
+            if !missing.is_empty() && !needs.is_empty() {
+                let text = format!("jobs:{} dependencies the {} should be part of needs", self.name, missing.join(", "));
+                out.error(&key.span, "unknown_dependency", text);
+            }
+        }
+        let mut seen = std::collections::HashSet::new();
+        for need in self.needs.iter().flatten().filter(|n| n.matrix.is_empty()) {
+            if !seen.insert(need.job.as_str()) {
+                let text = format!("{} has the following needs duplicated: {}.", self.name, need.job);
+                out.error(&need.span, "duplicate_needs", text);
+            }
         }
         if self.services.iter().any(|s| s.name.starts_with("docker:") && s.name.contains("dind")) {
             let why = "`docker:dind` needs a privileged container, which jobs do not get; build images with the project's image builds";

@@ -19,9 +19,12 @@ mod keywords;
 mod read;
 mod rules;
 mod select;
+mod shape;
 mod steps;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tests_more;
 mod tree;
 mod vars;
 
@@ -94,7 +97,7 @@ fn declares_inputs(path: &str, bytes: &[u8]) -> bool {
 
 fn pipeline(root: &Node, entries: &[(Key, Node)], inputs: IndexMap<String, Input>, out: &mut Diagnostics) -> Pipeline {
     let mut stages: Vec<String> = match root.get("stages").or_else(|| root.get("types")) {
-        Some(node) => read::texts(node, "stages", out),
+        Some(node) => stages(node, out),
         None => ["build", "test", "deploy"].map(String::from).to_vec(),
     };
     stages.retain(|s| s != ".pre" && s != ".post");
@@ -104,17 +107,25 @@ fn pipeline(root: &Node, entries: &[(Key, Node)], inputs: IndexMap<String, Input
     let mut defaults: Vec<(Key, Node)> = Vec::new();
     for (key, value) in root.get("default").map(|n| read::mapping(n, "default", out)).unwrap_or_default() {
         if DEFAULT_KEYS.contains(&key.name.as_str()) {
-            defaults.push((key.clone(), value.clone()));
+            if shape::fits("default", key, value, out) {
+                defaults.push((key.clone(), value.clone()));
+            }
         } else {
-            out.error(&key.span, "unknown_key", format!("`default` has no key `{}`. Known are: {}", key.name, DEFAULT_KEYS.join(", ")));
+            out.error(
+                &key.span,
+                "unknown_key",
+                format!("default config contains unknown keys: {}. Known are: {}", key.name, DEFAULT_KEYS.join(", ")),
+            );
         }
     }
     for (key, value) in entries {
         match key.name.as_str() {
-            "variables" => p.variables = read::variables(value, out),
+            "variables" if shape::fits("", key, value, out) => p.variables = read::variables(value, out),
             "workflow" => workflow(value, &mut p, out),
             // the old way to write `default`
-            name @ ("image" | "services" | "cache" | "before_script" | "after_script") if !defaults.iter().any(|(k, _)| k.name == name) => {
+            name @ ("image" | "services" | "cache" | "before_script" | "after_script")
+                if !defaults.iter().any(|(k, _)| k.name == name) && shape::fits("", key, value, out) =>
+            {
                 defaults.push((key.clone(), value.clone()));
             }
             _ => {}
@@ -131,9 +142,27 @@ fn pipeline(root: &Node, entries: &[(Key, Node)], inputs: IndexMap<String, Input
         p.jobs.extend(job::read(key, value, &defaults, out));
     }
     if p.jobs.is_empty() && !out.has_errors() {
-        out.error(&root.span, "no_jobs", "the pipeline has no jobs: only names that do not begin with a dot are jobs");
+        out.error(&root.span, "no_jobs", "jobs config should contain at least one visible job (names that do not begin with a dot)");
     }
     p
+}
+
+/// The names of the stages; lists in the list are flattened.
+fn stages(node: &Node, out: &mut Diagnostics) -> Vec<String> {
+    fn wrong(node: &Node) -> Option<&Node> {
+        match &node.value {
+            Tree::Seq(items) => items.iter().find_map(wrong),
+            Tree::String(_) => None,
+            _ => Some(node),
+        }
+    }
+    let wrong = if matches!(node.value, Tree::Seq(_)) { wrong(node) } else { Some(node) };
+    if let Some(wrong) = wrong {
+        let text = "stages config should be an array of strings or a nested array of strings up to 10 levels deep";
+        out.error(&wrong.span, "wrong_type", text);
+        return Vec::new();
+    }
+    read::texts(node, "stages", out)
 }
 
 fn workflow(node: &Node, p: &mut Pipeline, out: &mut Diagnostics) {
@@ -146,7 +175,11 @@ fn workflow(node: &Node, p: &mut Pipeline, out: &mut Diagnostics) {
                 "unsupported_key",
                 "`workflow:auto_cancel` is not carried out: a newer pipeline does not stop an older one",
             ),
-            other => out.error(&key.span, "unknown_key", format!("`workflow` has no key `{other}`. Known are: name, rules, auto_cancel")),
+            other => out.error(
+                &key.span,
+                "unknown_key",
+                format!("workflow config contains unknown keys: {other}. Known are: name, rules, auto_cancel"),
+            ),
         }
     }
 }

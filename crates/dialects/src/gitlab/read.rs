@@ -121,6 +121,11 @@ pub(super) fn duration(node: &Node, what: &str, out: &mut Diagnostics) -> Option
     parsed
 }
 
+/// Is it a time such as `1 week`?
+pub(super) fn is_duration(text: &str) -> bool {
+    parse_duration(text).is_some()
+}
+
 fn parse_duration(text: &str) -> Option<u64> {
     let lower = text.to_lowercase();
     let mut rest = lower.trim();

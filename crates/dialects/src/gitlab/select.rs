@@ -72,11 +72,8 @@ pub(super) fn jobs(plan: &mut Plan, order: &Order<'_>, out: &mut Diagnostics) ->
     for def in &order.pipeline.jobs {
         let Some(stage) = order.pipeline.stages.iter().position(|s| *s == def.stage) else {
             let stages = order.pipeline.stages.join(", ");
-            out.error(
-                &def.span,
-                "unknown_stage",
-                format!("the job `{}` is in the stage `{}`; the stages are {stages}", def.name, def.stage),
-            );
+            let text = format!("{} job: chosen stage {} does not exist; available stages are {stages}", def.name, def.stage);
+            out.error(&def.span, "unknown_stage", text);
             continue;
         };
         for (key, cell) in instances(def) {
@@ -316,10 +313,7 @@ fn wire(chosen: &[Instance<'_>], left_out: &HashMap<&str, String>, out: &mut Dia
                         continue;
                     };
                     if found.iter().any(|&i| chosen[i].stage > instance.stage) {
-                        let why = format!(
-                            "the job `{}` needs `{}`, which is in the later stage `{}`",
-                            def.name, need.job, chosen[found[0]].def.stage
-                        );
+                        let why = format!("{} job: need {} is not defined in current or prior stages", def.name, need.job);
                         out.error(&need.span, "needs_later_stage", why);
                     }
                     if need.artifacts {
@@ -335,7 +329,7 @@ fn wire(chosen: &[Instance<'_>], left_out: &HashMap<&str, String>, out: &mut Dia
         }
         if let Some(dependencies) = &def.dependencies {
             for name in dependencies.iter().filter(|n| !by_name.contains_key(n.as_str()) && !left_out.contains_key(n.as_str())) {
-                out.error(&def.span, "unknown_dependency", format!("the job `{}` depends on `{name}`, which does not exist", def.name));
+                out.error(&def.span, "unknown_dependency", format!("{} job: undefined dependency: {name}", def.name));
             }
             from.retain(|&i| dependencies.contains(&chosen[i].def.name));
         }
@@ -387,11 +381,12 @@ fn missing(instance: &Instance<'_>, need: &Need, left_out: &HashMap<&str, String
             &need.span,
             "needs_excluded",
             format!(
-                "the job `{name}` needs `{}`, which is not in this pipeline ({why}); if it may be missing, write `optional: true`",
+                "'{name}' job needs '{0}' job, but '{0}' does not exist in the pipeline ({why}). To need a job that sometimes does not \
+                 exist in the pipeline, use needs:optional",
                 need.job
             ),
         ),
-        None => out.error(&need.span, "unknown_needs", format!("the job `{name}` needs `{}`, which does not exist", need.job)),
+        None => out.error(&need.span, "unknown_needs", format!("{name} job: undefined need: {}", need.job)),
     }
 }
 
@@ -414,7 +409,7 @@ fn check_circles(chosen: &[Instance<'_>], wired: &Wired, out: &mut Diagnostics) 
     }
     let stuck: Vec<&str> = chosen.iter().zip(&open).filter(|(_, n)| **n > 0).map(|(i, _)| i.key.as_str()).collect();
     if let Some(first) = chosen.iter().zip(&open).find(|(_, n)| **n > 0).map(|(i, _)| i) {
-        out.error(&first.def.span, "needs_cycle", format!("the jobs {} wait for each other in a circle", stuck.join(", ")));
+        out.error(&first.def.span, "needs_cycle", format!("The pipeline has circular dependencies: {}", stuck.join(", ")));
         return None;
     }
     Some(())

@@ -99,11 +99,11 @@ fn extended(
     }
     let (Some(bases), Value::Map(own)) = (node.get("extends"), &node.value) else { return Some(node.clone()) };
     if open.iter().any(|n| n == name) {
-        out.error(&bases.span, "extends_cycle", format!("`{name}` extends itself by way of {}", open.join(", ")));
+        out.error(&bases.span, "extends_cycle", format!("{name}: circular dependency detected in `extends` ({})", open.join(", ")));
         return None;
     }
     if open.len() >= MAX_EXTENDS {
-        out.error(&bases.span, "extends_too_deep", format!("`extends` is nested deeper than {MAX_EXTENDS} levels"));
+        out.error(&bases.span, "extends_too_deep", format!("{name}: nesting too deep in `extends` (at most {MAX_EXTENDS} levels)"));
         return None;
     }
     let names: Vec<(&Span, String)> = match &bases.value {
@@ -115,11 +115,11 @@ fn extended(
     open.push(name.to_owned());
     for (span, base) in names {
         let Some(found) = index.get(base.as_str()) else {
-            out.error(span, "unknown_extends", format!("`{name}` extends `{base}`, which does not exist"));
+            out.error(span, "unknown_extends", format!("{name}: unknown keys in `extends` ({base})"));
             return None;
         };
         if !matches!(found.value, Value::Map(_)) {
-            out.error(span, "unknown_extends", format!("`{name}` extends `{base}`, which is no job"));
+            out.error(span, "unknown_extends", format!("{name}: invalid base hash in `extends` ({base})"));
             return None;
         }
         let base = extended(&base, found, index, done, open, budget, out)?;
@@ -176,7 +176,7 @@ fn follow(path: &Node, root: &Node, depth: usize, budget: &mut Budget, out: &mut
             Some(node) => found = node,
             None => {
                 let whole = names.iter().flatten().map(String::as_str).collect::<Vec<_>>().join(", ");
-                out.error(span, "unknown_reference", format!("`!reference [{whole}]`: there is no `{name}`"));
+                out.error(span, "unknown_reference", format!("!reference [{whole}] could not be found: there is no `{name}`"));
                 return None;
             }
         }

@@ -1,0 +1,69 @@
+//! Mistakes are told in the words of GitLab.
+
+use super::tests::{Repo, build, facts, said};
+
+/// The same mistake is told in the words of GitLab, so that what people find about it helps them.
+#[test]
+fn mistakes_are_told_in_gitlabs_words() {
+    let script = "config should be a string or a nested array of strings up to 10 levels deep";
+    let key = "should be a hash, a string or a symbol";
+    for (text, expect) in [
+        ("j: {script: [1]}", format!("jobs:j:script {script}")),
+        ("j: {script: x, before_script: {a: b}}", format!("jobs:j:before_script {script}")),
+        ("default: {after_script: [[x, [2]]]}\nj: {script: x}", format!("default:after_script {script}")),
+        ("image: [a]\nj: {script: x}", "image config should be a hash or a string".into()),
+        ("j: {script: x, image: 3}", "jobs:j:image config should be a hash or a string".into()),
+        ("j: {script: x, image: i, services: redis}", "jobs:j:services config should be a array".into()),
+        ("j: {script: x, image: i, services: [7]}", "jobs:j:services:service config should be a hash or a string".into()),
+        ("j: {script: x, tags: fast}", "jobs:j:tags config should be an array of strings".into()),
+        ("j: {script: x, allow_failure: often}", "jobs:j allow failure should be a hash or a boolean value".into()),
+        (
+            "j: {script: x, allow_failure: {exit_codes: a}}",
+            "jobs:j:allow_failure exit codes should be an array of integers or an integer".into(),
+        ),
+        ("j: {script: x, stage: 2}", "jobs:j:stage config should be a string".into()),
+        ("stages: [a, b]\nj: {script: x, stage: c}", "j job: chosen stage c does not exist; available stages are .pre, a, b, .post".into()),
+        (
+            "stages: a\nj: {script: x}",
+            "stages config should be an array of strings or a nested array of strings up to 10 levels deep".into(),
+        ),
+        ("variables: text\nj: {script: x}", "variables config should be a hash".into()),
+        ("variables: {A: [1]}\nj: {script: x}", "variable definition must be either a string or a hash".into()),
+        ("j: {script: x, artifacts: [a]}", "jobs:j:artifacts config should be a hash".into()),
+        ("j: {script: x, artifacts: {name: 1}}", "jobs:j:artifacts name should be a string".into()),
+        ("j: {script: x, artifacts: {when: now}}", "jobs:j:artifacts when should be one of: on_success, on_failure, always".into()),
+        ("j: {script: x, artifacts: {paths: a}}", "jobs:j:artifacts paths should be an array of strings".into()),
+        ("j: {script: x, artifacts: {expire_in: 9 lives}}", "jobs:j:artifacts expire in should be a duration".into()),
+        ("cache: {paths: a}\nj: {script: x}", "cache:paths config should be an array of strings".into()),
+        ("j: {script: x, cache: {key: [a]}}", format!("jobs:j:cache:key {key}")),
+        ("j: {script: x, cache: {key: {prefix: a}}}", "jobs:j:cache:key config missing required keys: files".into()),
+        ("j: {script: x, cache: {key: {files: []}}}", "jobs:j:cache:key:files config requires at least 1 item".into()),
+        ("j: {script: x, cache: {untracked: a}}", "jobs:j:cache:untracked config should be a boolean value".into()),
+        ("j: {script: x, dependencies: a}", "jobs:j dependencies should be an array of strings".into()),
+        ("j: {script: x, needs: a}", "jobs:j:needs config can only be a hash or an array".into()),
+        ("j: {script: x, needs: [a]}", "j job: undefined need: a".into()),
+        ("j: {script: x, dependencies: [a]}", "j job: undefined dependency: a".into()),
+        ("j: {script: x, needs: [k, k]}\nk: {script: x}", "j has the following needs duplicated: k.".into()),
+        (
+            "j: {script: x, needs: [k], dependencies: [l]}\nk: {script: x}\nl: {script: x}",
+            "jobs:j dependencies the l should be part of needs".into(),
+        ),
+        ("j: {script: x, needs: [k]}\nk: {script: x, stage: deploy}", "j job: need k is not defined in current or prior stages".into()),
+        ("j: {script: x, needs: [k]}\nk: {script: x, needs: [j]}", "The pipeline has circular dependencies: ".into()),
+        (
+            "j: {script: x, needs: [k]}\nk: {script: x, rules: [{if: $NO}]}",
+            "'j' job needs 'k' job, but 'k' does not exist in the pipeline".into(),
+        ),
+        ("j: {script: x, extends: .k}", "j: unknown keys in `extends` (.k)".into()),
+        ("j: {script: x, parallel: many}", "jobs:j:parallel should be an integer or a hash".into()),
+        ("j: {script: x, rules: {if: $A}}", "jobs:j rules should be an array containing hashes and arrays of hashes".into()),
+        ("j: {script: x, only: [main], rules: [{if: $A}]}", "jobs:j config key may not be used with `rules`: only".into()),
+        ("j: {script: x, odd: 1}", "jobs:j config contains unknown keys: odd".into()),
+        ("j: text", "jobs j config should implement the script:, run:, or trigger: keyword".into()),
+        (".h: {script: x}", "jobs config should contain at least one visible job".into()),
+        ("workflow: {variables: {A: b}}\nj: {script: x}", "workflow config contains unknown keys: variables".into()),
+    ] {
+        let c = build(text, &facts(), &Repo::default());
+        assert!(c.plan.is_none() && said(&c).contains(&expect), "{text}: {}", said(&c));
+    }
+}
