@@ -61,6 +61,7 @@ export const queries = {
   tokens: () => one(["tokens"], "/tokens", {}),
   users: (q = "") => pages(["users"], "/users", { query: { q } }),
   runners: () => one(["runners"], "/runners", { query: whole }),
+  queue: (project?: string) => one(["queue", project ?? ""], "/queue", { query: { project } }),
   namespaces: () => one(["namespaces"], "/namespaces", {}),
   groups: () => pages(["groups"], "/groups", { query: whole }),
   group: (id: string) => maybe(["group", id], "/groups/{id}", { path: { id } }),
@@ -116,6 +117,7 @@ export const queries = {
   schedules: (id: string) =>
     one(["project", id, "schedules"], "/projects/{id}/schedules", { path: { id }, query: whole }),
   run: (id: string) => one(["run", id], "/runs/{run}", { path: { run: id } }),
+  why: (run: string) => one(["run", run, "why"], "/runs/{run}/why", { path: { run } }),
   artifacts: (run: string) => one(["run", run, "artifacts"], "/runs/{run}/artifacts", { path: { run } }),
   tests: (run: string, status: string) =>
     infiniteQueryOptions({

@@ -81,6 +81,7 @@ export type RunSummary = Read<"List_Summary">;
 export type Schedule = Read<"Schedule">;
 export type Secret = Read<"Secret">;
 export type Variable = Read<"Variable">;
+export type WhyJob = Read<"WhyJob">;
 export type Runner = Read<"Runner">;
 
 export type ImageRepository = Read<"Image">;

@@ -38,6 +38,7 @@ const parts = {
   runs: lazy(pages.runs),
   run: lazy(pages.run),
   schedules: lazy(pages.schedules),
+  queue: lazy(pages.queue),
   deployments: lazy(pages.deployments),
   images: lazy(pages.images),
   activity: lazy(pages.activity),
@@ -67,7 +68,7 @@ const NAV: NavItem[][] = [
     { section: "search", name: "Search", icon: IconSearch, key: "s" },
   ],
   [
-    { section: "runs", name: "Runs", icon: IconPlayerPlay, key: "r", also: ["schedules"] },
+    { section: "runs", name: "Runs", icon: IconPlayerPlay, key: "r", also: ["schedules", "queue"] },
     {
       section: "deployments",
       name: "Deployments",

@@ -17,6 +17,7 @@ export const pages = {
   runs: () => import("@/pages/project/Runs"),
   schedules: () => import("@/pages/project/Schedules"),
   run: () => import("@/pages/project/RunPage"),
+  queue: () => import("@/pages/project/Queue"),
   deployments: () => import("@/pages/project/Deployments"),
   images: () => import("@/pages/project/Images"),
   activity: () => import("@/pages/project/ActivityPage"),

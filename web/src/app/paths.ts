@@ -19,6 +19,7 @@ export const SECTIONS = [
   "search",
   "runs",
   "schedules",
+  "queue",
   "deployments",
   "images",
   "activity",

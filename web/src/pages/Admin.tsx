@@ -6,16 +6,18 @@ import { useState } from "react";
 import { del, fieldErrors, get, Problem, patch, post } from "@/api/client";
 import { flat, queries } from "@/api/queries";
 import type { Page, Readiness, Runner, User } from "@/api/types";
-import { useParam } from "@/app/location";
+import { Link, useParam } from "@/app/location";
 import { useOptimistic } from "@/app/optimistic";
+import { paths } from "@/app/paths";
 import { Main, NotFound } from "@/app/Shell";
 import { useUser } from "@/app/session";
 import { toast, toastError } from "@/app/toast";
 import { Avatar, Empty, FormError, Loaded, More, PageHead, Panel, useTitle } from "@/ui/bits";
 import { CopyField } from "@/ui/Copy";
 import { Meter } from "@/ui/Spark";
-import { StateBadge } from "@/ui/State";
-import { TimeAgo } from "@/ui/TimeAgo";
+import { StateBadge, StateIcon } from "@/ui/State";
+import { Elapsed, TimeAgo } from "@/ui/TimeAgo";
+import { QueueView } from "./project/Queue";
 
 function NewUser({ onClose }: { onClose: () => void }) {
   const client = useQueryClient();
@@ -177,6 +179,18 @@ function Runners() {
   const query = useQuery({ ...queries.runners(), refetchInterval: 10_000 });
   const instance = useQuery(queries.instance()).data;
   const token = useMutation({ mutationFn: () => post("/runners/tokens", undefined) });
+  const drain = useOptimistic<Page<Runner>, Runner>({
+    key: queries.runners().queryKey,
+    failed: "The runner was not changed",
+    run: (runner) =>
+      patch("/runners/{id}", { draining: runner.state !== "draining" }, { path: { id: runner.id } }),
+    apply: (old, runner) => ({
+      ...old,
+      items: old.items.map((r) =>
+        r.id === runner.id ? { ...r, state: r.state === "draining" ? "online" : "draining" } : r,
+      ),
+    }),
+  });
   const remove = useOptimistic<Page<Runner>, Runner>({
     key: queries.runners().queryKey,
     failed: "The runner was not removed",
@@ -209,13 +223,17 @@ function Runners() {
             ) : (
               <ul className="dm-list">
                 {data.items.map((r) => (
-                  <li key={r.id}>
+                  <li key={r.id} className="dm-wrap-phone">
                     <IconServer size={20} className="dm-dim" aria-hidden />
                     <div className="dm-grow">
                       <strong>{r.name}</strong>
                       <div className="dm-meta">
                         {r.in_process ? <span>in this server</span> : null}
                         {r.version ? <span>version {r.version}</span> : null}
+                        <span>
+                          {r.os} {r.arch}
+                        </span>
+                        {r.ephemeral ? <span>for one job</span> : null}
                         {r.labels.map((l) => (
                           <span key={l} className="dm-chip">
                             {l}
@@ -227,6 +245,15 @@ function Runners() {
                           </span>
                         ) : null}
                       </div>
+                      {r.jobs.map((job) => (
+                        <div key={job.job} className="dm-meta">
+                          <StateIcon state="running" size={14} />
+                          <Link href={paths.run(job.project, job.run, job.job)}>
+                            {job.project}: {job.name}
+                          </Link>
+                          <Elapsed from={job.started_at} to={null} />
+                        </div>
+                      ))}
                     </div>
                     <div style={{ width: 110 }} className="dm-hide-phone">
                       <Text size="xs" c="dimmed">
@@ -235,6 +262,21 @@ function Runners() {
                       <Meter share={r.capacity ? r.busy / r.capacity : 0} />
                     </div>
                     <StateBadge state={r.state} />
+                    {r.state === "offline" ? null : (
+                      <Button
+                        size="xs"
+                        variant="default"
+                        title={
+                          r.state === "draining"
+                            ? "Takes jobs again"
+                            : "Finishes what it has, and takes no more"
+                        }
+                        aria-label={`${r.state === "draining" ? "Resume" : "Drain"} ${r.name}`}
+                        onClick={() => drain.mutate(r)}
+                      >
+                        {r.state === "draining" ? "Resume" : "Drain"}
+                      </Button>
+                    )}
                     {r.in_process ? null : (
                       <Button
                         size="xs"
@@ -321,6 +363,7 @@ export default function Admin() {
         <Tabs.List mb="md">
           <Tabs.Tab value="users">Users</Tabs.Tab>
           <Tabs.Tab value="runners">Runners</Tabs.Tab>
+          <Tabs.Tab value="queue">Queue</Tabs.Tab>
           <Tabs.Tab value="health">Health</Tabs.Tab>
         </Tabs.List>
         <Tabs.Panel value="users">
@@ -329,6 +372,7 @@ export default function Admin() {
         <Tabs.Panel value="runners">
           <Runners />
         </Tabs.Panel>
+        <Tabs.Panel value="queue">{tab === "queue" ? <QueueView /> : null}</Tabs.Panel>
         <Tabs.Panel value="health">
           <Health />
         </Tabs.Panel>

@@ -6,6 +6,7 @@ import { useProject } from "@/app/project";
 const PAGES: { section: Section; name: string }[] = [
   { section: "runs", name: "Runs" },
   { section: "schedules", name: "Schedules" },
+  { section: "queue", name: "Queue" },
 ];
 
 export function PipelineNav() {

@@ -1,8 +1,10 @@
 /** Why each job is in the run and how it came to its end: rules, conditions, results of the jobs before it. */
 import { SegmentedControl, TextInput } from "@mantine/core";
 import { IconHelpCircle, IconSearch } from "@tabler/icons-react";
+import { useQuery } from "@tanstack/react-query";
 import { useMemo, useState } from "react";
-import type { Job, RunDetail } from "@/api/types";
+import { queries } from "@/api/queries";
+import type { Job, RunDetail, WhyJob } from "@/api/types";
 import { Link, useParam } from "@/app/location";
 import { paths } from "@/app/paths";
 import { useProject } from "@/app/project";
@@ -67,6 +69,8 @@ function Entry(props: {
   story: Story;
   run: RunDetail;
   decision: Decision | undefined;
+  /** What the server evaluated, once it is read. */
+  told: WhyJob | undefined;
   onOpen: (id: string) => void;
 }) {
   const { story, run, decision } = props;
@@ -120,6 +124,29 @@ function Entry(props: {
               </dd>
             </div>
           ) : null}
+          {props.told?.evaluation?.error ? (
+            <div className="dm-why-fact dm-text-bad">
+              <dt>Error</dt>
+              <dd>{props.told.evaluation.error}</dd>
+            </div>
+          ) : null}
+          {props.told?.evaluation && props.told.evaluation.operands.length > 0 ? (
+            <div className="dm-why-fact">
+              <dt>Values</dt>
+              <dd>
+                {props.told.evaluation.operands.map((o) => (
+                  <div key={o.expression}>
+                    <code>{o.expression}</code> is{" "}
+                    {o.hidden ? (
+                      <span className="dm-dim">hidden</span>
+                    ) : (
+                      <code>{JSON.stringify(o.value ?? null)}</code>
+                    )}
+                  </div>
+                ))}
+              </dd>
+            </div>
+          ) : null}
           <Ancestors job={job} jobs={run.jobs} onOpen={props.onOpen} />
         </dl>
       </div>
@@ -133,6 +160,10 @@ const notable = (job: Job): boolean => job.state !== "completed" || job.conclusi
 export function WhyPanel({ run, onOpen }: { run: RunDetail; onOpen: (job: string) => void }) {
   const [only, setOnly] = useParam("why", "all");
   const [text, setText] = useState("");
+  const told = useQuery({
+    ...queries.why(run.id),
+    refetchInterval: run.state === "completed" ? false : 5_000,
+  }).data?.jobs;
   const jobs = useMemo(() => run.jobs.filter((j) => !j.superseded), [run.jobs]);
   const out = run.decisions.filter((d) => !d.included);
   // GitLab decides about a job before `parallel` makes many of it.
@@ -196,7 +227,14 @@ export function WhyPanel({ run, onOpen }: { run: RunDetail; onOpen: (job: string
             {storiesOf(shown, run.jobs).map((story) => {
               const [job] = story.jobs;
               return job ? (
-                <Entry key={job.id} story={story} run={run} decision={decisionOf(job)} onOpen={onOpen} />
+                <Entry
+                  key={job.id}
+                  story={story}
+                  run={run}
+                  decision={decisionOf(job)}
+                  told={told?.find((t) => t.job === job.id)}
+                  onOpen={onOpen}
+                />
               ) : null;
             })}
           </ul>
