@@ -94,7 +94,7 @@ impl World {
         let (_, id, epoch, gone) = self.held.swap_remove(at);
         let before = job_get(self.house.app.db(), id).await.unwrap().unwrap();
         let length = before.log_length;
-        let end = End::Reported { conclusion: conclusion.into(), outputs: json!({}), log_length: length };
+        let end = End::Reported { conclusion: conclusion.into(), outputs: json!({}), log_length: length, unstable: false };
         let believed = job_end_at(self.house.app.db(), id, epoch, end, self.now).await.unwrap();
         let holds = before.state == "running" && before.epoch == epoch;
         assert_eq!(believed, holds, "seed {}: {id} of {epoch} (vanished: {gone})", self.seed);
