@@ -25,10 +25,10 @@ def moment(text: str) -> float:
     return datetime.fromisoformat(text.replace("Z", "+00:00")).timestamp()
 
 
-def first_steps(machine: Machine, service: Service, number: int) -> list[float]:
+def first_steps(machine: Machine, service: Service, number: int, name: str = "steps") -> list[float]:
     """Milliseconds from the push's event to the start of the job's first step, by the service's clock."""
-    project = service.project("steps")
-    at = machine.clients / "steps"
+    project = service.project(name)
+    at = machine.clients / name
     git("init", "--quiet", "--initial-branch=main", at)
     (at / ".github/workflows").mkdir(parents=True)
     (at / ".github/workflows/ci.yml").write_text(WORKFLOW)

@@ -5,6 +5,7 @@ import json
 import os
 import pathlib
 import secrets
+import shutil
 import signal
 import socket
 import subprocess
@@ -80,13 +81,19 @@ def wait_for_port(port: int, machine: Machine, name: str) -> None:
 class Service:
     """The service, embedded, with one administrator and no rate limit to speak of."""
 
-    def __init__(self, machine: Machine, binary: str) -> None:
-        self.machine, self.binary = machine, binary
+    def __init__(self, machine: Machine, binary: str, *, name: str = "service", database_url: str = "") -> None:
+        self.machine, self.binary, self.name = machine, binary, name
         self.port = free_port()
         self.token = "dmp_" + secrets.token_hex(24)
-        self.data = machine.folder("service")
+        self.data = machine.folder(name)
+        self.database_url = database_url
         self.process: subprocess.Popen | None = None
         self.group = "bench"
+
+    @property
+    def database(self) -> str:
+        """Its name for people."""
+        return "PostgreSQL" if self.database_url else "SQLite"
 
     @property
     def url(self) -> str:
@@ -103,8 +110,10 @@ class Service:
             "DEVMENTOR_RATE_LIMIT_ANONYMOUS": "4000000000",
             "DEVMENTOR_LOG_FILTER": "warn",
         }
+        if self.database_url:
+            env["DEVMENTOR_DATABASE_URL"] = self.database_url
         begun = time.perf_counter()
-        self.process = self.machine.start([self.binary, "serve"], name="service", env=env)
+        self.process = self.machine.start([self.binary, "serve"], name=self.name, env=env)
         while True:
             try:
                 connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=2)
@@ -116,7 +125,7 @@ class Service:
             except OSError:
                 pass
             if self.process.poll() is not None or time.perf_counter() - begun > 60:
-                raise RuntimeError(f"the service did not start:\n{self.machine.log('service')}")
+                raise RuntimeError(f"the service did not start:\n{self.machine.log(self.name)}")
             time.sleep(0.001)
 
     def stop(self) -> None:
@@ -149,6 +158,27 @@ class Service:
         """Creates a public, empty project."""
         wanted = {"name": name, "namespace": self.group, "visibility": "public", "default_branch": "main"}
         return self.api("POST", "/projects/create", wanted)
+
+
+class Postgres:
+    """A throw-away PostgreSQL, with the settings of its package and more connections."""
+
+    def __init__(self, machine: Machine) -> None:
+        self.port = free_port()
+        home = machine.folder("postgres")
+        programs = sorted(pathlib.Path("/usr/lib/postgresql").glob("*/bin"))[-1]
+        # the server refuses to run as root
+        user = ["runuser", "-u", "postgres", "--"] if os.getuid() == 0 else []
+        if user:
+            shutil.chown(home, "postgres")
+        subprocess.run([*user, programs / "initdb", "-D", home / "data", "-U", "bench", "-A", "trust", "-E", "UTF8"], check=True, capture_output=True)
+        options = ["-c", f"port={self.port}", "-c", "listen_addresses=127.0.0.1", "-c", f"unix_socket_directories={home}"]
+        machine.start([*user, programs / "postgres", "-D", home / "data", *options], name="postgresql")
+        wait_for_port(self.port, machine, "postgresql")
+
+    @property
+    def url(self) -> str:
+        return f"postgres://bench@127.0.0.1:{self.port}/postgres"
 
 
 class HttpBackend:

@@ -258,6 +258,43 @@ pub async fn job_list(q: impl Into<Q<'_>>, run: RunId) -> Result<Vec<JobRow>> {
     rows.iter().map(JobRow::from_row).collect()
 }
 
+/// Does a run have a job that has not ended, besides `but`? With a position: of that job of the plan, so of its matrix.
+///
+/// # Errors
+/// The database's.
+pub async fn job_open(tx: &mut Tx, run: RunId, position: Option<i64>, but: JobId) -> Result<bool> {
+    let row = match position {
+        Some(position) => {
+            let sql = sql!(
+                "SELECT 1 AS one FROM pipeline_job WHERE run_id = $1 AND superseded = $2 AND position = $3 AND state <> 'completed' AND id <> $4 LIMIT 1"
+            );
+            tx.opt(sql, args![run, false, position, but]).await?
+        }
+        None => {
+            let sql = sql!(
+                "SELECT 1 AS one FROM pipeline_job WHERE run_id = $1 AND superseded = $2 AND state <> 'completed' AND id <> $3 LIMIT 1"
+            );
+            tx.opt(sql, args![run, false, but]).await?
+        }
+    };
+    Ok(row.is_some())
+}
+
+/// The current attempts of some jobs of a run, by their keys in the plan.
+///
+/// # Errors
+/// The database's.
+pub async fn job_list_of(db: &Db, run: RunId, keys: &[String]) -> Result<Vec<JobRow>> {
+    if keys.is_empty() {
+        return Ok(Vec::new());
+    }
+    let marks = marks(3, keys.len());
+    let sql = format!("SELECT * FROM pipeline_job WHERE run_id = $1 AND superseded = $2 AND key IN ({marks}) ORDER BY position, cell, id");
+    let mut binds = args![run, false];
+    binds.extend(texts(keys));
+    db.all(&sql, binds).await?.iter().map(JobRow::from_row).collect()
+}
+
 /// Running jobs that are leased to a runner.
 ///
 /// # Errors

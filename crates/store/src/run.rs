@@ -190,6 +190,26 @@ pub async fn run_plan(q: impl Into<Q<'_>>, id: RunId) -> Result<Option<(serde_js
     row.map(|r| Ok((r.json("plan")?, r.json("contexts")?))).transpose()
 }
 
+/// As [`run_plan`], as text. They never change after the run was made.
+///
+/// # Errors
+/// The database's.
+pub async fn run_plan_text(q: impl Into<Q<'_>>, id: RunId) -> Result<Option<(String, String)>> {
+    let row = q.into().opt(sql!("SELECT plan, contexts FROM run WHERE id = $1"), args![id]).await?;
+    row.map(|r| Ok((r.get("plan")?, r.get("contexts")?))).transpose()
+}
+
+/// Counts one more job of a run that goes on as done.
+///
+/// # Errors
+/// The database's.
+pub async fn run_job_done(tx: &mut Tx, run: &mut RunRow) -> Result<()> {
+    run.jobs_done += 1;
+    run.version += 1;
+    let sql = sql!("UPDATE run SET jobs_done = $2, version = $3 WHERE id = $1");
+    tx.exec(sql, args![run.id, run.jobs_done, run.version]).await.map(|_| ())
+}
+
 /// Writes what may change of a run.
 ///
 /// # Errors
@@ -276,8 +296,8 @@ pub async fn run_group(tx: &mut Tx, project: ProjectId, group: &str) -> Result<V
 ///
 /// # Errors
 /// The database's.
-pub async fn run_started(db: &Db, id: RunId, now: Timestamp) -> Result<bool> {
-    let n = db.exec(
+pub async fn run_started(tx: &mut Tx, id: RunId, now: Timestamp) -> Result<bool> {
+    let n = tx.exec(
         sql!("UPDATE run SET state = 'running', started_at = COALESCE(started_at, $2), version = version + 1 WHERE id = $1 AND state = 'queued'"),
         args![id, now],
     )

@@ -254,6 +254,49 @@ async fn a_run_goes_from_job_to_job() {
     }
 }
 
+/// Jobs that end without a look at their run leave it as the others do.
+#[tokio::test]
+async fn the_ends_of_a_wide_matrix_add_up() {
+    const WIDE: &str = "
+on: push
+jobs:
+  wide:
+    runs-on: linux
+    strategy: {matrix: {n: [1, 2, 3, 4, 5]}}
+    outputs: {v: x}
+    steps: [{run: a}]
+  alone: {runs-on: linux, steps: [{run: a}]}
+  after: {needs: wide, runs-on: linux, steps: [{run: a}]}
+";
+    for h in House::all().await {
+        let runner = h.runner(&["linux"], 10).await;
+        let run = h.run(WIDE).await;
+        let specs = h.claim(&runner, 10).await;
+        assert_eq!(specs.len(), 6);
+        for (done, spec) in specs[..4].iter().enumerate() {
+            assert!(h.end(spec, "success", json!({"v": done.to_string()})).await);
+            assert!(!h.end(spec, "success", json!({})).await, "a job ends once");
+            let row = h.row(run).await;
+            assert_eq!((row.state.as_str(), row.jobs_done, row.jobs_total), ("running", i64::try_from(done).unwrap() + 1, 7));
+        }
+        let status = store::commit_status::commit_status_list(h.app.db(), h.project.id, &"a".repeat(40)).await.unwrap();
+        assert_eq!(status[0].description, "4 of 7 jobs done");
+        // nobody needs it, and others go on
+        let alone = specs.iter().find(|s| s.name == "alone").unwrap();
+        assert!(h.end(alone, "success", json!({})).await);
+        assert!(h.claim(&runner, 10).await.is_empty(), "`after` needs all of `wide`");
+        let last = specs.iter().find(|s| s.contexts["matrix"]["n"] == 5).unwrap();
+        assert!(h.end(last, "success", json!({"v": "last"})).await);
+        let after = h.claim(&runner, 10).await;
+        assert_eq!(after[0].contexts["needs"]["wide"]["outputs"]["v"], "last");
+        assert!(h.end(&after[0], "success", json!({})).await);
+        let row = h.row(run).await;
+        assert_eq!((row.conclusion.as_deref(), row.jobs_done), (Some("success"), 7));
+        let sealed = h.app.db().all("SELECT id FROM work WHERE kind = 'log_seal'", vec![]).await.unwrap();
+        assert_eq!(sealed.len(), 7);
+    }
+}
+
 #[tokio::test]
 async fn the_same_push_makes_one_run_and_numbers_go_up() {
     for h in House::all().await {

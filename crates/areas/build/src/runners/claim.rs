@@ -1,15 +1,16 @@
 //! Hands jobs out: leases them, and puts together all a runner needs to carry one out.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use dialects::plan::{Plan, StepKind};
+use dialects::plan::{Job, StepKind};
 use dialects::ready;
 use executors::protocol::{CLAIM_SECONDS, Checkout, JobSpec, LEASE_SECONDS, ProjectRef, Services};
-use kernel::{Context, Error, Result, Timestamp};
+use kernel::{Context, Error, Result, RunId, Timestamp};
 use serde_json::{Map, Value, json};
-use store::job::{JobRow, job_claim, job_list, job_queue_labels, job_token_set};
-use store::run::{run_get, run_plan};
+use store::job::{JobRow, job_claim, job_list_of, job_queue_labels, job_token_set};
+use store::project::{ProjectRow, project_get};
+use store::run::{RunRow, run_get, run_started};
 use store::runner::{RunnerRow, runner_get, runner_once};
 use web_kit::{App, secret};
 
@@ -18,6 +19,7 @@ use super::{history, runner_of};
 use crate::identity;
 use crate::schedule::finish::{End, job_end};
 use crate::schedule::model;
+use crate::schedule::plans::{Planned, plan_of};
 
 /// What a claim gives.
 #[derive(Debug, Default)]
@@ -74,10 +76,18 @@ async fn claim_now(app: &App, runner: &RunnerRow, free: i64) -> Result<Vec<JobSp
     }
     let jobs = job_claim(&mut tx, &fits, runner.id, now, now.plus(Duration::from_secs(LEASE_SECONDS)), free).await?;
     let mut leased = Vec::with_capacity(jobs.len());
+    let mut begun = BTreeSet::new();
     for job in jobs {
         let token = secret::token("dmj");
         job_token_set(&mut tx, job.id, &secret::hash(&token)).await?;
-        tx.wake(format!("run:{}", job.run));
+        if begun.insert(job.run) {
+            if run_started(&mut tx, job.run, now).await?
+                && let Some(row) = run_get(&mut tx, job.run).await?
+            {
+                crate::workflows::follow::announce(&mut tx, &row, "in_progress").await?;
+            }
+            tx.wake(format!("run:{}", job.run));
+        }
         leased.push((job, token));
     }
     if leased.is_empty() {
@@ -85,15 +95,13 @@ async fn claim_now(app: &App, runner: &RunnerRow, free: i64) -> Result<Vec<JobSp
     }
     tx.commit().await?;
     let mut specs = Vec::with_capacity(leased.len());
+    let mut shared = BTreeMap::new();
     for (job, token) in leased {
         if let Some(queued) = job.queued_at {
             metrics::histogram!("pipeline_queue_seconds").record(now.since(queued).as_secs_f64());
         }
-        if store::run::run_started(app.db(), job.run, now).await? {
-            begun(app, job.run).await?;
-        }
         let (id, epoch) = (job.id, job.epoch);
-        match spec(app, job, token).await {
+        match spec(app, job, token, &mut shared).await {
             Ok(spec) => specs.push(spec),
             Err(error) => {
                 tracing::error!(job = %id, error = ?error, "a job could not be handed out");
@@ -104,12 +112,26 @@ async fn claim_now(app: &App, runner: &RunnerRow, free: i64) -> Result<Vec<JobSp
     Ok(specs)
 }
 
-/// What follows from the first job of a run.
-async fn begun(app: &App, run: kernel::RunId) -> Result<()> {
-    let Some(row) = run_get(app.db(), run).await? else { return Ok(()) };
-    let mut tx = app.db().begin().await?;
-    crate::workflows::follow::announce(&mut tx, &row, "in_progress").await?;
-    tx.commit().await
+/// What the jobs of a run have in common.
+struct Shared {
+    run: RunRow,
+    planned: Planned,
+    project: ProjectRow,
+    secrets: BTreeMap<String, String>,
+}
+
+async fn shared(app: &App, id: RunId) -> Result<Shared> {
+    let run = run_get(app.db(), id).await?.ok_or_else(|| Error::not_found("run"))?;
+    let planned = plan_of(app.db(), id).await?;
+    let project = project_get(app.db(), run.project).await?.ok_or_else(|| Error::not_found("project"))?;
+    let secrets = crate::vars::secret_values_of(app, run.project).await?;
+    Ok(Shared { run, planned, project, secrets })
+}
+
+/// All jobs whose results the job may look at: its own needs, and those of the jobs that call it.
+fn looked_at(job: &Job) -> Vec<String> {
+    let callers = std::iter::successors(job.scope.as_deref(), |s| s.outer.as_deref());
+    job.needs.iter().chain(callers.flat_map(|s| &s.needs)).cloned().collect()
 }
 
 /// The name of the environment a job is for, as far as it is known before its first step.
@@ -124,16 +146,14 @@ fn evaluated(text: &str, roots: &Map<String, Value>) -> Option<String> {
 }
 
 /// All a runner needs for a job.
-async fn spec(app: &App, job: JobRow, token: String) -> Result<JobSpec> {
-    let run = run_get(app.db(), job.run).await?.ok_or_else(|| Error::not_found("run"))?;
-    let (plan, contexts) = run_plan(app.db(), job.run).await?.ok_or_else(|| Error::not_found("run"))?;
-    let plan: Plan = serde_json::from_value(plan).map_err(Error::internal)?;
+async fn spec(app: &App, job: JobRow, token: String, known: &mut BTreeMap<RunId, Shared>) -> Result<JobSpec> {
+    if let std::collections::btree_map::Entry::Vacant(slot) = known.entry(job.run) {
+        slot.insert(shared(app, job.run).await?);
+    }
+    let Shared { run, planned: Planned { plan, contexts, .. }, project, secrets } =
+        known.get(&job.run).ok_or_else(|| Error::not_found("run"))?;
     let mut planned = plan.job(&job.key).cloned().ok_or_else(|| Error::internal("the job is not in its plan"))?;
-    let project = store::project::project_get(app.db(), job.project).await?.ok_or_else(|| Error::not_found("project"))?;
-    let mut roots: Map<String, Value> = match contexts {
-        Value::Object(map) => map,
-        _ => Map::new(),
-    };
+    let mut roots = contexts.as_object().cloned().unwrap_or_default();
     if let Some(Value::Object(github)) = roots.get_mut("github") {
         github.insert("run_id".into(), json!(run.id));
         github.insert("run_number".into(), json!(run.number.to_string()));
@@ -142,11 +162,9 @@ async fn spec(app: &App, job: JobRow, token: String) -> Result<JobSpec> {
         github.insert("job".into(), json!(own));
         github.insert("token".into(), json!(token));
     }
-    let siblings = job_list(app.db(), job.run).await?;
-    let results = model::results(&siblings);
+    let results = model::results(&job_list_of(app.db(), job.run, &looked_at(&planned)).await?);
     let base = Value::Object(roots.clone());
-    let mut secrets: BTreeMap<String, String> = crate::vars::secret_values_of(app, job.project).await?;
-    secrets = ready::secrets(&planned, &results, &base, secrets).map_err(Error::internal)?;
+    let mut secrets = ready::secrets(&planned, &results, &base, secrets.clone()).map_err(Error::internal)?;
     let base = ready::contexts(&planned, &results, &base).map_err(Error::internal)?.into_owned();
     if let Value::Object(map) = &base {
         roots = map.clone();
@@ -163,7 +181,7 @@ async fn spec(app: &App, job: JobRow, token: String) -> Result<JobSpec> {
     let url = app.config().public_url();
     let environment = environment_of(&planned, &roots);
     // the client adds its audience behind an `&`
-    let id_token_url = identity::asks(&planned, &plan).then(|| format!("{url}/oidc/token?v=1"));
+    let id_token_url = identity::asks(&planned, plan).then(|| format!("{url}/oidc/token?v=1"));
     let token_of_services = crate::results::token::make(app, &job, environment.clone())?;
     let services = Services { url: format!("{url}/"), token: token_of_services, id_token_url };
     if !planned.id_tokens.is_empty() {
@@ -187,12 +205,17 @@ async fn spec(app: &App, job: JobRow, token: String) -> Result<JobSpec> {
         attempt: u32::try_from(job.attempt).unwrap_or(1),
         name: job.name,
         project: ProjectRef { id: project.id, path: project.path.clone() },
-        workflow_env: planned.scope.as_ref().map_or(plan.env, |s| s.env.clone()),
-        defaults: planned.scope.as_ref().map_or(plan.defaults, |s| s.defaults.clone()),
+        workflow_env: planned.scope.as_ref().map_or_else(|| plan.env.clone(), |s| s.env.clone()),
+        defaults: planned.scope.as_ref().map_or_else(|| plan.defaults.clone(), |s| s.defaults.clone()),
         job: planned,
         contexts: roots,
         secrets,
-        checkout: Checkout { url: format!("{url}/{}.git", project.path), token: token.clone(), sha: run.commit, r#ref: run.r#ref },
+        checkout: Checkout {
+            url: format!("{url}/{}.git", project.path),
+            token: token.clone(),
+            sha: run.commit.clone(),
+            r#ref: run.r#ref.clone(),
+        },
         api_url: url,
         registry_host: app.config().public_host(),
         job_token: token,

@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
-use dialects::plan::{ActionPlace, ActionRuns, Level, Permissions, Plan, Step, StepKind};
+use dialects::plan::{ActionPlace, ActionRuns, Level, Permissions, Step, StepKind};
 use kernel::{Actor, Grant, Permission, ProjectId, Result, Timestamp};
 use store::job::job_by_token;
-use store::run::run_plan;
 use store::runner::{runner_by_token, runner_touch};
 use web_kit::{App, secret};
+
+use crate::schedule::plans;
 
 /// The actor of a job's token, while the job runs.
 ///
@@ -15,10 +16,11 @@ use web_kit::{App, secret};
 /// The database's.
 pub async fn job(app: App, token: String) -> Result<Option<(Actor, Grant)>> {
     let Some((job, by)) = job_by_token(app.db(), &secret::hash(&token)).await? else { return Ok(None) };
-    let plan: Option<Plan> = run_plan(app.db(), job.run).await?.and_then(|(plan, _)| serde_json::from_value(plan).ok());
-    let asked = plan.as_ref().and_then(|p| p.job(&job.key).and_then(|j| j.permissions.as_ref()).or(p.permissions.as_ref()));
+    let planned = plans::look(app.db(), job.run).await?;
+    let plan = planned.as_ref().map(|p| &*p.plan);
+    let asked = plan.and_then(|p| p.job(&job.key).and_then(|j| j.permissions.as_ref()).or(p.permissions.as_ref()));
     let mut projects = vec![job.project];
-    if let Some(planned) = plan.as_ref().and_then(|p| p.job(&job.key)) {
+    if let Some(planned) = plan.and_then(|p| p.job(&job.key)) {
         pinned(&planned.steps, &mut projects);
     }
     let grant = Grant { token: None, permissions: rights(asked).collect(), projects: Some(projects) };

@@ -1,5 +1,7 @@
 //! Makes a run: its contexts, its row, its jobs, and all of it that can begin at once, in one transaction.
 
+use std::sync::Arc;
+
 use dialects::expr::{self, Context as ExprContext};
 use dialects::plan::Plan;
 use dialects::{Diagnostic, Severity};
@@ -201,7 +203,7 @@ async fn attempt(app: &App, new: NewRun, actor_name: &str, now: Timestamp) -> Re
                 job_create(&mut tx, &job).await?;
                 jobs.push(job);
             }
-            let mut state = State { run, plan, contexts, jobs };
+            let mut state = State { run, plan: Arc::new(plan), contexts: Arc::new(contexts), jobs };
             advance(&mut tx, &mut state, now).await?;
             run = state.run;
         }

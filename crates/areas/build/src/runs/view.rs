@@ -367,29 +367,23 @@ async fn runner_name(app: &App, known: &mut HashMap<RunnerId, Option<String>>, i
 }
 
 /// What the plan says of a job.
-#[derive(Default, serde::Deserialize)]
 struct Planned {
-    key: String,
-    #[serde(default)]
     needs: Vec<String>,
-    #[serde(default)]
     stage: Option<String>,
-    #[serde(default)]
     gate: Option<Gate>,
-    #[serde(default)]
     condition: Option<String>,
 }
 
-/// Reads the elements that can be read.
-fn read<T: serde::de::DeserializeOwned>(list: Value) -> Vec<T> {
-    let Value::Array(list) = list else { return Vec::new() };
-    list.into_iter().filter_map(|element| serde_json::from_value(element).ok()).collect()
-}
-
 async fn planned(app: &App, run: RunId) -> Result<(HashMap<String, Planned>, Vec<Decision>)> {
-    let mut plan = store::run::run_plan(app.db(), run).await?.map(|(plan, _)| plan).unwrap_or_default();
-    let jobs = read::<Planned>(plan["jobs"].take()).into_iter().map(|p| (p.key.clone(), p)).collect();
-    Ok((jobs, read(plan["decisions"].take())))
+    let Some(planned) = crate::schedule::plans::look(app.db(), run).await? else { return Ok((HashMap::new(), Vec::new())) };
+    let of_job = |j: &dialects::plan::Job| Planned {
+        needs: j.needs.clone(),
+        stage: j.stage.clone(),
+        gate: j.gate.clone(),
+        condition: j.condition.clone(),
+    };
+    let jobs = planned.plan.jobs.iter().map(|j| (j.key.clone(), of_job(j))).collect();
+    Ok((jobs, planned.plan.decisions.clone()))
 }
 
 fn shown_job(j: JobRow, planned: &HashMap<String, Planned>, runner: Option<RunnerName>, steps: Vec<Step>) -> Job {

@@ -1,17 +1,21 @@
 //! Brings a run forward as far as it goes.
 
+use std::sync::Arc;
+
 use dialects::expr::{self, Context};
 use dialects::plan::{Concurrency, Job, Matrix, Plan};
-use dialects::ready::{Decision, call_result, contexts, decide, needs_context};
+use dialects::ready::{Decision, JobResult, call_result, contexts, decide, needs_context};
 use dialects::{expr::evaluate_tree, matrix};
-use kernel::{Error, Event, EventData, Result, Timestamp};
+use indexmap::IndexMap;
+use kernel::{Event, EventData, Result, Timestamp};
 use serde_json::{Value, json};
 use store::job::{JobRow, job_calls_forget, job_create, job_get, job_group, job_list};
-use store::run::{RunRow, run_group, run_plan, run_update};
-use store::runner::runner_online;
+use store::run::{RunRow, run_group, run_update};
+use store::runner::{RunnerRow, runner_online};
 use store::{NewWork, Tx};
 
 use super::gate::{self, Gated};
+use super::plans::{Planned, plan_of};
 use super::{model, save};
 use crate::runners::ONLINE;
 
@@ -20,9 +24,9 @@ pub struct State {
     /// The row, locked.
     pub run: RunRow,
     /// The plan.
-    pub plan: Plan,
+    pub plan: Arc<Plan>,
     /// `github`, `inputs`, `vars`.
-    pub contexts: Value,
+    pub contexts: Arc<Value>,
     /// Current attempts.
     pub jobs: Vec<JobRow>,
 }
@@ -33,10 +37,17 @@ impl State {
     /// # Errors
     /// The database's; `internal` for a plan that cannot be read.
     pub async fn load(tx: &mut Tx, run: RunRow) -> Result<Self> {
-        let (plan, contexts) = run_plan(&mut *tx, run.id).await?.ok_or_else(|| Error::not_found("run"))?;
-        let plan = serde_json::from_value(plan).map_err(Error::internal)?;
+        let planned = plan_of(&mut *tx, run.id).await?;
+        Self::of(tx, run, planned).await
+    }
+
+    /// As [`State::load`], with the plan at hand.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn of(tx: &mut Tx, run: RunRow, planned: Planned) -> Result<Self> {
         let jobs = job_list(&mut *tx, run.id).await?;
-        Ok(Self { run, plan, contexts, jobs })
+        Ok(Self { run, plan: planned.plan, contexts: planned.contexts, jobs })
     }
 }
 
@@ -65,17 +76,44 @@ async fn unblock(tx: &mut Tx, state: &mut State) -> Result<()> {
     Ok(())
 }
 
+/// What a pass over the jobs looks up once, and not for each of them.
+#[derive(Default)]
+struct Known {
+    results: Option<(usize, IndexMap<String, JobResult>)>,
+    online: Option<Vec<RunnerRow>>,
+}
+
+impl Known {
+    /// Results of the groups that have ended. No job is opened again during a pass, so their number tells whether it is still so.
+    fn results(&mut self, jobs: &[JobRow]) -> &IndexMap<String, JobResult> {
+        let ended = jobs.iter().filter(|j| j.state == "completed").count();
+        if self.results.as_ref().is_some_and(|(then, _)| *then != ended) {
+            self.results = None;
+        }
+        &self.results.get_or_insert_with(|| (ended, model::results(jobs))).1
+    }
+
+    async fn online(&mut self, tx: &mut Tx, now: Timestamp) -> Result<&[RunnerRow]> {
+        if self.online.is_none() {
+            self.online = Some(runner_online(tx, now.minus(ONLINE)).await?);
+        }
+        Ok(self.online.as_deref().unwrap_or_default())
+    }
+}
+
 /// One pass over the jobs; did anything change?
 async fn step(tx: &mut Tx, state: &mut State, now: Timestamp) -> Result<bool> {
     let mut changed = false;
+    let mut known = Known::default();
+    let plan = Arc::clone(&state.plan);
     for index in 0..state.jobs.len() {
         if state.jobs[index].state != "waiting" {
             continue;
         }
-        let Some(job) = state.plan.job(&state.jobs[index].key).cloned() else { continue };
-        let results = model::results(&state.jobs);
+        let Some(job) = plan.job(&state.jobs[index].key) else { continue };
+        let results = known.results(&state.jobs);
         if job.result_of.is_some() {
-            match call_result(&job, &results, &state.contexts) {
+            match call_result(job, results, &state.contexts) {
                 None => continue,
                 Some(Ok(result)) => {
                     state.jobs[index].outputs = json!(result.outputs);
@@ -86,15 +124,15 @@ async fn step(tx: &mut Tx, state: &mut State, now: Timestamp) -> Result<bool> {
             return Ok(true);
         }
         if state.jobs[index].cell.is_none() {
-            match decide(&state.plan, &job, &results, state.run.cancelled, &state.contexts) {
+            match decide(&state.plan, job, results, state.run.cancelled, &state.contexts) {
                 Decision::Wait => continue,
                 Decision::Skip(reason) => {
                     let conclusion = if state.run.cancelled { "cancelled" } else { "skipped" };
                     complete(tx, &mut state.jobs[index], conclusion, Some(reason), now).await?;
                 }
                 Decision::Fail(reason) => complete(tx, &mut state.jobs[index], "failure", Some(reason), now).await?,
-                Decision::Run => match gate::look(&mut state.jobs[index], &job, now) {
-                    Gated::Open => expand(tx, state, index, &job, now).await?,
+                Decision::Run => match gate::look(&mut state.jobs[index], job, now) {
+                    Gated::Open => expand(tx, state, index, job, now).await?,
                     Gated::Skip(reason) => complete(tx, &mut state.jobs[index], "skipped", Some(reason), now).await?,
                     Gated::Held(reason) => {
                         if state.jobs[index].reason.as_deref() != Some(reason.as_str()) {
@@ -109,11 +147,11 @@ async fn step(tx: &mut Tx, state: &mut State, now: Timestamp) -> Result<bool> {
         }
         // expanded before: held back by max-parallel or a concurrency group, or another attempt; after a cancel only what asks
         // to run in spite of it goes on
-        if state.run.cancelled && !matches!(decide(&state.plan, &job, &results, true, &state.contexts), Decision::Run) {
+        if state.run.cancelled && !matches!(decide(&state.plan, job, results, true, &state.contexts), Decision::Run) {
             complete(tx, &mut state.jobs[index], "cancelled", Some("the run was cancelled".into()), now).await?;
             changed = true;
         } else {
-            changed |= queue(tx, state, index, &job, now).await?;
+            changed |= queue(tx, state, index, job, &mut known, now).await?;
         }
     }
     Ok(changed)
@@ -213,14 +251,14 @@ pub fn group_name(c: &Concurrency, roots: &Value) -> Result<String, String> {
 }
 
 /// Puts an expanded job into the queue unless something holds it back; did the row change?
-async fn queue(tx: &mut Tx, state: &mut State, index: usize, job: &Job, now: Timestamp) -> Result<bool> {
+async fn queue(tx: &mut Tx, state: &mut State, index: usize, job: &Job, known: &mut Known, now: Timestamp) -> Result<bool> {
     let open = |j: &JobRow| matches!(j.state.as_str(), "queued" | "unschedulable" | "running");
     let row = &state.jobs[index];
     let mut held = None;
-    let results = model::results(&state.jobs);
+    let results = known.results(&state.jobs);
     // they could be evaluated when the job was expanded
-    let contexts = contexts(job, &results, &state.contexts).unwrap_or(std::borrow::Cow::Borrowed(&state.contexts));
-    let base = model::cell_roots(&contexts, needs_context(job, &results), row.matrix.as_ref(), Value::Null);
+    let contexts = contexts(job, results, &state.contexts).unwrap_or(std::borrow::Cow::Borrowed(&state.contexts));
+    let base = model::cell_roots(&contexts, needs_context(job, results), row.matrix.as_ref(), Value::Null);
     if let Some(most) = model::max_parallel(job, &base) {
         let active = state.jobs.iter().filter(|j| j.key == row.key && open(j)).count();
         if active >= most {
@@ -245,7 +283,7 @@ async fn queue(tx: &mut Tx, state: &mut State, index: usize, job: &Job, now: Tim
         save(tx, row).await?;
         return Ok(false);
     }
-    let runners = runner_online(&mut *tx, now.minus(ONLINE)).await?;
+    let runners = known.online(tx, now).await?;
     let fits = runners.iter().any(|r| model::satisfies(&r.labels, &row.labels));
     row.state = if fits { "queued" } else { "unschedulable" }.into();
     row.reason = (!fits).then(|| model::unschedulable_reason(&row.labels, runners.len()));
@@ -363,6 +401,7 @@ async fn settle(tx: &mut Tx, state: &mut State, now: Timestamp) -> Result<()> {
         run.conclusion = Some(conclusion.into());
         run.finished_at = Some(now);
         run.blocked = false;
+        super::plans::forget(run.id);
         let data =
             EventData::RunFinished { run: run.id, commit: run.commit.clone(), r#ref: run.r#ref.clone(), conclusion: conclusion.into() };
         tx.emit(&Event::new(run.actor, Some(run.project), data)).await?;

@@ -9,7 +9,8 @@ use web_kit::App;
 use web_kit::attempt::Receipt;
 
 use super::advance::{State, advance, complete, finished};
-use super::{model, retrying, save};
+use super::plans::plan_of;
+use super::{model, quick, retrying, save};
 
 /// Why a job that failed fails no run: a pipeline of Jenkins whose tests failed, say.
 pub const UNSTABLE: &str = "the build is unstable";
@@ -52,11 +53,9 @@ pub(crate) async fn job_end_at(db: &Db, id: JobId, epoch: i64, end: End, now: Ti
             let mut tx = db.begin().await?;
             let Some(job) = job_get(&mut tx, id).await? else { return Ok(false) };
             // the lock first, then the truth
-            let Some(run) = run_lock(&mut tx, job.run).await? else { return Ok(false) };
-            let mut state = State::load(&mut tx, run).await?;
-            let Some(index) = state.jobs.iter().position(|j| j.id == id) else { return Ok(false) };
-            let job = &state.jobs[index];
-            if job.state != "running" || job.epoch != epoch {
+            let Some(mut run) = run_lock(&mut tx, job.run).await? else { return Ok(false) };
+            let Some(mut job) = job_get(&mut tx, id).await? else { return Ok(false) };
+            if job.state != "running" || job.epoch != epoch || job.superseded {
                 return Ok(false);
             }
             if let End::Lost(before) = end
@@ -69,6 +68,13 @@ pub(crate) async fn job_end_at(db: &Db, id: JobId, epoch: i64, end: End, now: Ti
             {
                 return Err(Error::new(Code::Conflict, format!("the log has {} bytes here, {log_length} were announced", job.log_length)));
             }
+            let planned = plan_of(&mut tx, run.id).await?;
+            if quick::end(&mut tx, &mut run, &mut job, &planned, &end, now).await? {
+                tx.commit().await?;
+                return Ok(true);
+            }
+            let mut state = State::of(&mut tx, run, planned).await?;
+            let Some(index) = state.jobs.iter().position(|j| j.id == id) else { return Ok(false) };
             apply(&mut tx, &mut state, index, end, now).await?;
             advance(&mut tx, &mut state, now).await?;
             tx.commit().await?;

@@ -10,6 +10,8 @@ pub mod advance;
 pub mod finish;
 pub mod gate;
 pub mod model;
+pub mod plans;
+mod quick;
 pub mod watch;
 
 use std::time::Duration;
