@@ -1,6 +1,6 @@
 # DevMentor Project Service. Every target works in a fresh clone on Debian 12 with Rust and Node.
 .DEFAULT_GOAL := help
-.PHONY: help setup build run demo demo-stop test check bench openapi clean-data
+.PHONY: help setup build run demo demo-stop test check bench fuzz openapi clean-data
 
 help: ## This list
 	@awk -F':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -34,6 +34,10 @@ check: ## Formatting, lints and types only
 bench: build ## Compare with nginx + git http-backend and docker-registry
 	@scripts/setup.sh bench
 	@bench/run
+
+fuzz: ## Feed the parsers with made-up input, a minute each
+	@scripts/setup.sh fuzz
+	@scripts/fuzz.sh
 
 openapi: ## Write openapi.json from the code, and the web client's types from it
 	@cargo run --quiet --locked --package devmentor -- openapi > openapi.json.new && mv openapi.json.new openapi.json

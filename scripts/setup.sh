@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Installs what is missing: setup.sh run|test|bench
+# Installs what is missing: setup.sh run|test|bench|fuzz
 # It asks apt only for packages whose program is not there, so that a second run costs nothing.
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 purpose=${1:-run}
@@ -29,6 +29,9 @@ if [ "$purpose" = test ]; then
   need go golang-go
   need python3 python3
   have python3 && python3 -c 'import ensurepip, venv' 2>/dev/null || missing+=(python3-venv)
+fi
+if [ "$purpose" = fuzz ]; then
+  need c++ g++
 fi
 if [ "$purpose" = bench ]; then
   need nginx nginx-light

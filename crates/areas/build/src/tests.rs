@@ -273,7 +273,8 @@ jobs:
         let run = h.run(WIDE).await;
         let specs = h.claim(&runner, 10).await;
         assert_eq!(specs.len(), 6);
-        for (done, spec) in specs[..4].iter().enumerate() {
+        let early = |s: &&JobSpec| s.contexts["matrix"]["n"].as_i64().is_some_and(|n| n < 5);
+        for (done, spec) in specs.iter().filter(early).enumerate() {
             assert!(h.end(spec, "success", json!({"v": done.to_string()})).await);
             assert!(!h.end(spec, "success", json!({})).await, "a job ends once");
             let row = h.row(run).await;
