@@ -288,7 +288,7 @@ pub async fn job_list_of(db: &Db, run: RunId, keys: &[String]) -> Result<Vec<Job
     if keys.is_empty() {
         return Ok(Vec::new());
     }
-    let marks = marks(3, keys.len());
+    let marks = (3..3 + keys.len()).map(|i| format!("${i}")).collect::<Vec<_>>().join(", ");
     let sql = format!("SELECT * FROM pipeline_job WHERE run_id = $1 AND superseded = $2 AND key IN ({marks}) ORDER BY position, cell, id");
     let mut binds = args![run, false];
     binds.extend(texts(keys));

@@ -176,7 +176,7 @@ async fn spec(app: &App, job: JobRow, token: String, known: &mut BTreeMap<RunId,
     roots.insert("matrix".into(), job.matrix.clone().unwrap_or(Value::Null));
     secrets.insert("GITHUB_TOKEN".into(), token.clone());
     if planned.steps.iter().any(|s| matches!(s.kind, StepKind::Jenkins { .. })) {
-        roots.insert("jenkins".into(), json!(history::history(app, &run, &base).await?));
+        roots.insert("jenkins".into(), json!(history::history(app, run, &base).await?));
     }
     let url = app.config().public_url();
     let environment = environment_of(&planned, &roots);
