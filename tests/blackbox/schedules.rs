@@ -63,7 +63,7 @@ impl House {
 
     /// The time has come: all is due since a second, for whichever instance looks first.
     fn due(&self) {
-        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_millis();
+        let now = kernel::Timestamp::now().millis();
         self.server.sql(&[&format!("UPDATE schedule SET next_at = {} WHERE next_at IS NOT NULL", now - 1000)]);
     }
 }

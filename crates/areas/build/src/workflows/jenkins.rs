@@ -59,6 +59,9 @@ async fn place(app: &App, project: &ProjectRow, wanted: &Named) -> Result<(Strin
     Ok((path, wanted.reference.clone()))
 }
 
+/// Texts by path.
+type Files = IndexMap<String, String>;
+
 /// Reads a library, if it is shared: as actions are, by everybody who may read its project.
 async fn look(app: &App, project: &ProjectRow, wanted: &Named) -> Result<Found> {
     let (path, reference) = place(app, project, wanted).await?;
@@ -72,7 +75,7 @@ async fn look(app: &App, project: &ProjectRow, wanted: &Named) -> Result<Found> 
     let repository = app.part::<Repositories>()?.get(shared.id)?;
     let reference = reference.unwrap_or_default();
     let at = reference.clone();
-    let read = move |reader: &Reader| -> git::Result<Option<(Oid, Option<IndexMap<String, String>>)>> {
+    let read = move |reader: &Reader| -> git::Result<Option<(Oid, Option<Files>)>> {
         let commit = match reader.resolve(&at) {
             Ok(found) => found.commit,
             Err(GitError::NotFound(_) | GitError::Invalid(_)) => return Ok(None),
@@ -93,7 +96,7 @@ async fn look(app: &App, project: &ProjectRow, wanted: &Named) -> Result<Found> 
 }
 
 /// The files of a library; none when there are too many.
-fn files(reader: &Reader, commit: Oid) -> git::Result<Option<IndexMap<String, String>>> {
+fn files(reader: &Reader, commit: Oid) -> git::Result<Option<Files>> {
     let mut out = IndexMap::new();
     let mut bytes = 0;
     let mut open = Vec::new();
