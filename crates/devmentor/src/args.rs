@@ -1,7 +1,11 @@
 //! The command line: what can be said, and nothing of what it does.
 
+mod pipeline;
+
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
+
+pub(crate) use pipeline::{ExpressionDialect, FileDialect, Pipeline, PlanOf};
 
 const EXIT_CODES: &str = "\
 Exit codes: 0 done; 1 done, and the outcome is bad (a failed run, a failed deployment, a refused request); 2 the command \
@@ -478,104 +482,6 @@ pub(crate) enum Image {
     },
 }
 
-#[derive(Debug, Subcommand)]
-pub(crate) enum Pipeline {
-    /// Check pipeline files; exits with 1 when one has errors.
-    Lint {
-        /// Files; every workflow of the repository here without one.
-        files: Vec<std::path::PathBuf>,
-        /// Language of the files; without it, seen from their names.
-        #[arg(long)]
-        dialect: Option<FileDialect>,
-    },
-    /// Show the plan that a pipeline file compiles to; with an event, which jobs it starts, and why.
-    Plan(PlanOf),
-    /// Show the declarative model of a Jenkinsfile in the JSON form that Jenkins converts it to.
-    Model {
-        /// The file.
-        file: std::path::PathBuf,
-    },
-    /// Evaluate an expression and print its value with its kind.
-    Eval {
-        /// Language of the expression.
-        #[arg(long, default_value = "github")]
-        dialect: ExpressionDialect,
-        /// The expression; `-` reads lines `{"expr": .., "contexts": {..}}` and answers each with a line.
-        #[arg(allow_hyphen_values = true)]
-        expression: String,
-        /// JSON file; its top-level keys are the names that the expression may use.
-        #[arg(long, value_name = "FILE")]
-        context: Option<std::path::PathBuf>,
-    },
-}
-
-/// Which plan, and for which event.
-#[derive(Debug, Args)]
-pub(crate) struct PlanOf {
-    /// The file.
-    pub(crate) file: std::path::PathBuf,
-    /// Language of the file; without it, seen from its name.
-    #[arg(long)]
-    pub(crate) dialect: Option<FileDialect>,
-    /// What happens: push, pull_request, workflow_dispatch, schedule, ...
-    #[arg(long)]
-    pub(crate) event: Option<String>,
-    /// Where: a full ref name, or a branch.
-    #[arg(long, default_value = "refs/heads/main", value_name = "REF")]
-    pub(crate) r#ref: String,
-    /// Files that changed; without it, all of them count as changed.
-    #[arg(long, num_args = 0.., value_name = "FILE")]
-    pub(crate) changed: Option<Vec<String>>,
-    /// Activity of the event; without it, `opened` of a pull request, `published` of a release, `completed` of a run.
-    #[arg(long)]
-    pub(crate) action: Option<String>,
-    /// Name of the other workflow, of a `workflow_run`.
-    #[arg(long, default_value = "", value_name = "NAME")]
-    pub(crate) workflow: String,
-    /// Branch that a pull request goes to.
-    #[arg(long, default_value = "main")]
-    pub(crate) base: String,
-    /// The default branch.
-    #[arg(long, default_value = "main")]
-    pub(crate) default_branch: String,
-    /// Input of a manual start; may be given many times.
-    #[arg(long = "input", short = 'i', value_name = "NAME=VALUE", value_parser = pair)]
-    pub(crate) inputs: Vec<(String, String)>,
-}
-
-/// Languages of pipeline files.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum FileDialect {
-    /// GitHub Actions.
-    Github,
-    /// GitLab CI.
-    Gitlab,
-    /// Declarative Jenkinsfile.
-    Jenkins,
-}
-
-impl FileDialect {
-    /// The language that a file of this name is written in.
-    pub(crate) fn of(path: &str) -> Self {
-        let name = path.rsplit('/').next().unwrap_or(path);
-        let lower = name.to_ascii_lowercase();
-        if lower.ends_with(".gitlab-ci.yml") || lower.ends_with(".gitlab-ci.yaml") {
-            Self::Gitlab
-        } else if lower.starts_with("jenkinsfile") || lower.ends_with(".jenkinsfile") || lower.ends_with(".groovy") {
-            Self::Jenkins
-        } else {
-            Self::Github
-        }
-    }
-}
-
-/// Languages of expressions.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum ExpressionDialect {
-    /// GitHub Actions.
-    Github,
-}
-
 impl std::fmt::Display for ProjectSort {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(word(self).as_str())
@@ -647,6 +553,9 @@ mod tests {
             "devmentor image list",
             "devmentor image list acme/web -p acme/web",
             "devmentor pipeline lint a.yml b.yml",
+            "devmentor pipeline convert ci.yml --to gitlab -o .gitlab-ci.yml",
+            "devmentor pipeline convert - --from jenkins --to github --json",
+            "devmentor pipeline detect web --to jenkins",
             "devmentor completion zsh",
         ] {
             assert!(parse(line).is_ok(), "{line}: {}", parse(line).unwrap_err());

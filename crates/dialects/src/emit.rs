@@ -17,8 +17,13 @@ pub fn workflow(plan: &Plan) -> String {
     root.maybe("permissions", plan.permissions.as_ref().map(permissions));
     root.maybe("concurrency", plan.concurrency.as_ref().map(concurrency));
     root.put("jobs", Value::Object(plan.jobs.iter().map(|j| (j.key.clone(), job(j))).collect()));
+    yaml(&Value::Object(root.0))
+}
+
+/// A value as YAML that people can read.
+pub(crate) fn yaml(value: &Value) -> String {
     let mut out = String::new();
-    write_value(&mut out, &Value::Object(root.0), 0);
+    write_value(&mut out, value, 0);
     out
 }
 
@@ -89,7 +94,7 @@ fn schedule(s: &crate::plan::Schedule) -> Value {
     o.value()
 }
 
-fn filter(f: &RefFilter, types: &[String]) -> Value {
+pub(crate) fn filter(f: &RefFilter, types: &[String]) -> Value {
     let mut o = Object::default();
     o.list("types", types);
     for (key, list) in [
@@ -236,6 +241,7 @@ fn write_value(out: &mut String, value: &Value, depth: usize) {
                 let _ = write!(out, "{indent}- ");
                 match item {
                     Value::Object(map) if !map.is_empty() => write_value(out, item, depth + 1),
+                    Value::String(text) if is_block(text) => write_block(out, text, depth),
                     other => {
                         out.push_str(&inline(other));
                         out.push('\n');
@@ -257,23 +263,33 @@ fn write_after_key(out: &mut String, value: &Value, depth: usize) {
             out.push('\n');
             write_value(out, value, depth + 1);
         }
-        Value::Array(items) if items.iter().any(Value::is_object) => {
+        Value::Array(items) if items.iter().any(in_rows) => {
             out.push('\n');
             write_value(out, value, depth + 1);
         }
         Value::String(text) if is_block(text) => {
-            let keep = if text.ends_with('\n') { "|" } else { "|-" };
-            let _ = writeln!(out, " {keep}");
-            for line in text.lines() {
-                if line.is_empty() {
-                    out.push('\n');
-                } else {
-                    let _ = writeln!(out, "{}{line}", "  ".repeat(depth + 1));
-                }
-            }
+            out.push(' ');
+            write_block(out, text, depth);
         }
         other => {
             let _ = writeln!(out, " {}", inline(other));
+        }
+    }
+}
+
+/// Items that read better in rows of their own.
+fn in_rows(item: &Value) -> bool {
+    item.is_object() || item.as_str().is_some_and(|text| text.len() > 60 || text.contains('\n'))
+}
+
+/// A text of several lines after a key or a dash.
+fn write_block(out: &mut String, text: &str, depth: usize) {
+    out.push_str(if text.ends_with('\n') { "|\n" } else { "|-\n" });
+    for line in text.lines() {
+        if line.is_empty() {
+            out.push('\n');
+        } else {
+            let _ = writeln!(out, "{}{line}", "  ".repeat(depth + 1));
         }
     }
 }

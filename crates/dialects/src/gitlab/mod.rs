@@ -75,7 +75,30 @@ pub fn compile(path: &str, bytes: &[u8], facts: &Facts, world: &dyn World) -> Co
     Compiled { plan, name: "GitLab CI".into(), diagnostics: out.into_sorted(), wants: Vec::new() }
 }
 
+/// One tree of a file and what it includes of nowhere else, with `extends` and references resolved.
+pub(crate) fn tree(path: &str, bytes: &[u8]) -> Option<Node> {
+    let (facts, mut out) = (Facts::sample(), Diagnostics::default());
+    whole_tree(path, bytes, &facts, &Nothing, &mut out).map(|(root, _)| root)
+}
+
+/// A time such as `1 hour 30 minutes` in seconds.
+pub(crate) fn seconds(text: &str) -> Option<u64> {
+    read::parse_duration(text)
+}
+
 fn read_file(path: &str, bytes: &[u8], facts: &Facts, world: &dyn World, out: &mut Diagnostics) -> Option<Pipeline> {
+    let (root, inputs) = whole_tree(path, bytes, facts, world, out)?;
+    let Tree::Map(entries) = &root.value else { return None };
+    Some(pipeline(&root, entries, inputs, out))
+}
+
+fn whole_tree(
+    path: &str,
+    bytes: &[u8],
+    facts: &Facts,
+    world: &dyn World,
+    out: &mut Diagnostics,
+) -> Option<(Node, IndexMap<String, Input>)> {
     let mut vars = facts.predefined();
     vars.extend(&facts.outer(&IndexMap::new()));
     let mut budget = tree::Budget::new();
@@ -86,8 +109,7 @@ fn read_file(path: &str, bytes: &[u8], facts: &Facts, world: &dyn World, out: &m
     let inputs = std::mem::take(&mut loader.shown_inputs);
     let root = tree::extends(root, &mut budget, out)?;
     let root = tree::references(root, &mut budget, out)?;
-    let Tree::Map(entries) = &root.value else { return None };
-    Some(pipeline(&root, entries, inputs, out))
+    Some((root, inputs))
 }
 
 /// Only a file with a header takes what a person gave as inputs; for others they are variables.

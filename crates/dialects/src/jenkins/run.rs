@@ -48,7 +48,7 @@ pub fn run(read: &Read, host: &dyn Host, start: &Start) -> Ended {
 }
 
 /// Name and default of a parameter.
-pub(super) fn default_of(parameter: &MethodCall) -> Option<(String, serde_json::Value)> {
+pub(crate) fn default_of(parameter: &MethodCall) -> Option<(String, serde_json::Value)> {
     let constant = |name: &str| match parameter.named(name) {
         Some(Arg::Value(value)) if value.literal => Some(value.value.clone()),
         _ => None,
@@ -63,7 +63,7 @@ pub(super) fn default_of(parameter: &MethodCall) -> Option<(String, serde_json::
 }
 
 /// The values of a choice.
-pub(super) fn choices(parameter: &MethodCall) -> Vec<String> {
+pub(crate) fn choices(parameter: &MethodCall) -> Vec<String> {
     use super::ast::ExprKind;
     match parameter.named("choices") {
         Some(Arg::Value(Written { expr: Expr { kind: ExprKind::List(items), .. }, .. })) => items
@@ -449,7 +449,7 @@ fn texts(axis: &Axis) -> Vec<String> {
 }
 
 /// The cells of a matrix, without the excluded ones: axes within one exclude must all match.
-pub(super) fn cells(matrix: &Matrix) -> Vec<Vec<(String, String)>> {
+pub(crate) fn cells(matrix: &Matrix) -> Vec<Vec<(String, String)>> {
     let mut cells: Vec<Vec<(String, String)>> = vec![Vec::new()];
     for axis in matrix.axes.iter().flatten() {
         let name = axis.name.clone().unwrap_or_default();

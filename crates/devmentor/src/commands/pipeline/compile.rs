@@ -20,7 +20,7 @@ pub(super) fn compile(path: &Path, dialect: Option<FileDialect>, asked: Option<&
     let bytes = bytes(path)?;
     let name = path.to_string_lossy();
     let root = root_of(path);
-    Ok(match dialect.unwrap_or_else(|| FileDialect::of(&name)) {
+    Ok(match dialect.unwrap_or_else(|| FileDialect::seen(&name, &bytes)) {
         FileDialect::Github => workflow(&name, &bytes, root.as_deref()),
         FileDialect::Gitlab => {
             let world = Local { root, changed: asked.and_then(|a| a.changed.clone()) };
@@ -61,8 +61,8 @@ fn read(root: &Path, path: &str) -> Option<Vec<u8>> {
 }
 
 /// The repository that a file lies in: the nearest directory with `.git` or `.github`, else the file's own.
-fn root_of(path: &Path) -> Option<PathBuf> {
-    let whole = path.canonicalize().ok()?;
+pub(super) fn root_of(path: &Path) -> Option<PathBuf> {
+    let whole = if path == Path::new("-") { std::env::current_dir().ok()?.join("-") } else { path.canonicalize().ok()? };
     let mut above = whole.ancestors().skip(1);
     above.find(|a| a.join(".git").exists() || a.join(".github").is_dir()).or_else(|| whole.parent()).map(Path::to_owned)
 }

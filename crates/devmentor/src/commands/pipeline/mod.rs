@@ -1,17 +1,18 @@
-//! `pipeline lint|plan|model|eval`: the compiler of pipeline files and their expressions, without a server.
+//! `pipeline lint|plan|model|convert|detect|eval`: the compiler of pipeline files and their expressions, without a server.
 
 mod compile;
+mod convert;
 mod eval;
 
 use std::fs;
-use std::io::{self, IsTerminal as _};
+use std::io::{self, IsTerminal as _, Read as _};
 use std::path::{Path, PathBuf};
 
 use dialects::forecast::{Facts, forecast};
 use dialects::github::{self, Compiled};
 use dialects::jenkins;
 use dialects::plan::Dialect;
-use dialects::{Plan, Severity};
+use dialects::{Diagnostic, Plan, Severity};
 use serde_json::{Value, json};
 
 use compile::compile;
@@ -28,7 +29,9 @@ pub(super) fn run(command: Pipeline, json: bool) -> Result {
     match command {
         Pipeline::Lint { files, dialect } => lint(&if files.is_empty() { workflows_here()? } else { files }, dialect, format),
         Pipeline::Plan(asked) => plan(&asked, format),
-        Pipeline::Model { file } => model(&file),
+        Pipeline::Model { file } => model(&file, format),
+        Pipeline::Convert { file, to, from, output } => convert::file(&file, from, to, output.as_deref(), format),
+        Pipeline::Detect { directory, to, output } => convert::detect(directory.as_deref(), to, output.as_deref(), format),
         Pipeline::Eval { dialect: ExpressionDialect::Github, expression, context } => match expression.as_str() {
             "-" => eval::stream(io::stdin().lock(), io::stdout().lock()),
             text => eval::one(text, context.as_deref()),
@@ -38,9 +41,12 @@ pub(super) fn run(command: Pipeline, json: bool) -> Result {
 
 fn plan(asked: &PlanOf, format: Format) -> Result {
     let compiled = compile(&asked.file, asked.dialect, Some(asked))?;
+    // a program that reads the plan should not have to ask twice
+    let format = if io::stdout().is_terminal() { format } else { Format::Json };
     report(&compiled);
-    let dialect = asked.dialect.unwrap_or_else(|| FileDialect::of(&asked.file.to_string_lossy()));
-    let mut plan = compiled.plan.ok_or_else(|| Failure::Failed("the file has errors".to_owned()))?;
+    let Some(mut plan) = compiled.plan else {
+        return broken(&compiled.diagnostics, format);
+    };
     let mut quiet = None;
     if plan.dialect == Dialect::GitlabCi {
         // its rules were asked when it was compiled
@@ -57,19 +63,18 @@ fn plan(asked: &PlanOf, format: Format) -> Result {
             inputs: asked.inputs.iter().map(|(k, v)| (k.clone(), Value::String(v.clone()))).collect(),
         };
         // other dialects have decided when they were compiled
-        quiet = match dialect {
-            FileDialect::Github => forecast(&mut plan, &facts).err(),
+        quiet = match plan.dialect {
+            Dialect::GithubActions => forecast(&mut plan, &facts).err(),
             _ if plan.jobs.is_empty() => Some("no job is in".to_owned()),
             _ => None,
         };
     }
     let mut value = serde_json::to_value(&plan)?;
+    value["diagnostics"] = json!(compiled.diagnostics);
     if asked.event.is_some() {
         value["starts"] = json!(quiet.is_none());
         value["because"] = json!(quiet.clone().unwrap_or_else(|| "the event starts it".to_owned()));
     }
-    // a program that reads the plan should not have to ask twice
-    let format = if io::stdout().is_terminal() { format } else { Format::Json };
     format.show(&value, |_| match &quiet {
         Some(why) => format!("{} does not start: {}\n", plain(&plan.name), plain(why)),
         None => describe(&plan),
@@ -94,25 +99,48 @@ fn workflows_here() -> Result<Vec<PathBuf>> {
 }
 
 /// Prints the declarative model of a Jenkinsfile, always as JSON: that is what it is for.
-fn model(path: &Path) -> Result {
+fn model(path: &Path, format: Format) -> Result {
     let read = jenkins::read(&path.to_string_lossy(), &bytes(path)?);
-    for diagnostic in &read.diagnostics {
-        eprintln!("{}", plain(&diagnostic.to_string()));
-    }
+    tell(&read.diagnostics);
     match read.pipeline {
         Some(pipeline) => line(&serde_json::to_string_pretty(&pipeline.json())?),
-        None => Err(Failure::Failed("the file has errors".to_owned())),
+        None => broken(&read.diagnostics, format),
+    }
+}
+
+/// The end of a command whose file has errors; a program gets them on standard output.
+fn broken(diagnostics: &[Diagnostic], format: Format) -> Result {
+    if format == Format::Json {
+        line(&serde_json::to_string_pretty(&json!({ "diagnostics": diagnostics }))?)?;
+    }
+    Err(Failure::Failed("the file has errors".to_owned()))
+}
+
+/// Messages for people.
+fn tell(diagnostics: &[Diagnostic]) {
+    for diagnostic in diagnostics {
+        eprintln!("{}", plain(&diagnostic.to_string()));
     }
 }
 
 /// The bytes of a file of a sensible size.
 fn bytes(path: &Path) -> Result<Vec<u8>> {
+    let too_large = || Failure::Usage(format!("{} is larger than {MAX_FILE} bytes", path.display()));
+    if path == Path::new("-") {
+        let mut read = Vec::new();
+        io::stdin().lock().take(MAX_FILE + 1).read_to_end(&mut read)?;
+        return if read.len() as u64 > MAX_FILE { Err(too_large()) } else { Ok(read) };
+    }
     let told = |e: io::Error| match e.kind() {
         io::ErrorKind::NotFound => Failure::Usage(format!("{}: there is no such file", path.display())),
         _ => Failure::Usage(format!("{}: {e}", path.display())),
     };
-    if fs::metadata(path).map_err(told)?.len() > MAX_FILE {
-        return Err(Failure::Usage(format!("{} is larger than {MAX_FILE} bytes", path.display())));
+    let facts = fs::metadata(path).map_err(told)?;
+    if facts.is_dir() {
+        return Err(Failure::Usage(format!("{} is a directory; name the files", path.display())));
+    }
+    if facts.len() > MAX_FILE {
+        return Err(too_large());
     }
     fs::read(path).map_err(told)
 }
@@ -139,9 +167,7 @@ fn lint(files: &[PathBuf], dialect: Option<FileDialect>, format: Format) -> Resu
 }
 
 fn report(compiled: &Compiled) {
-    for diagnostic in &compiled.diagnostics {
-        eprintln!("{}", plain(&diagnostic.to_string()));
-    }
+    tell(&compiled.diagnostics);
 }
 
 /// The jobs of a plan and their steps, in the order of the file.

@@ -1,0 +1,627 @@
+//! Conditions: read from each dialect, written in each, and as a test of a shell.
+
+use crate::expr::Expr;
+use crate::jenkins::ast::{self, ExprKind};
+
+use super::Target;
+use super::draft::{Base, Cond, EVENTS, Fact, Side, When};
+
+/// Why a condition cannot be written.
+type Said = Result<String, String>;
+
+/// `a.b.c` of an expression of GitHub.
+pub(super) fn path(expr: &Expr) -> Option<String> {
+    match expr {
+        Expr::Context(name) => Some(name.clone()),
+        Expr::Index(target, name) => match &**name {
+            Expr::String(name) => Some(format!("{}.{name}", path(target)?)),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+/// `if` of GitHub.
+pub(super) fn github(text: &str) -> When {
+    let Ok(expr) = Expr::parse(text) else { return When { base: Base::Success, cond: Cond::Foreign(text.to_owned()) } };
+    let parts = match expr {
+        Expr::And(parts) => parts,
+        one => vec![one],
+    };
+    let (mut when, mut rest) = (When::default(), Vec::new());
+    for part in parts {
+        match status(&part) {
+            Some(base) => when.base = base,
+            None => rest.push(part),
+        }
+    }
+    if rest.iter().any(Expr::calls_status_function) {
+        return When { base: Base::Always, cond: Cond::Foreign(text.to_owned()) };
+    }
+    for part in &rest {
+        match condition(part) {
+            Some(cond) => when.cond = when.cond.and(cond),
+            None => return When { cond: Cond::Foreign(text.to_owned()), ..when },
+        }
+    }
+    when
+}
+
+fn status(expr: &Expr) -> Option<Base> {
+    match expr {
+        Expr::Call(name, _) => match name.as_str() {
+            "success" => Some(Base::Success),
+            "failure" => Some(Base::Failure),
+            "always" => Some(Base::Always),
+            _ => None,
+        },
+        Expr::Not(inner) if matches!(&**inner, Expr::Call(name, _) if name == "cancelled") => Some(Base::Always),
+        _ => None,
+    }
+}
+
+fn condition(expr: &Expr) -> Option<Cond> {
+    use crate::expr::Op;
+    Some(match expr {
+        Expr::Bool(true) => Cond::True,
+        Expr::Bool(false) => Cond::True.not(),
+        Expr::Not(inner) => condition(inner)?.not(),
+        Expr::And(list) => list.iter().map(condition).collect::<Option<Vec<_>>>()?.into_iter().fold(Cond::True, Cond::and),
+        Expr::Or(list) => Cond::Any(list.iter().map(condition).collect::<Option<_>>()?),
+        Expr::Compare(op @ (Op::Eq | Op::Ne), a, b) => {
+            let same = same(side(a)?, side(b)?);
+            if *op == Op::Eq { same } else { same.not() }
+        }
+        Expr::Call(name, args) => match (name.as_str(), args.as_slice()) {
+            ("startswith", [a, Expr::String(text)]) => starts(side(a)?, text),
+            ("endswith", [a, Expr::String(text)]) => Cond::Ends(side(a)?, text.clone()),
+            ("contains", [a, Expr::String(text)]) => Cond::Contains(side(a)?, text.clone()),
+            _ => return None,
+        },
+        other => match side(other)? {
+            input @ Side::Input(_) => Cond::Same(input, Side::Text("true".into())),
+            Side::Text(text) => {
+                if text.is_empty() {
+                    Cond::True.not()
+                } else {
+                    Cond::True
+                }
+            }
+            side => Cond::Set(side),
+        },
+    })
+}
+
+fn side(expr: &Expr) -> Option<Side> {
+    Some(match expr {
+        Expr::String(text) => Side::Text(text.clone()),
+        Expr::Bool(b) => Side::Text(b.to_string()),
+        Expr::Number(n) => Side::Text(crate::expr::number_text(*n)),
+        Expr::Null => Side::Text(String::new()),
+        other => {
+            let path = path(other)?;
+            match path.split_once('.')? {
+                ("env" | "vars", name) => Side::Var(name.to_owned()),
+                ("inputs", name) => Side::Input(name.to_owned()),
+                ("github", "ref_type") => Side::Var("ref_type".into()),
+                ("github", _) => match path.strip_prefix("github.event.inputs.") {
+                    Some(name) => Side::Input(name.to_owned()),
+                    None => Side::Fact(Fact::of_expression(&path)?),
+                },
+                _ => return None,
+            }
+        }
+    })
+}
+
+fn same(a: Side, b: Side) -> Cond {
+    match (a, b) {
+        (text @ Side::Text(_), other) if !matches!(other, Side::Text(_)) => same(other, text),
+        (Side::Var(name), Side::Text(kind)) if name == "ref_type" => {
+            Cond::Set(Side::Fact(if kind == "tag" { Fact::Tag } else { Fact::Branch }))
+        }
+        (Side::Fact(Fact::Ref), Side::Text(text)) => match (text.strip_prefix("refs/heads/"), text.strip_prefix("refs/tags/")) {
+            (Some(name), _) => Cond::Same(Side::Fact(Fact::Branch), Side::Text(name.into())),
+            (_, Some(name)) => Cond::Same(Side::Fact(Fact::Tag), Side::Text(name.into())),
+            _ => Cond::Same(Side::Fact(Fact::Ref), Side::Text(text)),
+        },
+        (Side::Fact(Fact::RefName), Side::Fact(Fact::DefaultBranch)) | (Side::Fact(Fact::DefaultBranch), Side::Fact(Fact::RefName)) => {
+            Cond::Same(Side::Fact(Fact::Branch), Side::Fact(Fact::DefaultBranch))
+        }
+        (side, Side::Text(text)) if text.is_empty() => Cond::Set(side).not(),
+        (a, b) => Cond::Same(a, b),
+    }
+}
+
+fn starts(what: Side, text: &str) -> Cond {
+    let of = |fact: Fact, rest: &str| {
+        if rest.is_empty() { Cond::Set(Side::Fact(fact)) } else { Cond::Starts(Side::Fact(fact), rest.to_owned()) }
+    };
+    match (&what, text.strip_prefix("refs/heads/"), text.strip_prefix("refs/tags/")) {
+        (Side::Fact(Fact::Ref), Some(rest), _) => of(Fact::Branch, rest),
+        (Side::Fact(Fact::Ref), _, Some(rest)) => of(Fact::Tag, rest),
+        _ => Cond::Starts(what, text.to_owned()),
+    }
+}
+
+/// `if` of a rule of GitLab.
+pub(super) fn gitlab(text: &str) -> Cond {
+    let mut reader = Rules { rest: text.trim() };
+    match reader.any(0) {
+        Some(cond) if reader.rest.trim().is_empty() => cond,
+        _ => Cond::Foreign(text.to_owned()),
+    }
+}
+
+struct Rules<'t> {
+    rest: &'t str,
+}
+
+enum Operand {
+    Null,
+    Side(Side),
+    Pattern(String),
+}
+
+impl Rules<'_> {
+    fn take(&mut self, sign: &str) -> bool {
+        self.rest = self.rest.trim_start();
+        match self.rest.strip_prefix(sign) {
+            Some(rest) => {
+                self.rest = rest;
+                true
+            }
+            None => false,
+        }
+    }
+
+    fn any(&mut self, depth: u8) -> Option<Cond> {
+        let mut left = self.all(depth)?;
+        while self.take("||") {
+            left = left.or(self.all(depth)?);
+        }
+        Some(left)
+    }
+
+    fn all(&mut self, depth: u8) -> Option<Cond> {
+        let mut left = self.comparison(depth)?;
+        while self.take("&&") {
+            left = left.and(self.comparison(depth)?);
+        }
+        Some(left)
+    }
+
+    fn comparison(&mut self, depth: u8) -> Option<Cond> {
+        if self.take("(") {
+            let inner = (depth < 50).then(|| self.any(depth + 1)).flatten()?;
+            return self.take(")").then_some(inner);
+        }
+        let Operand::Side(left) = self.operand()? else { return None };
+        if self.take("==") {
+            return compared(left, self.operand()?);
+        }
+        if self.take("!=") {
+            return compared(left, self.operand()?).map(Cond::not);
+        }
+        let negated = self.take("!~");
+        if negated || self.take("=~") {
+            let Operand::Pattern(pattern) = self.operand()? else { return None };
+            let matched = Cond::Matches(left, pattern);
+            return Some(if negated { matched.not() } else { matched });
+        }
+        Some(match left {
+            Side::Text(text) => {
+                if text.is_empty() {
+                    Cond::True.not()
+                } else {
+                    Cond::True
+                }
+            }
+            side => set(side),
+        })
+    }
+
+    fn operand(&mut self) -> Option<Operand> {
+        self.rest = self.rest.trim_start();
+        let first = self.rest.chars().next()?;
+        match first {
+            '"' | '\'' => {
+                let end = self.rest[1..].find(first)? + 1;
+                let text = self.rest[1..end].to_owned();
+                self.rest = &self.rest[end + 1..];
+                Some(Operand::Side(Side::Text(text)))
+            }
+            '/' => {
+                let mut escaped = false;
+                let end = self.rest[1..].bytes().position(|b| {
+                    let ends = b == b'/' && !escaped;
+                    escaped = b == b'\\' && !escaped;
+                    ends
+                })? + 1;
+                let body = self.rest[1..end].replace("\\/", "/");
+                self.rest = &self.rest[end + 1..];
+                let flags = self.rest.bytes().take_while(|b| b"ismU".contains(b)).count();
+                let flag = &self.rest[..flags];
+                let pattern = if flag.is_empty() { body } else { format!("(?{flag}){body}") };
+                self.rest = &self.rest[flags..];
+                Some(Operand::Pattern(pattern))
+            }
+            '$' => {
+                let name = self.rest[1..].trim_start_matches('{');
+                let length = name.bytes().take_while(|b| b.is_ascii_alphanumeric() || *b == b'_').count();
+                let name = name.get(..length).filter(|n| !n.is_empty())?;
+                let braced = self.rest[1..].starts_with('{');
+                let end = 1 + length + 2 * usize::from(braced);
+                let side = match Fact::of_variable(name, Target::Gitlab) {
+                    Some(fact) => Side::Fact(fact),
+                    None => Side::Var(name.to_owned()),
+                };
+                self.rest = self.rest.get(end..)?;
+                Some(Operand::Side(side))
+            }
+            _ => self.take("null").then_some(Operand::Null),
+        }
+    }
+}
+
+fn set(side: Side) -> Cond {
+    match &side {
+        // set in pipelines of merge requests only
+        Side::Var(name) if name == "CI_MERGE_REQUEST_IID" || name == "CI_MERGE_REQUEST_ID" => {
+            Cond::Same(Side::Fact(Fact::Event), Side::Text("pull_request".into()))
+        }
+        _ => Cond::Set(side),
+    }
+}
+
+fn compared(left: Side, right: Operand) -> Option<Cond> {
+    Some(match right {
+        Operand::Null => set(left).not(),
+        Operand::Pattern(_) => return None,
+        Operand::Side(Side::Text(text)) if text.is_empty() => set(left).not(),
+        Operand::Side(Side::Text(text)) if left == Side::Fact(Fact::Event) => {
+            let ours = EVENTS.iter().find(|(_, theirs)| *theirs == text).map_or(text.as_str(), |(ours, _)| ours);
+            Cond::Same(left, Side::Text(ours.to_owned()))
+        }
+        Operand::Side(right) => Cond::Same(left, right),
+    })
+}
+
+/// An expression of Groovy.
+pub(super) fn groovy(expr: &ast::Expr) -> Option<Cond> {
+    Some(match &expr.kind {
+        ExprKind::Bool(true) => Cond::True,
+        ExprKind::Bool(false) => Cond::True.not(),
+        ExprKind::Unary("!", inner) => groovy(inner)?.not(),
+        ExprKind::Binary("&&", a, b) => groovy(a)?.and(groovy(b)?),
+        ExprKind::Binary("||", a, b) => groovy(a)?.or(groovy(b)?),
+        ExprKind::Binary("==", a, b) => groovy_same(groovy_side(a)?, groovy_side(b)?),
+        ExprKind::Binary("!=", a, b) => groovy_same(groovy_side(a)?, groovy_side(b)?).not(),
+        ExprKind::Binary("=~", a, b) => match groovy_side(b)? {
+            Side::Text(pattern) => Cond::Matches(groovy_side(a)?, pattern),
+            _ => return None,
+        },
+        ExprKind::Binary("==~", a, b) => match groovy_side(b)? {
+            Side::Text(pattern) => Cond::Matches(groovy_side(a)?, format!("^(?:{pattern})$")),
+            _ => return None,
+        },
+        ExprKind::Call(call) => {
+            let (Some(receiver), ExprKind::Str(name), [arg]) = (&call.receiver, &call.name.kind, call.args.as_slice()) else { return None };
+            let (receiver, Side::Text(text)) = (groovy_side(receiver)?, groovy_side(arg)?) else { return None };
+            match name.as_str() {
+                "startsWith" => Cond::Starts(receiver, text),
+                "endsWith" => Cond::Ends(receiver, text),
+                "contains" => Cond::Contains(receiver, text),
+                "equals" => groovy_same(receiver, Side::Text(text)),
+                _ => return None,
+            }
+        }
+        _ => match groovy_side(expr)? {
+            Side::Text(text) => {
+                if text.is_empty() {
+                    Cond::True.not()
+                } else {
+                    Cond::True
+                }
+            }
+            input @ Side::Input(_) => Cond::Same(input, Side::Text("true".into())),
+            Side::Var(name) if name == "CHANGE_ID" => Cond::Same(Side::Fact(Fact::Event), Side::Text("pull_request".into())),
+            side => Cond::Set(side),
+        },
+    })
+}
+
+fn groovy_same(a: Side, b: Side) -> Cond {
+    match (a, b) {
+        (text @ Side::Text(_), other) if !matches!(other, Side::Text(_)) => groovy_same(other, text),
+        (Side::Fact(Fact::RefName), b) => Cond::Same(Side::Fact(Fact::Branch), b),
+        (side, Side::Text(text)) if text.is_empty() => Cond::Set(side).not(),
+        (Side::Var(name), Side::Text(text)) if name == "BRANCH_IS_PRIMARY" && text == "true" => {
+            Cond::Same(Side::Fact(Fact::Branch), Side::Fact(Fact::DefaultBranch))
+        }
+        (a, b) => Cond::Same(a, b),
+    }
+}
+
+fn groovy_side(expr: &ast::Expr) -> Option<Side> {
+    Some(match &expr.kind {
+        ExprKind::Str(text) => Side::Text(text.clone()),
+        ExprKind::Null => Side::Text(String::new()),
+        ExprKind::Bool(b) => Side::Text(b.to_string()),
+        ExprKind::Int(n) => Side::Text(n.to_string()),
+        ExprKind::Name(name) => groovy_name(name),
+        ExprKind::Property { target, name, .. } => {
+            let (ExprKind::Name(of), ExprKind::Str(name)) = (&target.kind, &name.kind) else { return None };
+            match of.as_str() {
+                "env" => groovy_name(name),
+                "params" => Side::Input(name.clone()),
+                _ => return None,
+            }
+        }
+        _ => return None,
+    })
+}
+
+pub(super) fn groovy_name(name: &str) -> Side {
+    Fact::of_variable(name, Target::Jenkins).map_or_else(|| Side::Var(name.to_owned()), Side::Fact)
+}
+
+fn foreign(text: &str) -> String {
+    format!("the condition `{text}` cannot be said there")
+}
+
+fn no_fact(fact: Fact, to: Target) -> String {
+    format!("{} has nothing for `{}`", to.name(), fact.expression())
+}
+
+/// A pattern without its anchors, if it is a plain text: begins, text, ends.
+fn plain_pattern(pattern: &str) -> Option<(bool, String, bool)> {
+    let (begins, body) = pattern.strip_prefix('^').map_or((false, pattern), |rest| (true, rest));
+    let (ends, body) = body.strip_suffix('$').map_or((false, body), |rest| (true, rest));
+    let mut text = String::new();
+    let mut chars = body.chars();
+    while let Some(c) = chars.next() {
+        match c {
+            '\\' => text.push(chars.next().filter(|c| c.is_ascii_punctuation())?),
+            '.' | '*' | '+' | '?' | '(' | ')' | '[' | ']' | '{' | '}' | '|' | '^' | '$' => return None,
+            c => text.push(c),
+        }
+    }
+    Some((begins, text, ends))
+}
+
+/// A condition of GitHub; `vars` is the context that variables are in.
+pub(super) fn to_github(cond: &Cond, vars: &str) -> Said {
+    let quoted = |text: &str| format!("'{}'", text.replace('\'', "''"));
+    let side = |s: &Side| match s {
+        Side::Text(text) => quoted(text),
+        Side::Fact(fact) => fact.expression().to_owned(),
+        Side::Var(name) => format!("{vars}.{name}"),
+        Side::Input(name) => format!("inputs.{name}"),
+    };
+    let inner = |c: &Cond| match c {
+        Cond::Any(_) => to_github(c, vars).map(|t| format!("({t})")),
+        _ => to_github(c, vars),
+    };
+    let of_ref = |fact: &Fact| match fact {
+        Fact::Branch => Some("refs/heads/"),
+        Fact::Tag => Some("refs/tags/"),
+        _ => None,
+    };
+    Ok(match cond {
+        Cond::True => "true".into(),
+        Cond::Not(c) => match &**c {
+            Cond::Same(a, b) if !matches!(a, Side::Fact(f) if of_ref(f).is_some()) => format!("{} != {}", side(a), side(b)),
+            Cond::Same(Side::Fact(fact), Side::Text(text)) => {
+                format!("github.ref != {}", quoted(&format!("{}{text}", of_ref(fact).unwrap_or_default())))
+            }
+            c @ (Cond::Starts(..) | Cond::Ends(..) | Cond::Contains(..) | Cond::Set(Side::Fact(Fact::Branch | Fact::Tag))) => {
+                format!("!{}", to_github(c, vars)?)
+            }
+            c => format!("!({})", to_github(c, vars)?),
+        },
+        Cond::All(list) => list.iter().map(inner).collect::<Result<Vec<_>, _>>()?.join(" && "),
+        Cond::Any(list) => list.iter().map(|c| to_github(c, vars)).collect::<Result<Vec<_>, _>>()?.join(" || "),
+        Cond::Same(Side::Fact(fact), Side::Text(text)) if of_ref(fact).is_some() => {
+            format!("github.ref == {}", quoted(&format!("{}{text}", of_ref(fact).unwrap_or_default())))
+        }
+        Cond::Same(Side::Input(name), Side::Text(text)) if text == "true" || text == "false" => format!("inputs.{name} == {text}"),
+        Cond::Same(a, b) => format!("{} == {}", side(a), side(b)),
+        Cond::Set(Side::Fact(fact)) if of_ref(fact).is_some() => {
+            format!("startsWith(github.ref, {})", quoted(of_ref(fact).unwrap_or_default()))
+        }
+        Cond::Set(s) => format!("{} != ''", side(s)),
+        Cond::Starts(Side::Fact(fact), text) if of_ref(fact).is_some() => {
+            format!("startsWith(github.ref, {})", quoted(&format!("{}{text}", of_ref(fact).unwrap_or_default())))
+        }
+        Cond::Starts(s, text) => format!("startsWith({}, {})", side(s), quoted(text)),
+        Cond::Ends(s, text) => format!("endsWith({}, {})", side(s), quoted(text)),
+        Cond::Contains(s, text) => format!("contains({}, {})", side(s), quoted(text)),
+        Cond::Matches(s, pattern) => match plain_pattern(pattern) {
+            Some((true, text, true)) => return to_github(&Cond::Same(s.clone(), Side::Text(text)), vars),
+            Some((true, text, false)) => return to_github(&Cond::Starts(s.clone(), text), vars),
+            Some((begins, text, ends)) => {
+                let held = if ends && !begins { Cond::Ends(s.clone(), text) } else { Cond::Contains(s.clone(), text) };
+                match s {
+                    Side::Fact(f) if of_ref(f).is_some() => {
+                        format!("{} && {}", to_github(&Cond::Set(s.clone()), vars)?, to_github(&held, vars)?)
+                    }
+                    _ => return to_github(&held, vars),
+                }
+            }
+            None => return Err(format!("GitHub's expressions have no regular expressions: `{pattern}`")),
+        },
+        Cond::Changed(paths) => {
+            return Err(format!("a job of GitHub cannot ask for changed files ({}): `on.push.paths` of a workflow can", paths.join(", ")));
+        }
+        Cond::Exists(paths) => return Err(format!("the condition of a job of GitHub cannot ask for files ({})", paths.join(", "))),
+        Cond::Foreign(text) => return Err(foreign(text)),
+    })
+}
+
+fn regex_escape(text: &str) -> String {
+    text.chars().flat_map(|c| if "\\.+*?()|[]{}^$/".contains(c) { vec!['\\', c] } else { vec![c] }).collect()
+}
+
+/// A condition of GitLab, which knows no `not`.
+pub(super) fn to_gitlab(cond: &Cond, negated: bool) -> Said {
+    let side = |s: &Side| match s {
+        Side::Text(text) if text.contains('"') => Ok(format!("'{text}'")),
+        Side::Text(text) => Ok(format!("\"{text}\"")),
+        Side::Var(name) | Side::Input(name) => Ok(format!("${name}")),
+        Side::Fact(fact) => fact.variable(Target::Gitlab).map(|n| format!("${n}")).ok_or_else(|| no_fact(*fact, Target::Gitlab)),
+    };
+    let like = |s: &Side, pattern: String| {
+        let (flags, pattern) = match pattern.strip_prefix("(?") {
+            Some(rest) if rest.starts_with(['i', 's', 'm']) => rest.split_once(')').map_or(("", rest), |(f, p)| (f, p)),
+            _ => ("", pattern.as_str()),
+        };
+        Ok::<_, String>(format!("{} {} /{pattern}/{flags}", side(s)?, if negated { "!~" } else { "=~" }))
+    };
+    let group = |list: &[Cond], any: bool| {
+        let parts = list.iter().map(|c| {
+            let text = to_gitlab(c, negated)?;
+            Ok(if text.contains("||") && !any { format!("({text})") } else { text })
+        });
+        parts.collect::<Result<Vec<_>, String>>().map(|p| p.join(if any { " || " } else { " && " }))
+    };
+    Ok(match cond {
+        Cond::True => (if negated { "\"no\" == \"yes\"" } else { "\"yes\" == \"yes\"" }).into(),
+        Cond::Not(c) => return to_gitlab(c, !negated),
+        Cond::All(list) => return group(list, negated),
+        Cond::Any(list) => return group(list, !negated),
+        Cond::Same(Side::Fact(Fact::Event), Side::Text(event)) => {
+            let theirs = EVENTS.iter().find(|(ours, _)| ours == event).map(|(_, theirs)| *theirs);
+            let theirs = theirs.ok_or_else(|| format!("GitLab has no event `{event}`"))?;
+            format!("$CI_PIPELINE_SOURCE {} \"{theirs}\"", if negated { "!=" } else { "==" })
+        }
+        Cond::Same(a, b) => format!("{} {} {}", side(a)?, if negated { "!=" } else { "==" }, side(b)?),
+        Cond::Set(s) if negated => format!("({0} == null || {0} == \"\")", side(s)?),
+        Cond::Set(s) => side(s)?,
+        Cond::Starts(s, text) => like(s, format!("^{}", regex_escape(text)))?,
+        Cond::Ends(s, text) => like(s, format!("{}$", regex_escape(text)))?,
+        Cond::Contains(s, text) => like(s, regex_escape(text))?,
+        Cond::Matches(s, pattern) => like(s, pattern.replace("\\/", "/").replace('/', "\\/"))?,
+        Cond::Changed(_) | Cond::Exists(_) => return Err("`changes` and `exists` cannot be part of a longer condition".into()),
+        Cond::Foreign(text) => return Err(foreign(text)),
+    })
+}
+
+/// A text of Groovy.
+pub(super) fn groovy_text(text: &str) -> String {
+    format!("'{}'", text.replace('\\', "\\\\").replace('\'', "\\'").replace('\n', "\\n"))
+}
+
+/// An expression of Groovy.
+pub(super) fn to_groovy(cond: &Cond) -> Said {
+    let side = |s: &Side| match s {
+        Side::Text(text) => Ok(groovy_text(text)),
+        Side::Var(name) => Ok(format!("env.{name}")),
+        Side::Input(name) => Ok(format!("params.{name}")),
+        Side::Fact(Fact::DefaultBranch) => Err("Jenkins has no name of the default branch".to_owned()),
+        Side::Fact(fact) => fact.variable(Target::Jenkins).map(|n| format!("env.{n}")).ok_or_else(|| no_fact(*fact, Target::Jenkins)),
+    };
+    let call = |s: &Side, method: &str, text: &str| Ok::<_, String>(format!("{}?.{method}({})", side(s)?, groovy_text(text)));
+    let inner = |c: &Cond| match c {
+        Cond::Any(_) => to_groovy(c).map(|t| format!("({t})")),
+        _ => to_groovy(c),
+    };
+    Ok(match cond {
+        Cond::True => "true".into(),
+        Cond::Not(c) => match &**c {
+            Cond::Same(Side::Fact(Fact::Event), _) | Cond::Same(_, Side::Fact(Fact::DefaultBranch)) => format!("!({})", to_groovy(c)?),
+            Cond::Same(Side::Input(_), _) => format!("!({})", to_groovy(c)?),
+            Cond::Same(a, b) => format!("{} != {}", side(a)?, side(b)?),
+            c => format!("!({})", to_groovy(c)?),
+        },
+        Cond::All(list) => list.iter().map(inner).collect::<Result<Vec<_>, _>>()?.join(" && "),
+        Cond::Any(list) => list.iter().map(to_groovy).collect::<Result<Vec<_>, _>>()?.join(" || "),
+        Cond::Same(Side::Fact(Fact::Event), Side::Text(event)) => match event.as_str() {
+            "pull_request" => "env.CHANGE_ID".into(),
+            "push" => "!env.CHANGE_ID".into(),
+            other => return Err(format!("Jenkins does not tell a pipeline that its cause is `{other}`")),
+        },
+        Cond::Same(Side::Fact(Fact::Branch | Fact::RefName), Side::Fact(Fact::DefaultBranch)) => "env.BRANCH_IS_PRIMARY == 'true'".into(),
+        Cond::Same(Side::Fact(Fact::Branch), Side::Text(text)) => format!("!env.TAG_NAME && env.BRANCH_NAME == {}", groovy_text(text)),
+        Cond::Same(Side::Input(name), Side::Text(text)) => format!("\"${{params.{name}}}\" == {}", groovy_text(text)),
+        Cond::Same(a, b) => format!("{} == {}", side(a)?, side(b)?),
+        Cond::Set(Side::Fact(Fact::Branch)) => "!env.TAG_NAME".into(),
+        Cond::Set(s) => side(s)?,
+        Cond::Starts(s, text) => call(s, "startsWith", text)?,
+        Cond::Ends(s, text) => call(s, "endsWith", text)?,
+        Cond::Contains(s, text) => call(s, "contains", text)?,
+        Cond::Matches(s, pattern) => match plain_pattern(pattern) {
+            Some((true, text, true)) => return to_groovy(&Cond::Same(s.clone(), Side::Text(text))),
+            Some((true, text, false)) => call(s, "startsWith", &text)?,
+            Some((false, text, true)) => call(s, "endsWith", &text)?,
+            Some((false, text, false)) => call(s, "contains", &text)?,
+            None => format!("({} =~ {})", side(s)?, groovy_text(pattern)),
+        },
+        Cond::Changed(paths) => return Err(format!("`changeset` is a condition of its own in Jenkins: {}", paths.join(", "))),
+        Cond::Exists(paths) => match paths.as_slice() {
+            [one] if !one.contains(['*', '?', '[']) => format!("fileExists({})", groovy_text(one)),
+            _ => return Err(format!("Jenkins looks for one file, not for patterns ({})", paths.join(", "))),
+        },
+        Cond::Foreign(text) => return Err(foreign(text)),
+    })
+}
+
+/// A text of a shell.
+pub(super) fn shell_text(text: &str) -> String {
+    if !text.is_empty() && text.chars().all(|c| c.is_ascii_alphanumeric() || "_-./:@%+=,".contains(c)) {
+        return text.to_owned();
+    }
+    format!("'{}'", text.replace('\'', "'\\''"))
+}
+
+/// A command of a shell that holds when the condition does.
+pub(super) fn to_shell(cond: &Cond, to: Target) -> Said {
+    let name = |s: &Side| match s {
+        Side::Var(name) | Side::Input(name) => Ok(name.clone()),
+        Side::Fact(fact) => fact.variable(to).map(str::to_owned).ok_or_else(|| no_fact(*fact, to)),
+        Side::Text(text) => Err(format!("`{text}` is no variable")),
+    };
+    let value = |s: &Side| match s {
+        Side::Text(text) => Ok(shell_text(text)),
+        other => name(other).map(|n| format!("\"${{{n}:-}}\"")),
+    };
+    let group = |list: &[Cond], sign: &str| {
+        let parts = list.iter().map(|c| {
+            let text = to_shell(c, to)?;
+            Ok(if matches!(c, Cond::All(_) | Cond::Any(_)) { format!("{{ {text}; }}") } else { text })
+        });
+        parts.collect::<Result<Vec<_>, String>>().map(|p| p.join(sign))
+    };
+    let cut = |s: &Side, sign: &str, text: &str| {
+        let name = name(s)?;
+        Ok::<_, String>(format!("[ \"${{{name}{sign}{}}}\" != \"${{{name}:-}}\" ]", shell_text(text)))
+    };
+    Ok(match cond {
+        Cond::True => "true".into(),
+        Cond::Not(c) if matches!(&**c, Cond::All(_) | Cond::Any(_)) => format!("! {{ {}; }}", to_shell(c, to)?),
+        Cond::Not(c) => format!("! {}", to_shell(c, to)?),
+        Cond::All(list) => group(list, " && ")?,
+        Cond::Any(list) => group(list, " || ")?,
+        Cond::Same(Side::Fact(Fact::Event), Side::Text(event)) => match (to, event.as_str()) {
+            (Target::Gitlab, event) => {
+                let theirs = EVENTS.iter().find(|(ours, _)| *ours == event).map(|(_, theirs)| *theirs);
+                format!("[ \"$CI_PIPELINE_SOURCE\" = {} ]", theirs.ok_or_else(|| format!("GitLab has no event `{event}`"))?)
+            }
+            (Target::Jenkins, "pull_request") => "[ -n \"${CHANGE_ID:-}\" ]".into(),
+            (Target::Jenkins, "push") => "[ -z \"${CHANGE_ID:-}\" ]".into(),
+            (_, event) => format!("[ \"$GITHUB_EVENT_NAME\" = {event} ]"),
+        },
+        Cond::Same(a, b) => format!("[ {} = {} ]", value(a)?, value(b)?),
+        Cond::Set(s) => format!("[ -n {} ]", value(s)?),
+        Cond::Starts(s, text) => cut(s, "#", text)?,
+        Cond::Ends(s, text) => cut(s, "%", text)?,
+        Cond::Contains(s, text) => cut(s, "#*", text)?,
+        Cond::Matches(s, pattern) => format!("printf %s {} | grep -Eq {}", value(s)?, shell_text(pattern)),
+        Cond::Exists(paths) => match paths.as_slice() {
+            [one] if !one.contains(['*', '?', '[']) => format!("[ -e {} ]", shell_text(one)),
+            _ => return Err(format!("patterns of files ({}) cannot be asked for in a script", paths.join(", "))),
+        },
+        Cond::Changed(paths) => return Err(format!("changed files ({}) cannot be asked for in a script", paths.join(", "))),
+        Cond::Foreign(text) => return Err(foreign(text)),
+    })
+}
