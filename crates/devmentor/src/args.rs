@@ -556,6 +556,7 @@ mod tests {
             "devmentor pipeline convert ci.yml --to gitlab -o .gitlab-ci.yml",
             "devmentor pipeline convert - --from jenkins --to github --json",
             "devmentor pipeline detect web --to jenkins",
+            "devmentor pipeline test",
             "devmentor completion zsh",
         ] {
             assert!(parse(line).is_ok(), "{line}: {}", parse(line).unwrap_err());

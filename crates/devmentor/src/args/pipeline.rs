@@ -48,6 +48,11 @@ pub(crate) enum Pipeline {
         #[arg(long, short, value_name = "FILE")]
         output: Option<std::path::PathBuf>,
     },
+    /// Check what events would run against `pipeline.tests.yml`.
+    Test {
+        /// The file; without it the one at the root of the repository here.
+        file: Option<std::path::PathBuf>,
+    },
     /// Evaluate an expression and print its value with its kind.
     Eval {
         /// Language of the expression.

@@ -220,7 +220,7 @@ fn one(plan: &Plan, job: &plan::Job, out: &mut Diagnostics) -> Job {
     match &job.continue_on_error {
         Late::Known(may_fail) => made.may_fail = *may_fail,
         Late::Expr(text) => {
-            out.error(&job.span, "continue_on_error", format!("`continue-on-error: {text}` is evaluated for each job; there it cannot be"))
+            out.error(&job.span, "continue_on_error", format!("`continue-on-error: {text}` is evaluated for each job; there it cannot be"));
         }
     }
     made.environment = job.environment.as_ref().map(|e| (text(&e.name), e.url.as_deref().filter(|u| !u.is_empty()).map(text)));

@@ -103,11 +103,8 @@ impl Reader<'_> {
     }
 
     fn pipeline(&mut self, root: &Node, entries: &[(Key, Node)]) {
-        self.stages = root
-            .get("stages")
-            .or_else(|| root.get("types"))
-            .map(list)
-            .unwrap_or_else(|| ["build", "test", "deploy"].map(String::from).to_vec());
+        self.stages =
+            root.get("stages").or_else(|| root.get("types")).map_or_else(|| ["build", "test", "deploy"].map(String::from).to_vec(), list);
         self.stages.retain(|s| s != ".pre" && s != ".post");
         self.stages.insert(0, ".pre".into());
         self.stages.push(".post".into());
@@ -272,7 +269,7 @@ impl Reader<'_> {
             if rule.get("needs").is_some() {
                 self.lost(&rule.span, "rule_needs", "what a job needs cannot depend on its conditions there");
             }
-            let when = rule.get("when").map(one).unwrap_or_else(|| "on_success".into());
+            let when = rule.get("when").map_or_else(|| "on_success".into(), one);
             if when == "never" {
                 cond = if cond == Cond::True.not() { cond } else { held.not().and(cond) };
                 continue;

@@ -308,7 +308,7 @@ impl Reader<'_> {
             }
             ("retry", Some(job)) => {
                 job.retry =
-                    option.value("count").and_then(|v| v.value.as_u64()).and_then(|n| u8::try_from(n).ok()).unwrap_or(1).saturating_sub(1)
+                    option.value("count").and_then(|v| v.value.as_u64()).and_then(|n| u8::try_from(n).ok()).unwrap_or(1).saturating_sub(1);
             }
             ("disableConcurrentBuilds", _) => {
                 self.draft.alone = Some(matches!(option.named("abortPrevious"), Some(Arg::Value(v)) if v.value == true));
@@ -441,7 +441,7 @@ impl Reader<'_> {
         for stmt in body {
             match &stmt.kind {
                 StmtKind::Expr(Expr { kind: ExprKind::Call(call), .. }) if call.plain_name().is_some() => {
-                    self.step(stmt, call, inside, out)
+                    self.step(stmt, call, inside, out);
                 }
                 StmtKind::If(test, yes, no) if conditions::groovy(test).is_some() => {
                     let cond = conditions::groovy(test).unwrap_or(Cond::True);
@@ -567,7 +567,7 @@ impl Reader<'_> {
             }
             "stash" => {
                 let name = text_of("name").unwrap_or_else(|| "stash".into());
-                let paths = text_of("includes").map(patterns).unwrap_or_else(|| vec!["**".into()]);
+                let paths = text_of("includes").map_or_else(|| vec!["**".into()], patterns);
                 let exclude = text_of("excludes").map(patterns).unwrap_or_default();
                 self.push(stmt, Does::Upload { name: Text::lit(name), paths, exclude }, inside, out);
             }
@@ -581,7 +581,7 @@ impl Reader<'_> {
                 self.push(stmt, Does::Report(vec![("junit".into(), files)]), inside, out);
             }
             "cleanWs" | "deleteDir" => {
-                self.differs(at, "workspace", format!("`{name}` is not needed: a job begins with an empty directory there"))
+                self.differs(at, "workspace", format!("`{name}` is not needed: a job begins with an empty directory there"));
             }
             _ => {
                 let text = self.source.of(stmt.at);

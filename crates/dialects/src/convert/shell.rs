@@ -426,7 +426,7 @@ impl Writer<'_> {
                 }
             }
             (Target::Gitlab, Target::Github) => {
-                if let Some(span) = piped {
+                if let Some(span) = failing.or(piped) {
                     self.differs(&span, "pipefail", "scripts are run with `shell: bash`, so that `pipefail` holds as in GitLab");
                 }
             }

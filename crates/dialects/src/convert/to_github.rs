@@ -220,10 +220,10 @@ fn one(w: &mut Writer<'_>, job: &Job, ids: &HashMap<String, String>) -> Value {
             w.differs(&job.span, "manual", message);
         }
         Some(Gate::Question(_)) => {
-            w.differs(&job.span, "approval", "who may go on is set for the environment `approval`, which has to get reviewers")
+            w.differs(&job.span, "approval", "who may go on is set for the environment `approval`, which has to get reviewers");
         }
         Some(Gate::Delay(seconds)) => {
-            w.differs(&job.span, "delay", format!("the job sleeps for {seconds} seconds, and holds its runner meanwhile"))
+            w.differs(&job.span, "delay", format!("the job sleeps for {seconds} seconds, and holds its runner meanwhile"));
         }
         None => {}
     }

@@ -51,7 +51,7 @@ fn workflow(name: &str, bytes: &[u8], root: Option<&Path>) -> Compiled {
 }
 
 /// A file of the repository, of a sensible size.
-fn read(root: &Path, path: &str) -> Option<Vec<u8>> {
+pub(super) fn read(root: &Path, path: &str) -> Option<Vec<u8>> {
     if Path::new(path).components().any(|c| !matches!(c, std::path::Component::Normal(_))) {
         return None;
     }
@@ -83,27 +83,32 @@ impl gitlab::World for Local {
 
     fn paths(&self, origin: &gitlab::Origin) -> Option<Vec<String>> {
         let (gitlab::Origin::Here, Some(root)) = (origin, &self.root) else { return None };
-        let mut open = vec![root.clone()];
-        let mut found = Vec::new();
-        while let Some(directory) = open.pop() {
-            for entry in fs::read_dir(directory).ok()?.flatten() {
-                let (path, kind) = (entry.path(), entry.file_type().ok()?);
-                if kind.is_dir() && entry.file_name() != ".git" {
-                    open.push(path);
-                } else if kind.is_file() {
-                    found.push(path.strip_prefix(root).ok()?.to_string_lossy().into_owned());
-                }
-                if found.len() + open.len() > MAX_PATHS {
-                    return None;
-                }
-            }
-        }
-        Some(found)
+        paths(root)
     }
 
     fn changed(&self, _: Option<&str>) -> std::result::Result<Option<Vec<String>>, String> {
         Ok(self.changed.clone())
     }
+}
+
+/// All files below a directory; none when there are too many.
+pub(super) fn paths(root: &Path) -> Option<Vec<String>> {
+    let mut open = vec![root.to_owned()];
+    let mut found = Vec::new();
+    while let Some(directory) = open.pop() {
+        for entry in fs::read_dir(directory).ok()?.flatten() {
+            let (path, kind) = (entry.path(), entry.file_type().ok()?);
+            if kind.is_dir() && entry.file_name() != ".git" {
+                open.push(path);
+            } else if kind.is_file() {
+                found.push(path.strip_prefix(root).ok()?.to_string_lossy().into_owned());
+            }
+            if found.len() + open.len() > MAX_PATHS {
+                return None;
+            }
+        }
+    }
+    Some(found)
 }
 
 /// The event in GitLab's words.

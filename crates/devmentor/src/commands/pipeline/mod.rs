@@ -1,8 +1,9 @@
-//! `pipeline lint|plan|model|convert|detect|eval`: the compiler of pipeline files and their expressions, without a server.
+//! `pipeline lint|plan|model|convert|detect|test|eval`: the compiler of pipeline files and their expressions, without a server.
 
 mod compile;
 mod convert;
 mod eval;
+mod expect;
 
 use std::fs;
 use std::io::{self, IsTerminal as _, Read as _};
@@ -32,6 +33,7 @@ pub(super) fn run(command: Pipeline, json: bool) -> Result {
         Pipeline::Model { file } => model(&file, format),
         Pipeline::Convert { file, to, from, output } => convert::file(&file, from, to, output.as_deref(), format),
         Pipeline::Detect { directory, to, output } => convert::detect(directory.as_deref(), to, output.as_deref(), format),
+        Pipeline::Test { file } => expect::run(file.as_deref(), format),
         Pipeline::Eval { dialect: ExpressionDialect::Github, expression, context } => match expression.as_str() {
             "-" => eval::stream(io::stdin().lock(), io::stdout().lock()),
             text => eval::one(text, context.as_deref()),
