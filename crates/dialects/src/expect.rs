@@ -116,7 +116,7 @@ fn case(node: &Node, sources: &dyn Sources, out: &mut Diagnostics) -> Option<Cas
             "event" => event.event = text(value, what, out),
             "ref" => event.reference = text(value, what, out),
             "changed" => event.changed = Some(texts(value, what, out)),
-            "action" => event.action = text(value, what, out),
+            "action" => event.action = Some(text(value, what, out)),
             "base" => event.base = text(value, what, out),
             "default_branch" => event.default_branch = text(value, what, out),
             "inputs" => event.inputs = map(out),

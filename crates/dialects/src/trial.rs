@@ -31,8 +31,10 @@ pub struct Event {
     pub reference: String,
     /// Changed files; none when not known, which counts as all.
     pub changed: Option<Vec<String>>,
-    /// Activity, such as `opened`.
-    pub action: String,
+    /// Activity, such as `opened`; none is the usual one of the event.
+    pub action: Option<String>,
+    /// Name of the other workflow of a `workflow_run`.
+    pub workflow: String,
     /// Branch that a pull request goes to.
     pub base: String,
     /// The default branch.
@@ -49,7 +51,8 @@ impl Default for Event {
             event: "push".into(),
             reference: "refs/heads/main".into(),
             changed: None,
-            action: "opened".into(),
+            action: None,
+            workflow: String::new(),
             base: "main".into(),
             default_branch: "main".into(),
             inputs: Map::new(),
@@ -148,7 +151,8 @@ pub fn plan(path: &str, bytes: &[u8], dialect: Target, event: &Event, sources: &
         event: &event.event,
         r#ref: &event.reference,
         changed: event.changed.as_deref(),
-        action: &event.action,
+        action: event.action.as_deref(),
+        workflow: &event.workflow,
         base: &event.base,
         default_branch: &event.default_branch,
         inputs: event.inputs.clone(),
