@@ -23,7 +23,7 @@ pub(super) fn path(expr: &Expr) -> Option<String> {
 
 /// `if` of GitHub.
 pub(super) fn github(text: &str) -> When {
-    let Ok(expr) = Expr::parse(text) else { return When { base: Base::Success, cond: Cond::Foreign(text.to_owned()) } };
+    let Ok(expr) = Expr::parse(text) else { return When { cond: Cond::Foreign(text.to_owned()), ..When::default() } };
     let parts = match expr {
         Expr::And(parts) => parts,
         one => vec![one],
@@ -32,11 +32,16 @@ pub(super) fn github(text: &str) -> When {
     for part in parts {
         match status(&part) {
             Some(base) => when.base = base,
+            None if is_not(&part, "failure") => when.through = true,
             None => rest.push(part),
         }
     }
+    if when.through {
+        // `!failure() && !cancelled()`
+        when.base = Base::Success;
+    }
     if rest.iter().any(Expr::calls_status_function) {
-        return When { base: Base::Always, cond: Cond::Foreign(text.to_owned()) };
+        return When { base: Base::Always, cond: Cond::Foreign(text.to_owned()), ..when };
     }
     for part in &rest {
         match condition(part) {
@@ -47,6 +52,10 @@ pub(super) fn github(text: &str) -> When {
     when
 }
 
+fn is_not(expr: &Expr, function: &str) -> bool {
+    matches!(expr, Expr::Not(inner) if matches!(&**inner, Expr::Call(name, _) if name == function))
+}
+
 fn status(expr: &Expr) -> Option<Base> {
     match expr {
         Expr::Call(name, _) => match name.as_str() {
@@ -55,7 +64,7 @@ fn status(expr: &Expr) -> Option<Base> {
             "always" => Some(Base::Always),
             _ => None,
         },
-        Expr::Not(inner) if matches!(&**inner, Expr::Call(name, _) if name == "cancelled") => Some(Base::Always),
+        not if is_not(not, "cancelled") => Some(Base::Always),
         _ => None,
     }
 }
@@ -374,10 +383,29 @@ fn no_fact(fact: Fact, to: Target) -> String {
     format!("{} has nothing for `{}`", to.name(), fact.expression())
 }
 
+/// A choice between texts as its alternatives.
+fn alternatives(what: &Side, pattern: &str) -> Option<Cond> {
+    let (begins, body) = pattern.strip_prefix('^').map_or(("", pattern), |rest| ("^", rest));
+    let (body, ends) = body.strip_suffix('$').map_or((body, ""), |rest| (rest, "$"));
+    let inner = body.strip_prefix("(?:").or_else(|| body.strip_prefix('(')).and_then(|b| b.strip_suffix(')'));
+    let inner = inner.or_else(|| (begins.is_empty() && ends.is_empty()).then_some(body))?;
+    if !inner.contains('|') || inner.contains(['(', ')', '[', '^', '$']) {
+        return None;
+    }
+    let each = inner.split('|').map(|part| {
+        let part = format!("{begins}{part}{ends}");
+        plain_pattern(&part).map(|_| Cond::Matches(what.clone(), part))
+    });
+    each.collect::<Option<Vec<_>>>().map(Cond::Any)
+}
+
 /// A pattern without its anchors, if it is a plain text: begins, text, ends.
 fn plain_pattern(pattern: &str) -> Option<(bool, String, bool)> {
     let (begins, body) = pattern.strip_prefix('^').map_or((false, pattern), |rest| (true, rest));
-    let (ends, body) = body.strip_suffix('$').map_or((false, body), |rest| (true, rest));
+    let (ends, body) = match body.strip_suffix(".*$").or_else(|| body.strip_suffix(".*")) {
+        Some(rest) if begins => (false, rest),
+        _ => body.strip_suffix('$').map_or((false, body), |rest| (true, rest)),
+    };
     let mut text = String::new();
     let mut chars = body.chars();
     while let Some(c) = chars.next() {
@@ -449,7 +477,10 @@ pub(super) fn to_github(cond: &Cond, vars: &str) -> Said {
                     _ => return to_github(&held, vars),
                 }
             }
-            None => return Err(format!("GitHub's expressions have no regular expressions: `{pattern}`")),
+            None => match alternatives(s, pattern) {
+                Some(any) => format!("({})", to_github(&any, vars)?),
+                None => return Err(format!("GitHub's expressions have no regular expressions: `{pattern}`")),
+            },
         },
         Cond::Changed(paths) => {
             return Err(format!("a job of GitHub cannot ask for changed files ({}): `on.push.paths` of a workflow can", paths.join(", ")));

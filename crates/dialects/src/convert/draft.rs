@@ -173,6 +173,7 @@ impl Cond {
         match (self, other) {
             (Cond::True, c) | (c, Cond::True) => c,
             (a, b) if a == b => a,
+            (a, Cond::All(list)) => list.into_iter().fold(a, Cond::and),
             (Cond::All(mut list), b) => {
                 if !list.contains(&b) {
                     list.push(b);
@@ -209,11 +210,13 @@ pub(super) enum Base {
 pub(super) struct When {
     pub(super) base: Base,
     pub(super) cond: Cond,
+    /// Also when jobs it needs were left out: as in GitLab and Jenkins.
+    pub(super) through: bool,
 }
 
 impl Default for When {
     fn default() -> Self {
-        Self { base: Base::Success, cond: Cond::True }
+        Self { base: Base::Success, cond: Cond::True, through: false }
     }
 }
 

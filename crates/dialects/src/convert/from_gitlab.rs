@@ -28,6 +28,7 @@ pub(super) fn read(path: &str, bytes: &[u8], out: &mut Diagnostics) -> Result<Dr
     if requests {
         draft.pull_request = Some(RefFilter::default());
     }
+    draft.jobs.iter_mut().for_each(|j| j.when.through = true);
     Ok(draft)
 }
 
@@ -297,7 +298,7 @@ impl Reader<'_> {
             job.gate = gate.or(job.gate.take());
             job.may_fail = may_fail.unwrap_or(job.may_fail);
         }
-        When { base: base_of(bases.last().map_or("on_success", String::as_str)), cond }
+        When { base: base_of(bases.last().map_or("on_success", String::as_str)), cond, through: true }
     }
 
     fn job(&mut self, key: &Key, node: &Node) -> Job {
@@ -321,6 +322,7 @@ impl Reader<'_> {
             self.key(key, value, &mut job);
         }
         let no_sources = [&job.env, &self.draft.env].iter().find_map(|e| e.get("GIT_STRATEGY")?.plain()).as_deref() == Some("none");
+        job.env.shift_remove("GIT_STRATEGY");
         let mut steps = Vec::new();
         if !no_sources {
             steps.push(Step::new(&job.span, Does::Checkout));

@@ -28,6 +28,7 @@ pub(super) fn read(path: &str, bytes: &[u8], out: &mut Diagnostics) -> Result<Dr
         reader.lost(stmt.at.start, "groovy", message);
     }
     reader.pipeline(pipeline);
+    reader.draft.jobs.iter_mut().for_each(|j| j.when.through = true);
     Ok(reader.draft)
 }
 
@@ -218,7 +219,7 @@ impl Reader<'_> {
         for name in jenkins::POST_CONDITIONS {
             for post in base.post.iter().flatten().filter(|p| p.condition == *name) {
                 if let Some(when) = self.post_base(post) {
-                    let inside = Inside { when: When { base: when, cond: Cond::True }, ..Inside::default() };
+                    let inside = Inside { when: When { base: when, ..When::default() }, ..Inside::default() };
                     self.body(&post.branch.body, &inside, &mut job.steps);
                 }
             }

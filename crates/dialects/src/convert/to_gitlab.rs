@@ -62,7 +62,7 @@ pub(super) fn axes(cells: &[IndexMap<String, String>]) -> Option<IndexMap<String
 
 /// The condition of a job with those of the jobs it is skipped with.
 pub(super) fn effective(draft: &Draft, job: &Job, depth: usize) -> Cond {
-    if job.when.base != Base::Success || depth > draft.jobs.len() {
+    if job.when.base != Base::Success || job.when.through || depth > draft.jobs.len() {
         return job.when.cond.clone();
     }
     job.needs
@@ -107,7 +107,7 @@ pub(super) fn starts(draft: &Draft, push: &RefFilter) -> Option<Cond> {
         (None, Some(t)) => Some(t),
         (Some(b), Some(t)) => Some(b.or(t)),
     };
-    if let Some(paths) = &push.paths {
+    if let Some(paths) = push.paths.as_ref().filter(|p| p.iter().all(|p| !p.starts_with('!'))) {
         cond = Some(cond.unwrap_or(Cond::True).and(Cond::Changed(paths.clone())));
     }
     let _ = draft;
@@ -245,8 +245,8 @@ fn workflow(w: &mut Writer<'_>, root: &mut Map<String, Value>) {
         };
         if let Some(filter) = &draft.push {
             rule(w, "push", filter);
-            if filter.paths_ignore.is_some() {
-                w.lost(&whole, "paths_ignore", "GitLab has no list of files whose changes do not count");
+            if filter.paths_ignore.is_some() || filter.paths.iter().flatten().any(|p| p.starts_with('!')) {
+                w.lost(&whole, "paths_ignore", "GitLab has no list of files whose changes do not count: every change starts the pipeline");
             }
         }
         if let Some(filter) = &draft.pull_request {
@@ -551,8 +551,9 @@ fn needs(w: &mut Writer<'_>, job: &Job, names: &HashMap<String, String>, o: &mut
         .filter_map(|key| {
             let needed = draft.job(key)?;
             let name = &names[*key];
-            let optional =
-                job.when.base != Base::Success && effective(draft, needed, 0) != Cond::True && effective(draft, needed, 0) != own;
+            let optional = (job.when.base != Base::Success || job.when.through)
+                && effective(draft, needed, 0) != Cond::True
+                && effective(draft, needed, 0) != own;
             let files = from.contains(key);
             Some(match (files, optional) {
                 (true, false) => json!({"job": name, "artifacts": true}),

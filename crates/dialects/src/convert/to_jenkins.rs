@@ -120,12 +120,24 @@ fn waits(w: &mut Writer<'_>, now: &[&Job], main: &[usize], levels: &[usize], lev
 /// What must hold for every stage, because Jenkins starts the pipeline for every push.
 fn outer(w: &mut Writer<'_>) -> Cond {
     let draft = w.draft;
+    if push_paths(draft) {
+        w.lost(
+            &Span::whole(""),
+            "paths_ignore",
+            "files whose changes do not count cannot be listed in Jenkins: every change starts the pipeline",
+        );
+    }
     let Some(cond) = draft.push.as_ref().and_then(|push| starts(draft, push)) else { return Cond::True };
     w.differs(&Span::whole(""), "event", "Jenkins builds every push: the stages of one that does not count are skipped");
     match &draft.pull_request {
         Some(_) => cond.or(Cond::Same(Side::Fact(Fact::Event), Side::Text("pull_request".into()))),
         None => cond,
     }
+}
+
+/// Does the push leave out files?
+fn push_paths(draft: &Draft) -> bool {
+    draft.push.as_ref().is_some_and(|p| p.paths_ignore.is_some() || p.paths.iter().flatten().any(|p| p.starts_with('!')))
 }
 
 fn parameters(o: &mut Out, draft: &Draft) {
@@ -390,6 +402,13 @@ fn condition(w: &mut Writer<'_>, o: &mut Out, job: &Job, outer: &Cond) {
             let paths: Vec<String> = paths.iter().map(|p| format!("changeset {}", groovy_text(p))).collect();
             Ok(if paths.len() == 1 { paths[0].clone() } else { format!("anyOf {{ {} }}", paths.join("; ")) })
         }
+        // changed files are a condition of their own
+        Cond::All(list) if list.iter().filter(|c| matches!(c, Cond::Changed(_))).count() == 1 => {
+            let rest = list.iter().filter(|c| !matches!(c, Cond::Changed(_))).cloned().fold(Cond::True, Cond::and);
+            let paths = list.iter().find_map(|c| if let Cond::Changed(paths) = c { Some(paths) } else { None });
+            let paths: Vec<String> = paths.into_iter().flatten().map(|p| format!("changeset {}", groovy_text(p))).collect();
+            to_groovy(&rest).map(|text| format!("allOf {{ anyOf {{ {} }}; expression {{ {text} }} }}", paths.join("; ")))
+        }
         cond => to_groovy(cond).map(|text| format!("expression {{ {text} }}")),
     };
     let line = line.unwrap_or_else(|why| {
@@ -607,6 +626,10 @@ fn post(w: &mut Writer<'_>, o: &mut Out) {
                 let own = std::mem::take(&mut step.env);
                 step.env = job.env.clone();
                 step.env.extend(own);
+                if step.when.base == Base::Failure && job.when.base != Base::Failure {
+                    w.lost(&step.span, "late_job", "what runs in `post` after a failure of its own has to be written by hand");
+                    step.does = Does::Groovy("a step after a failure".into());
+                }
                 step.when.base = Base::Success;
                 step.when.cond = job.when.cond.clone().and(step.when.cond.clone());
             }
