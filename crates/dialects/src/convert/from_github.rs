@@ -156,7 +156,7 @@ pub(super) fn draft(plan: &Plan, out: &mut Diagnostics) -> Draft {
                 }
             }
             // told where the file is read
-            Trigger::WorkflowRun(_) | Trigger::Other { .. } => {}
+            Trigger::WorkflowRun(_) | Trigger::Upstream { .. } | Trigger::Other { .. } => {}
         }
     }
     if plan.run_name.is_some() {

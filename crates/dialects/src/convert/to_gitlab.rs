@@ -74,7 +74,7 @@ pub(super) fn effective(draft: &Draft, job: &Job, depth: usize) -> Cond {
 }
 
 /// What a push or pull request must be to start the pipeline; none: all of them do.
-pub(super) fn starts(draft: &Draft, push: &RefFilter) -> Option<Cond> {
+pub(super) fn starts(push: &RefFilter) -> Option<Cond> {
     let pattern = |fact: Fact, p: &String| match p.strip_suffix("**").or_else(|| p.strip_suffix('*')) {
         Some(begin) if !begin.contains(['*', '?', '[', '+', '!']) => {
             if begin.is_empty() {
@@ -110,7 +110,6 @@ pub(super) fn starts(draft: &Draft, push: &RefFilter) -> Option<Cond> {
     if let Some(paths) = push.paths.as_ref().filter(|p| p.iter().all(|p| !p.starts_with('!'))) {
         cond = Some(cond.unwrap_or(Cond::True).and(Cond::Changed(paths.clone())));
     }
-    let _ = draft;
     cond
 }
 
@@ -161,7 +160,7 @@ pub(super) fn write(w: &mut Writer<'_>) -> String {
         w.differs(&whole, "inputs", "inputs become variables, which are texts and are not required");
     }
     for (name, text) in &draft.env {
-        let value = expand(w, text, None, &whole);
+        let value = expand(w, text, &whole);
         variables.insert(name.clone(), value.into());
     }
     if !variables.is_empty() {
@@ -235,7 +234,7 @@ fn workflow(w: &mut Writer<'_>, root: &mut Map<String, Value>) {
                     None => cond,
                 }
             } else {
-                starts(draft, filter)
+                starts(filter)
             };
             let cond = is(event).and(filter.unwrap_or(Cond::True));
             match one_rule(&cond) {
@@ -302,7 +301,7 @@ pub(super) fn given(name: &str, text: &Text) -> bool {
 }
 
 /// A text in which GitLab replaces variables.
-fn expand(w: &mut Writer<'_>, text: &Text, job: Option<&Job>, span: &Span) -> String {
+fn expand(w: &mut Writer<'_>, text: &Text, span: &Span) -> String {
     let mut out = String::new();
     for piece in &text.0 {
         let name = match piece {
@@ -329,20 +328,18 @@ fn expand(w: &mut Writer<'_>, text: &Text, job: Option<&Job>, span: &Span) -> St
                 continue;
             }
         };
-        let _ = job;
         out.push_str(&format!("${{{name}}}"));
     }
     out
 }
 
 fn one(w: &mut Writer<'_>, job: &Job, names: &HashMap<String, String>, stage: &str) -> Value {
-    let draft = w.draft;
     let mut o = Map::new();
     o.insert("stage".into(), stage.into());
     if let Some(title) = job.title.as_ref().and_then(Text::plain) {
         w.differs(&job.span, "name", format!("the job is called `{}`, not `{title}`", names[&job.key]));
     }
-    let labels: Vec<String> = job.labels.iter().map(|l| expand(w, l, Some(job), &job.span)).collect();
+    let labels: Vec<String> = job.labels.iter().map(|l| expand(w, l, &job.span)).collect();
     if !labels.is_empty() {
         o.insert("tags".into(), json!(labels));
     }
@@ -371,7 +368,7 @@ fn one(w: &mut Writer<'_>, job: &Job, names: &HashMap<String, String>, stage: &s
     }
     for (name, text) in &job.env {
         if !given(name, text) && *text != Text(vec![Piece::Secret(name.clone())]) {
-            let value = expand(w, text, Some(job), &job.span);
+            let value = expand(w, text, &job.span);
             variables.insert(name.clone(), value.into());
         }
     }
@@ -391,27 +388,26 @@ fn one(w: &mut Writer<'_>, job: &Job, names: &HashMap<String, String>, stage: &s
         o.insert("retry".into(), job.retry.min(2).into());
     }
     if let Some(group) = &job.group {
-        let group = expand(w, group, Some(job), &job.span);
+        let group = expand(w, group, &job.span);
         o.insert("resource_group".into(), group.into());
     }
     if let Some((name, url)) = &job.environment {
         let mut e = Map::new();
-        let name = expand(w, name, Some(job), &job.span);
+        let name = expand(w, name, &job.span);
         e.insert("name".into(), name.into());
         if let Some(url) = url {
-            let url = expand(w, url, Some(job), &job.span);
+            let url = expand(w, url, &job.span);
             e.insert("url".into(), url.into());
         }
         o.insert("environment".into(), e.into());
     }
     steps(w, job, &mut o);
-    let _ = draft;
     Value::Object(o)
 }
 
 fn image(w: &mut Writer<'_>, job: &Job, o: &mut Map<String, Value>) {
     let container = |w: &mut Writer<'_>, image: &Image, alias: Option<&String>| {
-        let name = expand(w, &image.name, Some(job), &job.span);
+        let name = expand(w, &image.name, &job.span);
         let mut c = Map::new();
         c.insert("name".into(), name.clone().into());
         if let Some(alias) = alias {
@@ -419,7 +415,7 @@ fn image(w: &mut Writer<'_>, job: &Job, o: &mut Map<String, Value>) {
         }
         let mut vars = Map::new();
         for (name, text) in &image.env {
-            let value = expand(w, text, Some(job), &job.span);
+            let value = expand(w, text, &job.span);
             vars.insert(name.clone(), value.into());
         }
         if !vars.is_empty() {
@@ -615,12 +611,12 @@ fn steps(w: &mut Writer<'_>, job: &Job, o: &mut Map<String, Value>) {
                     format!("`{action}` ({}): the tool of the machine is used, or an `image` has to be named", which.join(", ")),
                 );
             }
-            Does::Cache { key, restore, paths, pull, push } => caches.extend(cache(w, job, step, key, restore, paths, (*pull, *push))),
+            Does::Cache { key, restore, paths, pull, push } => caches.extend(cache(w, step, key, restore, paths, (*pull, *push))),
             Does::Upload { paths, exclude, .. } => keeps.push((step.when.base, paths.clone(), exclude.clone())),
             Does::Download { .. } => {}
             Does::Report(kinds) => report(w, step, kinds, &mut artifacts),
             Does::Action { uses, with } => {
-                script.push(w.action(job, step, uses, with));
+                script.push(w.action(step, uses, with));
                 ran = true;
             }
             Does::Groovy(_) => script.push("echo 'this step has to be written by hand' >&2; exit 1".into()),
@@ -660,7 +656,7 @@ fn steps(w: &mut Writer<'_>, job: &Job, o: &mut Map<String, Value>) {
     }
 }
 
-fn cache(w: &mut Writer<'_>, job: &Job, step: &Step, key: &Text, restore: &[Text], paths: &[String], flow: (bool, bool)) -> Option<Value> {
+fn cache(w: &mut Writer<'_>, step: &Step, key: &Text, restore: &[Text], paths: &[String], flow: (bool, bool)) -> Option<Value> {
     let inside = |p: &&String| !p.starts_with('~') && !p.starts_with('/') && !p.starts_with("${{");
     let (inner, outer): (Vec<&String>, Vec<&String>) = paths.iter().partition(inside);
     if !outer.is_empty() {
@@ -679,7 +675,7 @@ fn cache(w: &mut Writer<'_>, job: &Job, step: &Step, key: &Text, restore: &[Text
                 w.differs(&step.span, "cache_key", "the key of a cache is made of two named files at most in GitLab");
             }
             let prefix: Vec<Piece> = key.0.iter().filter(|p| !matches!(p, Piece::Hash(_))).cloned().collect();
-            let prefix = expand(w, &Text(prefix), Some(job), &step.span);
+            let prefix = expand(w, &Text(prefix), &step.span);
             let prefix = prefix.trim_matches('-').to_owned();
             if named.is_empty() {
                 cache.insert("key".into(), if prefix.is_empty() { json!("default") } else { prefix.into() });
@@ -690,12 +686,12 @@ fn cache(w: &mut Writer<'_>, job: &Job, step: &Step, key: &Text, restore: &[Text
             }
         }
         None => {
-            let key = expand(w, key, Some(job), &step.span);
+            let key = expand(w, key, &step.span);
             cache.insert("key".into(), if key.trim().is_empty() { json!("default") } else { key.into() });
         }
     }
     cache.insert("paths".into(), json!(inner));
-    let keys: Vec<String> = restore.iter().map(|k| expand(w, k, Some(job), &step.span)).filter(|k| !k.is_empty()).take(5).collect();
+    let keys: Vec<String> = restore.iter().map(|k| expand(w, k, &step.span)).filter(|k| !k.is_empty()).take(5).collect();
     if !keys.is_empty() {
         w.differs(&step.span, "cache_fallback", "`fallback_keys` of GitLab are whole keys, not their beginnings");
         cache.insert("fallback_keys".into(), json!(keys));
@@ -741,8 +737,7 @@ fn report(w: &mut Writer<'_>, step: &Step, kinds: &[(String, Vec<String>)], arti
 
 impl Writer<'_> {
     /// An action of GitHub as a script, where one says the same.
-    pub(super) fn action(&mut self, job: &Job, step: &Step, uses: &str, with: &IndexMap<String, Text>) -> String {
-        let _ = job;
+    pub(super) fn action(&mut self, step: &Step, uses: &str, with: &IndexMap<String, Text>) -> String {
         let inputs: Vec<&str> = with.keys().map(String::as_str).collect();
         let message = format!(
             "`uses: {uses}` runs in GitHub Actions only (it was given {}): the step fails until it is written by hand",

@@ -127,7 +127,7 @@ fn outer(w: &mut Writer<'_>) -> Cond {
             "files whose changes do not count cannot be listed in Jenkins: every change starts the pipeline",
         );
     }
-    let Some(cond) = draft.push.as_ref().and_then(|push| starts(draft, push)) else { return Cond::True };
+    let Some(cond) = draft.push.as_ref().and_then(starts) else { return Cond::True };
     w.differs(&Span::whole(""), "event", "Jenkins builds every push: the stages of one that does not count are skipped");
     match &draft.pull_request {
         Some(_) => cond.or(Cond::Same(Side::Fact(Fact::Event), Side::Text("pull_request".into()))),
@@ -587,7 +587,7 @@ fn other(w: &mut Writer<'_>, o: &mut Out, job: &Job, step: &Step) -> usize {
             w.differs(&step.span, "cache", format!("Jenkins keeps no caches between machines: {} is made anew", paths.join(", ")));
         }
         Does::Action { uses, with } => {
-            let text = w.action(job, step, uses, with);
+            let text = w.action(step, uses, with);
             script(o, &text);
         }
         Does::Groovy(code) => o.line(&format!("error {}", groovy_text(&format!("to be written by hand: {code}")))),
