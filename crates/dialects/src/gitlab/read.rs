@@ -121,3 +121,102 @@ pub(super) fn duration(node: &Node, what: &str, out: &mut Diagnostics) -> Option
     parsed
 }
 
+/// Is it a time such as `1 week`?
+pub(super) fn is_duration(text: &str) -> bool {
+    parse_duration(text).is_some()
+}
+
+pub(super) fn parse_duration(text: &str) -> Option<u64> {
+    let lower = text.to_lowercase();
+    let mut rest = lower.trim();
+    let mut total = 0.0;
+    if rest.is_empty() {
+        return None;
+    }
+    while !rest.is_empty() {
+        let digits = rest.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(rest.len());
+        let n: f64 = rest[..digits].parse().ok()?;
+        rest = rest[digits..].trim_start();
+        let letters = rest.find(|c: char| !c.is_ascii_alphabetic()).unwrap_or(rest.len());
+        let seconds = match &rest[..letters] {
+            "" | "s" | "sec" | "secs" | "second" | "seconds" => 1.0,
+            "m" | "min" | "mins" | "minute" | "minutes" => 60.0,
+            "h" | "hr" | "hrs" | "hour" | "hours" => 3600.0,
+            "d" | "day" | "days" => 86_400.0,
+            "w" | "wk" | "week" | "weeks" => 604_800.0,
+            "mo" | "mos" | "month" | "months" => 2_592_000.0,
+            "y" | "yr" | "year" | "years" => 31_557_600.0,
+            _ => return None,
+        };
+        total += n * seconds;
+        rest = rest[letters..].trim_start();
+        rest = rest.strip_prefix("and ").or_else(|| rest.strip_prefix(',')).unwrap_or(rest).trim_start();
+    }
+    (total.is_finite() && total <= 1e10).then_some(total as u64)
+}
+
+/// Is it a name that a shell takes?
+pub(super) fn is_name(text: &str) -> bool {
+    let mut bytes = text.bytes();
+    bytes.next().is_some_and(|b| b.is_ascii_alphabetic() || b == b'_') && bytes.all(|b| b.is_ascii_alphanumeric() || b == b'_')
+}
+
+/// `variables`.
+pub(super) fn variables(node: &Node, out: &mut Diagnostics) -> Vec<(String, VarDef)> {
+    let mut list = Vec::new();
+    for (key, value) in mapping(node, "variables", out) {
+        if !is_name(&key.name) {
+            out.error(&key.span, "bad_name", format!("`{}` cannot be the name of a variable", key.name.escape_debug()));
+            continue;
+        }
+        let mut def = VarDef { value: String::new(), expand: true, description: String::new(), options: Vec::new() };
+        if let Value::Map(entries) = &value.value {
+            for (key, value) in entries {
+                match key.name.as_str() {
+                    "value" => def.value = text(value, "value", out).unwrap_or_default(),
+                    "description" => def.description = text(value, "description", out).unwrap_or_default(),
+                    "options" => def.options = texts(value, "options", out),
+                    "expand" => def.expand = flag(value, "expand", out).unwrap_or(true),
+                    other => out.error(
+                        &key.span,
+                        "unknown_key",
+                        format!("a variable has no key `{other}`. Known are: value, description, options, expand"),
+                    ),
+                }
+            }
+        } else {
+            def.value = text(value, &key.name, out).unwrap_or_default();
+        }
+        if def.value.contains('\0') {
+            out.error(&value.span, "bad_value", "a value may not hold a NUL character");
+            continue;
+        }
+        list.push((key.name.clone(), def));
+    }
+    list
+}
+
+#[cfg(test)]
+mod tests {
+    use super::parse_duration;
+
+    #[test]
+    fn times() {
+        for (text, expect) in [
+            ("1h 30m", Some(5400)),
+            ("1 hour 30 minutes", Some(5400)),
+            ("3 mins 4 sec", Some(184)),
+            ("2h20min", Some(8400)),
+            ("90", Some(90)),
+            ("1.5 hours", Some(5400)),
+            ("1 week and 1 day", Some(691_200)),
+            ("10 seconds", Some(10)),
+            ("", None),
+            ("soon", None),
+            ("1 fortnight", None),
+            ("1e99 years", None),
+        ] {
+            assert_eq!(parse_duration(text), expect, "{text}");
+        }
+    }
+}
