@@ -384,25 +384,6 @@ impl Draft {
         self.jobs.iter().find(|j| j.key == key)
     }
 
-    /// How many jobs stand before each job at least.
-    pub(super) fn levels(&self) -> Vec<usize> {
-        let mut levels = vec![0; self.jobs.len()];
-        // no job waits longer than there are jobs
-        for _ in 0..self.jobs.len() {
-            let mut changed = false;
-            for (i, job) in self.jobs.iter().enumerate() {
-                let above = job.needs.iter().filter_map(|n| self.jobs.iter().position(|j| j.key == *n)).map(|n| levels[n] + 1);
-                let level = above.max().unwrap_or(0).min(self.jobs.len());
-                changed |= level != levels[i];
-                levels[i] = level;
-            }
-            if !changed {
-                break;
-            }
-        }
-        levels
-    }
-
     /// The artifact that a job leaves under a name, and whose it is.
     pub(super) fn makers(&self, name: Option<&str>) -> Vec<&Job> {
         let makes = |j: &&Job| {

@@ -1,5 +1,7 @@
 //! Reads a declarative Jenkinsfile into a draft: its leaf stages are the jobs.
 
+use std::collections::HashSet;
+
 use indexmap::IndexMap;
 
 use crate::diagnostic::{Diagnostic, Diagnostics, Severity};
@@ -11,6 +13,9 @@ use crate::plan::{Input, InputType, RefFilter};
 use super::conditions;
 use super::draft::{Base, Cond, Does, Draft, Fact, Gate, Image, Job, Matrix, Piece, Side, Step, Text, When};
 use super::shell::ident;
+
+/// As many jobs as a pipeline of GitLab may have.
+const MAX_JOBS: usize = 500;
 
 pub(super) fn read(path: &str, bytes: &[u8], out: &mut Diagnostics) -> Result<Draft, Vec<Diagnostic>> {
     let found = jenkins::read(path, bytes);
@@ -199,6 +204,10 @@ impl Reader<'_> {
             }
             return self.sequence(&stages, &inner, before);
         }
+        if self.draft.jobs.len() >= MAX_JOBS {
+            self.lost(stage.at.start, "too_many_jobs", format!("the stages behind the first {MAX_JOBS} are not written"));
+            return before.to_vec();
+        }
         let key = self.unique(&format!("{}{}", outer.prefix, stage.name));
         let mut job = Job::new(&key, &self.source.span(stage.at.start));
         job.needs = before.to_vec();
@@ -248,7 +257,8 @@ impl Reader<'_> {
     }
 
     fn unique(&self, name: &str) -> String {
-        let taken = |key: &str| self.draft.jobs.iter().any(|j| ident(&j.key) == ident(key));
+        let all: HashSet<String> = self.draft.jobs.iter().map(|j| ident(&j.key)).collect();
+        let taken = |key: &str| all.contains(&ident(key));
         let name = if name.trim().is_empty() { "stage" } else { name };
         if !taken(name) {
             return name.to_owned();

@@ -11,6 +11,7 @@ mod draft;
 mod from_github;
 mod from_gitlab;
 mod from_jenkins;
+mod order;
 mod shell;
 #[cfg(test)]
 mod tests;
@@ -103,7 +104,12 @@ pub fn convert(path: &str, bytes: &[u8], from: Target, to: Target) -> Result<Con
         let text = String::from_utf8_lossy(bytes).into_owned();
         return Ok(Converted { files: vec![Written { path: to.path().into(), text }], differences: Vec::new() });
     }
-    Ok(write(&draft, from, to, out))
+    let mut made = write(&draft, from, to, out);
+    for difference in made.differences.iter_mut().filter(|d| d.span.file.is_empty()) {
+        // it is about the file as a whole
+        difference.span.file = path.into();
+    }
+    Ok(made)
 }
 
 /// Writes a plan that was detected.
@@ -118,7 +124,8 @@ pub fn write_detected(plan: &Plan, to: Target) -> Converted {
 }
 
 fn write(draft: &draft::Draft, from: Target, to: Target, mut out: Diagnostics) -> Converted {
-    let mut w = Writer { draft, from, to, out: &mut out };
+    let order = order::Order::of(draft);
+    let mut w = Writer { draft, order: &order, from, to, out: &mut out };
     let text = match to {
         Target::Github => to_github::write(&mut w),
         Target::Gitlab => to_gitlab::write(&mut w),
@@ -130,6 +137,7 @@ fn write(draft: &draft::Draft, from: Target, to: Target, mut out: Diagnostics) -
 /// What the writers have in common.
 struct Writer<'w> {
     draft: &'w draft::Draft,
+    order: &'w order::Order,
     from: Target,
     to: Target,
     out: &'w mut Diagnostics,

@@ -172,10 +172,9 @@ fn known(w: &Writer<'_>, job: Option<&Job>, cond: &Cond) -> Cond {
 
 /// `if`; a condition that cannot be said keeps the job or step from running.
 fn condition(w: &mut Writer<'_>, when: &When, job: Option<&Job>, vars: &str, span: &Span) -> Option<Value> {
-    let above = |job: &Job| skippable(w, job, 0);
     let base = match when.base {
         // elsewhere what was left out keeps nothing back
-        Base::Success if when.through && job.is_some_and(above) => Some("!failure() && !cancelled()"),
+        Base::Success if when.through && job.is_some_and(|j| w.order.skippable(j)) => Some("!failure() && !cancelled()"),
         Base::Success => None,
         Base::Failure => Some("failure()"),
         Base::Always => Some("always()"),
@@ -198,16 +197,6 @@ fn condition(w: &mut Writer<'_>, when: &When, job: Option<&Job>, vars: &str, spa
         (None, Some(text)) => Some(text.into()),
         (Some(base), Some(text)) => Some(format!("{base} && {text}").into()),
     }
-}
-
-/// May some job that it needs be left out?
-fn skippable(w: &Writer<'_>, job: &Job, depth: usize) -> bool {
-    depth <= w.draft.jobs.len()
-        && job
-            .needs
-            .iter()
-            .filter_map(|n| w.draft.job(n))
-            .any(|n| n.when.cond != Cond::True || n.gate.is_some() || skippable(w, n, depth + 1))
 }
 
 fn one(w: &mut Writer<'_>, job: &Job, ids: &HashMap<String, String>) -> Value {

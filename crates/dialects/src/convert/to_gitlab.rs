@@ -60,19 +60,6 @@ pub(super) fn axes(cells: &[IndexMap<String, String>]) -> Option<IndexMap<String
     (product == cells).then_some(axes)
 }
 
-/// The condition of a job with those of the jobs it is skipped with.
-pub(super) fn effective(draft: &Draft, job: &Job, depth: usize) -> Cond {
-    if job.when.base != Base::Success || job.when.through || depth > draft.jobs.len() {
-        return job.when.cond.clone();
-    }
-    job.needs
-        .iter()
-        .filter_map(|n| draft.job(n))
-        .map(|n| effective(draft, n, depth + 1))
-        .fold(Cond::True, Cond::and)
-        .and(job.when.cond.clone())
-}
-
 /// What a push or pull request must be to start the pipeline; none: all of them do.
 pub(super) fn starts(push: &RefFilter) -> Option<Cond> {
     let pattern = |fact: Fact, p: &String| match p.strip_suffix("**").or_else(|| p.strip_suffix('*')) {
@@ -140,8 +127,8 @@ pub(super) fn write(w: &mut Writer<'_>) -> String {
     let draft = w.draft;
     let whole = Span::whole("");
     let names = names(w);
-    let levels = draft.levels();
-    let stages = stages(draft, &levels, &names);
+    let levels = w.order.levels();
+    let stages = stages(draft, levels, &names);
     let mut root = Map::new();
     root.insert("stages".into(), json!(stages));
     workflow(w, &mut root);
@@ -448,7 +435,7 @@ fn image(w: &mut Writer<'_>, job: &Job, o: &mut Map<String, Value>) {
 }
 
 fn rules(w: &mut Writer<'_>, job: &Job, o: &mut Map<String, Value>) {
-    let cond = effective(w.draft, job, 0);
+    let cond = w.order.condition(job);
     let when = match (&job.gate, job.when.base) {
         (Some(Gate::Manual { .. }), _) => Some("manual"),
         (Some(Gate::Question(question)), _) => {
@@ -541,15 +528,14 @@ fn needs(w: &mut Writer<'_>, job: &Job, names: &HashMap<String, String>, o: &mut
         return;
     }
     // a job that its conditions leave out would otherwise be missed
-    let own = effective(draft, job, 0);
+    let own = w.order.condition(job);
     let entries: Vec<Value> = all
         .iter()
         .filter_map(|key| {
             let needed = draft.job(key)?;
             let name = &names[*key];
-            let optional = (job.when.base != Base::Success || job.when.through)
-                && effective(draft, needed, 0) != Cond::True
-                && effective(draft, needed, 0) != own;
+            let optional =
+                (job.when.base != Base::Success || job.when.through) && ![&Cond::True, &own].contains(&&w.order.condition(needed));
             let files = from.contains(key);
             Some(match (files, optional) {
                 (true, false) => json!({"job": name, "artifacts": true}),

@@ -7,7 +7,7 @@ use super::Writer;
 use super::conditions::{groovy_text, to_groovy};
 use super::draft::{Base, Cond, Does, Draft, Fact, Gate, Job, Piece, Side, Step, Text};
 use super::shell::{PRELUDE, ident, outside, predefined, speaks};
-use super::to_gitlab::{axes, effective, given, starts};
+use super::to_gitlab::{axes, given, starts};
 
 /// Text with its indentation.
 #[derive(Default)]
@@ -65,7 +65,7 @@ pub(super) fn write(w: &mut Writer<'_>) -> String {
         w.differs(&whole, "event", "Jenkins builds every push of a multibranch project, unless the project is set otherwise");
     }
     let outer = outer(w);
-    let levels = draft.levels();
+    let levels = w.order.levels();
     let main: Vec<usize> = (0..draft.jobs.len()).filter(|&i| draft.jobs[i].when.base == Base::Success).collect();
     o.open("stages");
     let deepest = main.iter().map(|&i| levels[i]).max().unwrap_or(0);
@@ -84,7 +84,7 @@ pub(super) fn write(w: &mut Writer<'_>) -> String {
                 o.close();
             }
         }
-        waits(w, &now, &main, &levels, level);
+        waits(w, &now, &main, levels, level);
     }
     if main.is_empty() {
         o.open("stage('nothing')");
@@ -392,7 +392,7 @@ fn limit(minutes: f64) -> String {
 }
 
 fn condition(w: &mut Writer<'_>, o: &mut Out, job: &Job, outer: &Cond) {
-    let cond = outer.clone().and(effective(w.draft, job, 0));
+    let cond = outer.clone().and(w.order.condition(job));
     let line = match &cond {
         Cond::True => return,
         Cond::Same(Side::Fact(Fact::Branch), Side::Text(branch)) => Ok(format!("branch {}", groovy_text(branch))),

@@ -76,7 +76,9 @@ fn list(root: &Path, below: &str, files: &mut Vec<String>) -> Result {
 fn show(made: &Converted, more: Value, output: Option<&Path>, format: Format) -> Result {
     let text = made.files.first().map_or("", |f| f.text.as_str());
     if let Some(path) = output {
-        fs::write(path, text).map_err(|e| Failure::Usage(format!("{}: {e}", path.display())))?;
+        // `.github/workflows` is rarely there before
+        let written = path.parent().map_or(Ok(()), fs::create_dir_all).and_then(|()| fs::write(path, text));
+        written.map_err(|e| Failure::Usage(format!("{}: {e}", path.display())))?;
     }
     match format {
         Format::Json => {

@@ -134,8 +134,31 @@ pub fn environment(github: &serde_json::Value, api_url: &str) -> IndexMap<String
     if text("event_name") == "workflow_dispatch" {
         env.insert("BUILD_USER_ID".into(), text("actor"));
     }
+    let default = github["event"]["repository"]["default_branch"].as_str();
     if text("ref_type") == "tag" {
         env.insert("TAG_NAME".into(), text("ref_name"));
+    } else if default == Some(&text("ref_name")) {
+        // never `false`: elsewhere it is not set
+        env.insert("BRANCH_IS_PRIMARY".into(), "true".into());
     }
     env
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_default_branch_is_primary_and_nothing_else_is() {
+        let primary = |ref_name: &str, ref_type: &str, event: Json| {
+            let github = json!({"repository": "ann/app", "ref_name": ref_name, "ref_type": ref_type, "event": event});
+            environment(&github, "http://x").get("BRANCH_IS_PRIMARY").cloned()
+        };
+        let event = || json!({"repository": {"default_branch": "trunk"}});
+        assert_eq!(primary("trunk", "branch", event()), Some("true".into()));
+        assert_eq!(primary("topic", "branch", event()), None);
+        assert_eq!(primary("trunk", "tag", event()), None);
+        assert_eq!(primary("trunk", "branch", Json::Null), None);
+        assert_eq!(primary("", "branch", json!({})), None);
+    }
 }
