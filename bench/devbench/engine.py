@@ -282,6 +282,12 @@ def run(machine: Machine, service: Service, table: Table, *, quick: bool) -> Non
     """All of it."""
     print(f"\nengine, {service.database}", flush=True)
     name = service.database.lower()
+    # first, while memory has not been used for anything else
+    number = 100 if quick else 1000
+    memory, percent = idle_runners(service, number, 10 if quick else 60)
+    table.alone("memory for an idle runner", "KB", [memory], aim="(reported)", reached=True)
+    table.alone(f"processor of {number:,} idle runners", "%", [percent], aim="< 5 %", reached=percent < 5)
+
     waiting = 200 if quick else 1000
     busy = Runner(service, "busy", 1)
     queue = project_with(service, f"queue-{name}", {".github/workflows/ci.yml": workflow(waiting, "busy")})
@@ -297,8 +303,9 @@ def run(machine: Machine, service: Service, table: Table, *, quick: bool) -> Non
 
     rates = [transitions(service, f"{name}-wide-{n}", 20 if quick else 50, 20) for n in range(1 if quick else 3)]
     table.alone("transitions, runs of 20 jobs", "/s", rates, aim="> 500/s", reached=sorted(rates)[len(rates) // 2] > 500)
+    # a run of a thousand jobs
     rates = [transitions(service, f"{name}-deep-{n}", 1, 250 if quick else 1000) for n in range(1 if quick else 3)]
-    table.alone("transitions, one run of 1,000 jobs", "/s", rates, aim="> 500/s", reached=sorted(rates)[len(rates) // 2] > 500)
+    table.alone("transitions, one big run", "/s", rates, aim="> 500/s", reached=sorted(rates)[len(rates) // 2] > 500)
 
     rate, late_lines = log_ingest(service, 160 if quick else 800, 8)
     table.alone("log ingest, 8 jobs", "MB/s", [rate], aim="> 200 MB/s", reached=rate > 200)
@@ -306,9 +313,6 @@ def run(machine: Machine, service: Service, table: Table, *, quick: bool) -> Non
     p99 = late_lines[int(len(late_lines) * 0.99)]
     table.alone("... a viewer is behind, p99", "ms", [p99], aim="< 500 ms", reached=p99 < 500)
 
-    memory, percent = idle_runners(service, 100 if quick else 1000, 10 if quick else 60)
-    table.alone("memory for an idle runner", "KB", [memory], aim="(reported)", reached=True)
-    table.alone("processor of 1,000 idle runners", "%", [percent], aim="< 5 %", reached=percent < 5)
 
 
 def commands(machine: Machine, binary: str, table: Table, *, quick: bool) -> None:

@@ -271,8 +271,8 @@ pub fn block_list(xml: &[u8]) -> Result<Vec<String>> {
                     name.push_str(text.trim());
                 }
             }
-            Event::Eof if listed => return Ok(names),
-            Event::Eof => return Err(bad("it has no BlockList".into())),
+            Event::Eof if listed && depth == 0 => return Ok(names),
+            Event::Eof => return Err(bad("it has no whole BlockList".into())),
             _ => {}
         }
     }
