@@ -13,13 +13,17 @@ coverage+=" -Cllvm-args=-sanitizer-coverage-pc-table -Cllvm-args=-sanitizer-cove
 say "building the fuzz targets"
 # only for the target, or build scripts would want libFuzzer too
 triple=$(rustc -vV | sed -n 's/^host: //p')
-(cd fuzz && RUSTFLAGS="--cfg fuzzing $coverage" cargo build --release --locked --target "$triple" --target-dir ../target/fuzz)
+# the versions of the product; cargo adds what only the targets need
+cp Cargo.lock fuzz/Cargo.lock
+(cd fuzz && RUSTFLAGS="--cfg fuzzing $coverage" cargo build --release --target "$triple" --target-dir ../target/fuzz)
 
 bad=0
 for target in "${targets[@]}"; do
   mkdir -p "fuzz/corpus/$target" "fuzz/found/$target"
   say "$target, $seconds seconds"
+  log="target/fuzz/$target.log"
   "target/fuzz/$triple/release/$target" "fuzz/corpus/$target" "fuzz/seeds/$target" -max_total_time="$seconds" -max_len=4096 -timeout=10 \
-    -rss_limit_mb=4096 -artifact_prefix="fuzz/found/$target/" -print_final_stats=1 -verbosity=0 || bad=1
+    -rss_limit_mb=4096 -artifact_prefix="fuzz/found/$target/" -verbosity=0 -print_final_stats=1 >"$log" 2>&1 || { bad=1; tail -50 "$log"; }
+  grep -E '^stat::(number_of_executed|average)' "$log" || true
 done
 [ "$bad" = 0 ] || { say "an input breaks a parser: see fuzz/found"; exit 1; }

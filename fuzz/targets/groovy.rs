@@ -43,7 +43,9 @@ libfuzzer_sys::fuzz_target!(|text: &str| {
             let source = Source::new("Jenkinsfile", text);
             let world = World::default();
             let interp = Interp::new(&world, &source, &script, &Start::default());
-            let _ = interp.run(&script, &Context { deadline: Some(LOOKS), ..Context::default() });
+            let mut context = Context::default();
+            context.deadline = Some(LOOKS);
+            let _ = interp.run(&script, &context);
         };
         let thread = std::thread::Builder::new().stack_size(STACK_BYTES).spawn_scoped(threads, run).expect("a thread");
         if thread.join().is_err() {
