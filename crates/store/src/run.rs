@@ -1,6 +1,6 @@
 //! Pipeline runs. Lists never load the plan, which may be large.
 
-use kernel::{ProjectId, Result, RunId, Timestamp, UserId};
+use kernel::{JobId, ProjectId, Result, RunId, Timestamp, UserId};
 
 use crate::db::{Db, Q, Tx};
 use crate::{Args, Row, Value, args, sql};
@@ -46,6 +46,8 @@ pub struct RunRow {
     pub dedup: Option<String>,
     /// Lower-case name of its concurrency group.
     pub concurrency_group: Option<String>,
+    /// The job that started it, with its run and the run at the top.
+    pub parent: Option<RunParent>,
     /// Waits for another run of its group.
     pub blocked: bool,
     /// Was asked to stop.
@@ -62,12 +64,29 @@ pub struct RunRow {
     pub version: i64,
 }
 
+/// Where a run that a job started hangs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RunParent {
+    /// The run above it.
+    pub run: RunId,
+    /// The job there that started it.
+    pub job: JobId,
+    /// The run that nothing is above of.
+    pub root: RunId,
+}
+
 const COLUMNS: &str = "id, project_id, number, workflow, name, title, event, ref, commit_id, state, conclusion, attempt, detected,
-    account_id, diagnostics, jobs_total, jobs_done, dedup, concurrency_group, blocked, cancelled, created_at, started_at, finished_at, cause, version";
+    account_id, diagnostics, jobs_total, jobs_done, dedup, concurrency_group, parent_run_id, parent_job_id, root_run_id,
+    blocked, cancelled, created_at, started_at, finished_at, cause, version";
 
 impl RunRow {
     fn from_row(row: &Row) -> Result<Self> {
+        let parent = match (row.get("parent_run_id")?, row.get("parent_job_id")?, row.get("root_run_id")?) {
+            (Some(run), Some(job), Some(root)) => Some(RunParent { run, job, root }),
+            _ => None,
+        };
         Ok(Self {
+            parent,
             id: row.get("id")?,
             project: row.get("project_id")?,
             number: row.get("number")?,
@@ -126,8 +145,9 @@ pub async fn run_create(tx: &mut Tx, run: &mut RunRow, plan: &serde_json::Value,
         sql!(
             "INSERT INTO run (id, project_id, number, workflow, name, title, event, ref, commit_id, state, conclusion, attempt, detected,
                 account_id, plan, contexts, diagnostics, jobs_total, jobs_done, dedup, concurrency_group, blocked, cancelled,
-                created_at, started_at, finished_at, cause, version)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, $27, 1)"
+                created_at, started_at, finished_at, cause, parent_run_id, parent_job_id, root_run_id, version)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26,
+                $27, $28, $29, $30, 1)"
         ),
         args![
             run.id,
@@ -156,7 +176,10 @@ pub async fn run_create(tx: &mut Tx, run: &mut RunRow, plan: &serde_json::Value,
             run.created_at,
             run.started_at,
             run.finished_at,
-            run.cause.clone()
+            run.cause.clone(),
+            run.parent.map(|p| p.run),
+            run.parent.map(|p| p.job),
+            run.parent.map(|p| p.root)
         ],
     )
     .await?;
@@ -290,6 +313,43 @@ pub async fn run_group(tx: &mut Tx, project: ProjectId, group: &str) -> Result<V
     let sql =
         format!("SELECT {COLUMNS} FROM run WHERE project_id = $1 AND concurrency_group = $2 AND state <> 'completed' ORDER BY number");
     tx.all(&sql, args![project, group]).await?.iter().map(RunRow::from_row).collect()
+}
+
+/// Most runs that one starts and that are looked at together.
+const CHILDREN: i64 = 2_000;
+
+/// The runs that jobs of a run started, oldest first.
+///
+/// # Errors
+/// The database's.
+pub async fn run_children(q: impl Into<Q<'_>>, parent: RunId) -> Result<Vec<RunRow>> {
+    let sql = format!("SELECT {COLUMNS} FROM run WHERE parent_run_id = $1 ORDER BY id LIMIT $2");
+    q.into().all(&sql, args![parent, CHILDREN]).await?.iter().map(RunRow::from_row).collect()
+}
+
+/// How many runs hang below one, at any depth.
+///
+/// # Errors
+/// The database's.
+pub async fn run_below(q: impl Into<Q<'_>>, root: RunId) -> Result<i64> {
+    q.into().one(sql!("SELECT COUNT(*) AS n FROM run WHERE root_run_id = $1"), args![root]).await?.get("n")
+}
+
+/// Runs of a workflow for a ref, older than one and not ended, that nothing but their event made.
+///
+/// # Errors
+/// The database's.
+pub async fn run_older(tx: &mut Tx, run: &RunRow) -> Result<Vec<RunId>> {
+    let rows = tx
+        .all(
+            sql!(
+                "SELECT id FROM run WHERE project_id = $1 AND ref = $2 AND number < $3 AND workflow = $4 AND event = $5
+                    AND state <> 'completed' AND parent_run_id IS NULL AND commit_id <> $6 ORDER BY number DESC LIMIT 100"
+            ),
+            args![run.project, run.r#ref.as_str(), run.number, run.workflow.as_str(), run.event.as_str(), run.commit.as_str()],
+        )
+        .await?;
+    rows.iter().map(|r| r.get("id")).collect()
 }
 
 /// Notes that a job of a queued run has begun; true for the first.

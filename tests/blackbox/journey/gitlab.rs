@@ -237,3 +237,90 @@ fn gates_hold_and_open() {
         );
     }
 }
+
+/// What the service finds in a log and a report, and hooks.
+const FOUND: &str = r#"
+default: {hooks: {pre_get_sources_script: ['test ! -e quality.json && echo before the sources']}}
+measure:
+  script: |
+    printf 'Total: 12%%\nbegin Tot'
+    sleep 1
+    printf 'al: 87.5%%\n'
+  coverage: '/Total: (\d+\.?\d*)%/'
+  artifacts: {reports: {codequality: quality.json}}
+second: {script: 'echo 50%', coverage: '/\d+%/'}
+"#;
+
+const QUALITY: &str = r#"[
+  {"description": "too long", "check_name": "length", "severity": "minor", "fingerprint": "1", "location": {"path": "src/a.rs", "lines": {"begin": 7}}},
+  {"description": "unsafe", "severity": "blocker", "fingerprint": "2", "location": {"path": "src/b.rs", "positions": {"begin": {"line": 3, "column": 1}}}}
+]"#;
+
+#[test]
+fn a_log_states_a_percentage_and_a_report_findings() {
+    for database in databases() {
+        let ann = Person::new(database, "process");
+        ann.api.post("/projects/create", &json!({ "name": "found" })).expect(201);
+        let clone = ann.clone_of("ann/found");
+        clone.write(".gitlab-ci.yml", FOUND);
+        clone.write("quality.json", QUALITY);
+        let commit = clone.push("found");
+        let run = ann.run_of("ann/found", &commit);
+        let run = ann.ended(text(&run, "id"));
+        let logs = ann.logs(&run);
+        ann.green(&run);
+        assert_eq!((&job(&run, "measure")["coverage"], &job(&run, "second")["coverage"]), (&json!(87.5), &json!(50.0)), "{logs}");
+        assert_eq!(run["coverage"], json!(68.75));
+        assert!(logs.contains("before the sources"), "{logs}");
+        let notes = job(&run, "measure")["annotations"].as_array().unwrap();
+        let shown: Vec<_> = notes.iter().map(|n| (text(n, "severity"), text(n, "file"), n["line"].as_u64(), text(n, "message"))).collect();
+        assert_eq!(shown, [("warning", "src/a.rs", Some(7), "too long"), ("error", "src/b.rs", Some(3), "unsafe")], "{logs}");
+    }
+}
+
+#[test]
+fn a_newer_commit_and_a_failure_stop_pipelines() {
+    for database in databases() {
+        let ann = Person::new(database, "process");
+        ann.api.post("/projects/create", &json!({ "name": "newer" })).expect(201);
+        let clone = ann.clone_of("ann/newer");
+        let begun = |commit: &str, name: &str| {
+            until("the job runs", Duration::from_secs(60), || {
+                let run = ann.api.get(&format!("/projects/ann%2Fnewer/runs?commit={commit}")).expect(200).items().first().cloned()?;
+                let run = ann.api.get(&format!("/runs/{}", text(&run, "id"))).expect(200).json;
+                (job(&run, name)["state"] == "running").then_some(run)
+            })
+        };
+        // all of it, as only what may be interrupted has begun
+        clone.write(".gitlab-ci.yml", "a: {script: sleep 300, interruptible: true}\nb: {stage: deploy, script: echo b}\n");
+        let first = begun(&clone.push("one"), "a");
+        // the jobs that may be, while the others go on
+        clone.write(
+            ".gitlab-ci.yml",
+            "workflow: {auto_cancel: {on_new_commit: interruptible}}\na: {script: sleep 300, interruptible: true, allow_failure: true}\nb: {script: sleep 4}\n",
+        );
+        let second = begun(&clone.push("two"), "b");
+        let first = ann.ended(text(&first, "id"));
+        assert_eq!(first["conclusion"], "cancelled");
+        assert!(text(job(&first, "a"), "reason").contains(&format!("pipeline #{} builds a newer commit", second["number"])), "{first:#}");
+        // nothing, as a job that may not be interrupted has begun; and a failure stops the rest
+        clone.write(
+            ".gitlab-ci.yml",
+            "workflow: {auto_cancel: {on_job_failure: all}}\na: {script: sleep 300}\nb: {script: sleep 3 && false}\nc: {stage: deploy, script: echo c, when: always}\n",
+        );
+        let third = begun(&clone.push("three"), "a");
+        let second = ann.ended(text(&second, "id"));
+        assert_eq!(
+            (job(&second, "a")["conclusion"].clone(), job(&second, "b")["conclusion"].clone()),
+            (json!("cancelled"), json!("success")),
+            "{second:#}"
+        );
+        clone.write(".gitlab-ci.yml", "a: {script: echo a}\n");
+        let fourth = clone.push("four");
+        let third = ann.ended(text(&third, "id"));
+        assert_eq!(third["conclusion"], "failure", "{third:#}");
+        assert!(text(job(&third, "a"), "reason").contains("`b` failed, which stops the pipeline"), "{third:#}");
+        let run = ann.run_of("ann/newer", &fourth);
+        ann.green(&ann.ended(text(&run, "id")));
+    }
+}

@@ -70,6 +70,7 @@ export type Diagnostic = Read<"Diagnostic">;
 export type Workflow = Read<"WorkflowItem">;
 export type Run = Read<"Run">;
 export type RunDetail = Read<"RunWithJobs">;
+export type Linked = Read<"Linked">;
 export type Job = Read<"Job">;
 export type Step = Read<"Step">;
 export type Annotation = Read<"Annotation">;

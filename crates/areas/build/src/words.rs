@@ -215,10 +215,11 @@ pub enum Dialect {
 pub fn dialect(path: &str, detected: bool) -> &'static str {
     if detected {
         "detected"
-    } else if dialects::gitlab::is_pipeline(path) {
-        "gitlab_ci"
     } else if dialects::github::is_workflow(path) {
         "github_actions"
+    } else if path.ends_with(".yml") || path.ends_with(".yaml") {
+        // the files of child pipelines have any name
+        "gitlab_ci"
     } else {
         "jenkinsfile"
     }

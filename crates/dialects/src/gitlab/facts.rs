@@ -17,6 +17,13 @@ pub enum Origin {
         /// Branch, tag or commit; the default branch for none.
         reference: Option<String>,
     },
+    /// An artifact that a job of the pipeline above has made.
+    Artifact {
+        /// Name of the job.
+        job: String,
+    },
+    /// An address; the path is all of it.
+    Remote,
 }
 
 impl Origin {
@@ -25,6 +32,8 @@ impl Origin {
         match self {
             Origin::Here => file.to_owned(),
             Origin::Project { path, reference } => format!("{path}@{}:{file}", reference.as_deref().unwrap_or("HEAD")),
+            Origin::Artifact { job } => format!("artifact of {job}:{file}"),
+            Origin::Remote => file.to_owned(),
         }
     }
 }
@@ -100,6 +109,8 @@ pub struct Facts {
     pub secrets: Vec<String>,
     /// What a person gave with a manual start: inputs of the file, or variables.
     pub inputs: Map<String, Json>,
+    /// Variables that come with this pipeline, as from the job that started it.
+    pub passed: IndexMap<String, String>,
 }
 
 /// Lower case, letters and digits, everything else a dash, at most 63: fit for host names.
@@ -197,6 +208,9 @@ impl Facts {
         ] {
             v.raw(key, value);
         }
+        if self.source == "pipeline" {
+            v.raw("CI_PIPELINE_TRIGGERED", "true");
+        }
         if let Some(branch) = self.branch() {
             v.raw("CI_COMMIT_BRANCH", branch);
         }
@@ -228,6 +242,9 @@ impl Facts {
         }
         for (name, value) in &self.variables {
             v.set(name, Var::Text(value.clone()));
+        }
+        for (name, value) in &self.passed {
+            v.set(name, Var::Raw(value.clone()));
         }
         for (name, value) in self.inputs.iter().filter(|(n, _)| !file_inputs.contains_key(*n)) {
             let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);

@@ -28,6 +28,8 @@ pub(super) struct Loader<'l> {
     pub(super) budget: &'l mut Budget,
     pub(super) out: &'l mut Diagnostics,
     pub(super) files: usize,
+    /// Is it the pipeline of a `trigger`?
+    pub(super) child: bool,
     /// Inputs of the first file, to be shown.
     pub(super) shown_inputs: IndexMap<String, Input>,
 }
@@ -59,6 +61,11 @@ impl Loader<'_> {
             let values = inputs::values(&specs, given, at, self.out);
             body = inputs::interpolate(&body, &values, self.vars, &mut inputs::MAX_PUT_IN.clone(), self.out);
         }
+        self.merge(body, origin, at, depth)
+    }
+
+    /// Puts what a tree includes below it.
+    pub(super) fn merge(&mut self, body: Node, origin: &Origin, at: &Span, depth: usize) -> Option<Node> {
         self.budget.pay(&body, at, self.out)?;
         if !matches!(body.value, Value::Map(_)) {
             self.out.error(&body.span, "wrong_type", format!("a pipeline must be a mapping, this is {}", body.kind()));
@@ -110,7 +117,9 @@ impl Loader<'_> {
                 }
             };
             let label = entry.origin.label(&entry.path);
-            let loaded = self.load(&label, &bytes, &entry.origin, node.get("inputs"), &entry.node.span, depth + 1)?;
+            // what a generated file includes is looked for in the commit
+            let origin = if matches!(entry.origin, Origin::Artifact { .. }) { &Origin::Here } else { &entry.origin };
+            let loaded = self.load(&label, &bytes, origin, node.get("inputs"), &entry.node.span, depth + 1)?;
             merged = deep_merge(merged, loaded);
         }
         Some(merged)
@@ -135,12 +144,29 @@ impl Loader<'_> {
             return None;
         };
         for (key, _) in entries {
-            let known = ["local", "project", "file", "ref", "remote", "template", "component", "rules", "inputs", "integrity", "cache"];
+            let known = [
+                "local",
+                "project",
+                "file",
+                "ref",
+                "remote",
+                "template",
+                "component",
+                "rules",
+                "inputs",
+                "integrity",
+                "cache",
+                "artifact",
+                "job",
+            ];
             if !known.contains(&key.name.as_str()) {
                 self.out.error(&key.span, "unknown_key", format!("`include` has no key `{}`", key.name));
             }
         }
         let text = |name: &str| node.get(name).and_then(Node::scalar_text).map(|t| expand(self, &t));
+        if let Some(path) = text("artifact") {
+            return self.artifact(node, &path, text("job"));
+        }
         if let Some(path) = text("local") {
             return self.local(node, &path, origin);
         }
@@ -174,6 +200,22 @@ impl Loader<'_> {
         }
         self.out.error(&node.span, "missing_key", "an entry of `include` needs `local`, `project` or `component`");
         None
+    }
+
+    fn artifact<'n>(&mut self, node: &'n Node, path: &str, job: Option<String>) -> Option<Vec<Entry<'n>>> {
+        let Some(job) = job else {
+            self.out.error(&node.span, "missing_key", "`include:artifact` needs `job`, which makes the file");
+            return None;
+        };
+        if !self.child {
+            self.out.error(
+                &node.span,
+                "bad_combination",
+                "`include:artifact` stands in `trigger` only: artifacts exist once jobs have run",
+            );
+            return None;
+        }
+        Some(vec![Entry { node, origin: Origin::Artifact { job }, path: path.trim_start_matches('/').to_owned() }])
     }
 
     fn refuse<T>(&mut self, span: &Span, what: &str, why: &str) -> Option<T> {
@@ -231,14 +273,20 @@ pub(super) fn given_inputs(facts: &Facts) -> Option<Node> {
         return None;
     }
     let span = Span { file: Arc::from("inputs"), line: 0, column: 0 };
-    let entries = facts.inputs.iter().map(|(name, value)| {
-        let value = match value {
-            serde_json::Value::Bool(b) => Value::Bool(*b),
-            serde_json::Value::Number(n) => Value::Number(n.as_f64().unwrap_or(0.0), n.to_string()),
-            serde_json::Value::String(s) => Value::String(s.clone()),
-            other => Value::String(other.to_string()),
-        };
-        (Key { span: span.clone(), name: name.clone() }, Node { span: span.clone(), value })
-    });
-    Some(Node { span: span.clone(), value: Value::Map(entries.collect()) })
+    Some(node_of(&serde_json::Value::Object(facts.inputs.clone()), &span))
+}
+
+/// A tree that stands at one place.
+pub(super) fn node_of(json: &serde_json::Value, at: &Span) -> Node {
+    let value = match json {
+        serde_json::Value::Null => Value::Null,
+        serde_json::Value::Bool(b) => Value::Bool(*b),
+        serde_json::Value::Number(n) => Value::Number(n.as_f64().unwrap_or(0.0), n.to_string()),
+        serde_json::Value::String(s) => Value::String(s.clone()),
+        serde_json::Value::Array(items) => Value::Seq(items.iter().map(|i| node_of(i, at)).collect()),
+        serde_json::Value::Object(map) => {
+            Value::Map(map.iter().map(|(k, v)| (Key { span: at.clone(), name: k.clone() }, node_of(v, at))).collect())
+        }
+    };
+    Node { span: at.clone(), value }
 }

@@ -4,6 +4,7 @@ use crate::diagnostic::{Diagnostics, Span};
 use crate::plan::Retry;
 use crate::yaml::{Key, Node, Value};
 
+use super::downstream::{self, Trigger};
 use super::keywords::{self, Artifacts, Cache, Environment, Image, Need, Parallel};
 use super::read::{self, VarDef, flag, text, texts};
 use super::rules::{self, Filter, Place, Rule};
@@ -97,6 +98,10 @@ pub(super) struct JobDef {
     pub(super) before_script: Vec<String>,
     pub(super) script: Vec<String>,
     pub(super) script_span: Span,
+    /// Runs before the sources are fetched.
+    pub(super) before_sources: Vec<String>,
+    /// Finds a percentage in the log.
+    pub(super) coverage: Option<String>,
     pub(super) after_script: Vec<String>,
     pub(super) image: Option<Image>,
     pub(super) services: Vec<Image>,
@@ -122,6 +127,8 @@ pub(super) struct JobDef {
     pub(super) id_tokens: Vec<(String, Vec<String>)>,
     pub(super) environment: Option<Environment>,
     pub(super) parallel: Option<Parallel>,
+    /// It starts another pipeline.
+    pub(super) trigger: Option<Trigger>,
     /// What keeps it from running here: an error if it is in the pipeline, else a warning.
     pub(super) unsupported: Vec<(Span, String)>,
 }
@@ -141,6 +148,8 @@ pub(super) fn read(key: &Key, node: &Node, defaults: &[(Key, Node)], out: &mut D
         before_script: Vec::new(),
         script: Vec::new(),
         script_span: key.span.clone(),
+        before_sources: Vec::new(),
+        coverage: None,
         after_script: Vec::new(),
         image: None,
         services: Vec::new(),
@@ -165,6 +174,7 @@ pub(super) fn read(key: &Key, node: &Node, defaults: &[(Key, Node)], out: &mut D
         id_tokens: Vec::new(),
         environment: None,
         parallel: None,
+        trigger: None,
         unsupported: Vec::new(),
     };
     let place = format!("jobs:{}", key.name);
@@ -173,11 +183,30 @@ pub(super) fn read(key: &Key, node: &Node, defaults: &[(Key, Node)], out: &mut D
             job.key(key, value, out);
         }
     }
+    // a job that starts a pipeline runs nothing that the defaults could be for
+    let defaults = if node.get("trigger").is_some() { &[] } else { defaults };
     for (key, value) in defaults.iter().filter(|(k, _)| node.get(&k.name).is_none() && inherit_default.takes(&k.name)) {
         job.key(key, value, out);
     }
     job.check(node, key, out);
     Some(job)
+}
+
+/// `coverage: /pattern/`.
+fn coverage(node: &Node, job: &str, out: &mut Diagnostics) -> Option<String> {
+    let text = text(node, "coverage", out)?;
+    let Some(pattern) = text.strip_prefix('/').and_then(|t| t.strip_suffix('/')).filter(|p| !p.is_empty()) else {
+        out.error(&node.span, "bad_value", format!("jobs:{job}:coverage config must be a regular expression"));
+        return None;
+    };
+    let pattern = pattern.replace("\\/", "/");
+    if let Err(why) = regex::RegexBuilder::new(&pattern).size_limit(1 << 20).build() {
+        let why = why.to_string();
+        let why = why.lines().last().unwrap_or_default().trim_start_matches("error: ").to_owned();
+        out.warning(&node.span, "bad_value", format!("`coverage` finds nothing: the pattern cannot be used here ({why})"));
+        return None;
+    }
+    Some(pattern)
 }
 
 fn inherit(node: &Node, out: &mut Diagnostics) -> (Inherit, Inherit) {
@@ -238,32 +267,32 @@ impl JobDef {
             "tags" => self.tags = texts(value, name, out),
             "timeout" => self.timeout = read::duration(value, name, out),
             "retry" => self.retry = keywords::retry(value, out),
-            "interruptible" => {
-                self.interruptible = flag(value, name, out).unwrap_or(false);
-                if self.interruptible {
-                    out.warning(&key.span, "unsupported_key", "`interruptible` has no effect: a newer pipeline does not stop an older one");
-                }
-            }
+            "interruptible" => self.interruptible = flag(value, name, out).unwrap_or(false),
             "resource_group" => self.resource_group = text(value, name, out),
             "environment" => self.environment = keywords::environment(value, out),
             "parallel" => self.parallel = keywords::parallel(value, out),
             "extends" | "inherit" => {}
-            "coverage" => out.warning(
-                &key.span,
-                "unsupported_key",
-                "the percentage that `coverage` finds in the log is not read; give a report with `artifacts:reports:coverage_report`",
-            ),
+            "coverage" => self.coverage = coverage(value, &self.name, out),
+            "hooks" => {
+                for (key, value) in read::mapping(value, name, out) {
+                    match key.name.as_str() {
+                        "pre_get_sources_script" => self.before_sources = texts(value, &key.name, out),
+                        other => {
+                            out.error(&key.span, "unknown_key", format!("jobs:{}:hooks config contains unknown keys: {other}", self.name))
+                        }
+                    }
+                }
+            }
             "manual_confirmation" => {
                 out.warning(&key.span, "unsupported_key", "`manual_confirmation` is not asked; starting the job starts it");
             }
             "pages" | "publish" => {
                 out.warning(&key.span, "unsupported_key", "pages are not published; the files stay an artifact of the job");
             }
-            "trigger" => self.refuse(key, "child pipelines and pipelines of other projects are not started"),
+            "trigger" => self.trigger = downstream::read(value, out),
             "release" => self.refuse(key, "releases are not made by a job; push a tag, or use the API"),
             "secrets" => self.refuse(key, "secrets of other stores are not fetched; set them as secrets of the project"),
             "id_tokens" => self.id_tokens = keywords::id_tokens(value, out),
-            "hooks" => self.refuse(key, "hooks are not run; put the commands into `before_script`"),
             "run" => self.refuse(key, "steps of GitLab's step runner are not carried out; use `script`"),
             "inputs" | "dast_configuration" | "identity" => self.refuse(key, "it is not carried out here"),
             _ => {
@@ -281,7 +310,9 @@ impl JobDef {
         if self.name.len() > 255 {
             out.error(&key.span, "bad_name", "the name of a job may have 255 characters at most");
         }
-        if node.get("script").is_none() && self.unsupported.is_empty() {
+        if node.get("trigger").is_some() {
+            downstream::check(node, out);
+        } else if node.get("script").is_none() && self.unsupported.is_empty() {
             let text = format!("jobs {} config should implement the script:, run:, or trigger: keyword", self.name);
             out.error(&key.span, "missing_key", text);
         } else if self.script.is_empty() && self.unsupported.is_empty() && !out.has_errors() {

@@ -181,6 +181,7 @@ pub(super) struct Artifacts {
     pub(super) junit: Vec<String>,
     pub(super) cobertura: Vec<String>,
     pub(super) dotenv: Vec<String>,
+    pub(super) codequality: Vec<String>,
     /// Reports that are kept as files.
     pub(super) kept: Vec<String>,
 }
@@ -193,6 +194,7 @@ pub(super) fn artifacts(node: &Node, out: &mut Diagnostics) -> Option<Artifacts>
         junit: Vec::new(),
         cobertura: Vec::new(),
         dotenv: Vec::new(),
+        codequality: Vec::new(),
         kept: Vec::new(),
     };
     for (key, value) in mapping(node, "artifacts", out) {
@@ -246,6 +248,7 @@ fn reports(node: &Node, a: &mut Artifacts, out: &mut Diagnostics) {
     for (key, value) in mapping(node, "reports", out) {
         match key.name.as_str() {
             "junit" => a.junit = texts(value, "junit", out),
+            "codequality" => a.codequality = texts(value, "codequality", out),
             "dotenv" => a.dotenv = texts(value, "dotenv", out),
             "coverage_report" => {
                 let format = value.get("coverage_format").and_then(Node::scalar_text).unwrap_or_default();
@@ -267,7 +270,6 @@ fn reports(node: &Node, a: &mut Artifacts, out: &mut Diagnostics) {
             | "annotations"
             | "api_fuzzing"
             | "browser_performance"
-            | "codequality"
             | "container_scanning"
             | "coverage_fuzzing"
             | "cyclonedx"

@@ -10,6 +10,7 @@
 //! `condition` (whether it runs), `select` (which jobs, in which order), `steps` (what it does on the runner).
 
 mod condition;
+mod downstream;
 mod facts;
 mod glob;
 mod include;
@@ -36,7 +37,7 @@ use indexmap::IndexMap;
 
 use crate::diagnostic::{Diagnostics, Span};
 use crate::github::Compiled;
-use crate::plan::{Dialect, Input, InputType, Plan, RefFilter, Trigger};
+use crate::plan::{AutoCancel, Dialect, Input, InputType, Plan, RefFilter, Trigger};
 use crate::yaml::{Key, Node, Value as Tree};
 
 use job::{DEFAULT_KEYS, JobDef};
@@ -63,6 +64,7 @@ struct Pipeline {
     variables: Vec<(String, VarDef)>,
     workflow_rules: Option<Vec<Rule>>,
     name: Option<String>,
+    auto_cancel: AutoCancel,
     jobs: Vec<JobDef>,
     inputs: IndexMap<String, Input>,
 }
@@ -70,15 +72,31 @@ struct Pipeline {
 /// Compiles a pipeline for an event. A plan without triggers is one in which nothing is to run; its decisions say why.
 pub fn compile(path: &str, bytes: &[u8], facts: &Facts, world: &dyn World) -> Compiled {
     let mut out = Diagnostics::default();
-    let plan = read_file(path, bytes, facts, world, &mut out).and_then(|p| plan(path, &p, facts, world, &mut out));
+    let plan = read_file(&Source::File(path, bytes), facts, world, &mut out).and_then(|p| plan(path, &p, facts, world, &mut out));
     let plan = plan.filter(|_| !out.has_errors());
     Compiled { plan, name: "GitLab CI".into(), diagnostics: out.into_sorted(), wants: Vec::new() }
+}
+
+/// Compiles a child pipeline: what the `trigger` at a place of the file `path` includes.
+pub fn compile_child(path: &str, include: &serde_json::Value, at: &Span, facts: &Facts, world: &dyn World) -> Compiled {
+    let mut out = Diagnostics::default();
+    let plan = read_file(&Source::Child(include, at), facts, world, &mut out).and_then(|p| plan(path, &p, facts, world, &mut out));
+    let plan = plan.filter(|_| !out.has_errors());
+    Compiled { plan, name: "GitLab CI".into(), diagnostics: out.into_sorted(), wants: Vec::new() }
+}
+
+/// What a pipeline is read from.
+enum Source<'s> {
+    /// A file, by path.
+    File(&'s str, &'s [u8]),
+    /// Entries of an `include`, and where they stand.
+    Child(&'s serde_json::Value, &'s Span),
 }
 
 /// One tree of a file and what it includes of nowhere else, with `extends` and references resolved.
 pub(crate) fn tree(path: &str, bytes: &[u8]) -> Option<Node> {
     let (facts, mut out) = (Facts::sample(), Diagnostics::default());
-    whole_tree(path, bytes, &facts, &Nothing, &mut out).map(|(root, _)| root)
+    whole_tree(&Source::File(path, bytes), &facts, &Nothing, &mut out).map(|(root, _)| root)
 }
 
 /// A time such as `1 hour 30 minutes` in seconds.
@@ -86,26 +104,30 @@ pub(crate) fn seconds(text: &str) -> Option<u64> {
     read::parse_duration(text)
 }
 
-fn read_file(path: &str, bytes: &[u8], facts: &Facts, world: &dyn World, out: &mut Diagnostics) -> Option<Pipeline> {
-    let (root, inputs) = whole_tree(path, bytes, facts, world, out)?;
+fn read_file(source: &Source<'_>, facts: &Facts, world: &dyn World, out: &mut Diagnostics) -> Option<Pipeline> {
+    let (root, inputs) = whole_tree(source, facts, world, out)?;
     let Tree::Map(entries) = &root.value else { return None };
     Some(pipeline(&root, entries, inputs, out))
 }
 
-fn whole_tree(
-    path: &str,
-    bytes: &[u8],
-    facts: &Facts,
-    world: &dyn World,
-    out: &mut Diagnostics,
-) -> Option<(Node, IndexMap<String, Input>)> {
+fn whole_tree(source: &Source<'_>, facts: &Facts, world: &dyn World, out: &mut Diagnostics) -> Option<(Node, IndexMap<String, Input>)> {
     let mut vars = facts.predefined();
     vars.extend(&facts.outer(&IndexMap::new()));
     let mut budget = tree::Budget::new();
     let given = include::given_inputs(facts);
-    let mut loader = include::Loader { facts, world, vars: &vars, budget: &mut budget, out, files: 0, shown_inputs: IndexMap::new() };
-    let given = given.filter(|_| declares_inputs(path, bytes));
-    let root = loader.load(path, bytes, &Origin::Here, given.as_ref(), &Span::whole(path), 0)?;
+    let child = matches!(source, Source::Child(..));
+    let shown_inputs = IndexMap::new();
+    let mut loader = include::Loader { facts, world, vars: &vars, budget: &mut budget, out, files: 0, child, shown_inputs };
+    let root = match source {
+        Source::File(path, bytes) => {
+            let given = given.filter(|_| declares_inputs(path, bytes));
+            loader.load(path, bytes, &Origin::Here, given.as_ref(), &Span::whole(path), 0)?
+        }
+        Source::Child(include, at) => {
+            let entries = vec![(Key { span: (*at).clone(), name: "include".into() }, include::node_of(include, at))];
+            loader.merge(Node { span: (*at).clone(), value: Tree::Map(entries) }, &Origin::Here, at, 0)?
+        }
+    };
     let inputs = std::mem::take(&mut loader.shown_inputs);
     let root = tree::extends(root, &mut budget, out)?;
     let root = tree::references(root, &mut budget, out)?;
@@ -125,7 +147,8 @@ fn pipeline(root: &Node, entries: &[(Key, Node)], inputs: IndexMap<String, Input
     stages.retain(|s| s != ".pre" && s != ".post");
     stages.insert(0, ".pre".into());
     stages.push(".post".into());
-    let mut p = Pipeline { stages, variables: Vec::new(), workflow_rules: None, name: None, jobs: Vec::new(), inputs };
+    let auto_cancel = AutoCancel::default();
+    let mut p = Pipeline { stages, variables: Vec::new(), workflow_rules: None, name: None, auto_cancel, jobs: Vec::new(), inputs };
     let mut defaults: Vec<(Key, Node)> = Vec::new();
     for (key, value) in root.get("default").map(|n| read::mapping(n, "default", out)).unwrap_or_default() {
         if DEFAULT_KEYS.contains(&key.name.as_str()) {
@@ -192,16 +215,11 @@ fn workflow(node: &Node, p: &mut Pipeline, out: &mut Diagnostics) {
         match key.name.as_str() {
             "rules" => p.workflow_rules = Some(rules::read_all(value, Place::Workflow, out)),
             "name" => p.name = read::text(value, "name", out),
-            "auto_cancel" => out.warning(
-                &key.span,
-                "unsupported_key",
-                "`workflow:auto_cancel` is not carried out: a newer pipeline does not stop an older one",
-            ),
-            other => out.error(
-                &key.span,
-                "unknown_key",
-                format!("workflow config contains unknown keys: {other}. Known are: name, rules, auto_cancel"),
-            ),
+            "auto_cancel" => p.auto_cancel = rules::auto_cancel(value, out),
+            other => {
+                let text = format!("workflow config contains unknown keys: {other}. Known are: name, rules, auto_cancel");
+                out.error(&key.span, "unknown_key", text);
+            }
         }
     }
 }
@@ -209,6 +227,7 @@ fn workflow(node: &Node, p: &mut Pipeline, out: &mut Diagnostics) {
 fn plan(path: &str, p: &Pipeline, facts: &Facts, world: &dyn World, out: &mut Diagnostics) -> Option<Plan> {
     let mut plan = Plan::new(Dialect::GitlabCi, path, "GitLab CI");
     plan.inputs.clone_from(&p.inputs);
+    plan.auto_cancel = Some(p.auto_cancel);
     for (name, def) in p.variables.iter().filter(|(_, d)| !d.description.is_empty() || !d.options.is_empty()) {
         let kind = if def.options.is_empty() { InputType::String } else { InputType::Choice };
         let default = Some(serde_json::Value::String(def.value.clone()));
@@ -234,6 +253,7 @@ fn plan(path: &str, p: &Pipeline, facts: &Facts, world: &dyn World, out: &mut Di
             Err(why) => Some(format!("no rule of `workflow:rules` holds, so there is no pipeline: {why}")),
             Ok(f) if f.rule.when.as_deref() == Some("never") => Some(format!("`workflow:rules` say never: {}", f.because)),
             Ok(f) => {
+                plan.auto_cancel = f.rule.auto_cancel.or(plan.auto_cancel);
                 for (name, def) in &f.rule.variables {
                     globals.set(name, def.var());
                 }

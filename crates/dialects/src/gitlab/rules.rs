@@ -1,6 +1,7 @@
 //! `rules`, `only` and `except`: is a job in the pipeline, how, and why.
 
 use crate::diagnostic::{Diagnostics, Span};
+use crate::plan::{AutoCancel, OnNewCommit};
 use crate::yaml::{Key, Node, Value};
 
 use super::condition::{Condition, as_pattern};
@@ -43,6 +44,29 @@ pub(super) struct Rule {
     pub(super) interruptible: Option<bool>,
     pub(super) variables: Vec<(String, VarDef)>,
     pub(super) needs: Option<Node>,
+    pub(super) auto_cancel: Option<AutoCancel>,
+}
+
+/// `auto_cancel` of the pipeline or of one of its rules.
+pub(super) fn auto_cancel(node: &Node, out: &mut Diagnostics) -> AutoCancel {
+    let mut found = AutoCancel::default();
+    for (key, value) in read::mapping(node, "auto_cancel", out) {
+        let text = value.scalar_text().unwrap_or_default();
+        match (key.name.as_str(), text.as_str()) {
+            ("on_new_commit", "conservative") => found.on_new_commit = OnNewCommit::Conservative,
+            ("on_new_commit", "interruptible") => found.on_new_commit = OnNewCommit::Interruptible,
+            ("on_new_commit", "none") => found.on_new_commit = OnNewCommit::None,
+            ("on_job_failure", "all" | "none") => found.on_job_failure = text == "all",
+            ("on_new_commit", _) => {
+                out.error(&value.span, "bad_value", "workflow:auto_cancel on new commit must be one of: conservative, interruptible, none")
+            }
+            ("on_job_failure", _) => {
+                out.error(&value.span, "bad_value", "workflow:auto_cancel on job failure must be one of: none, all");
+            }
+            (other, _) => out.error(&key.span, "unknown_key", format!("workflow:auto_cancel config contains unknown keys: {other}")),
+        }
+    }
+    found
 }
 
 #[derive(Clone, Debug)]
@@ -126,11 +150,7 @@ fn read(node: &Node, place: Place, out: &mut Diagnostics) -> Option<Rule> {
             "interruptible" => rule.interruptible = read::flag(value, "interruptible", out),
             "variables" => rule.variables = read::variables(value, out),
             "needs" => rule.needs = Some(value.clone()),
-            _ => out.warning(
-                &key.span,
-                "unsupported_key",
-                "`auto_cancel` of a rule has no effect; `workflow:auto_cancel` is not carried out yet",
-            ),
+            _ => rule.auto_cancel = Some(auto_cancel(value, out)),
         }
     }
     if rule.when.as_deref() == Some("delayed") && rule.start_in.is_none() {

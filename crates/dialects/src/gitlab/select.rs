@@ -8,6 +8,7 @@ use crate::diagnostic::{Diagnostics, Span};
 use crate::plan::{Decision, Gate, Job, Late, Map, Plan};
 
 use super::Pipeline;
+use super::downstream;
 use super::facts::{Facts, World, sometimes_set};
 use super::job::JobDef;
 use super::keywords::{self, Need, Parallel};
@@ -47,6 +48,8 @@ pub(super) struct Instance<'p> {
     pub(super) key: String,
     pub(super) cell: IndexMap<String, String>,
     pub(super) vars: Vars,
+    /// The names among them that the file sets for this job.
+    pub(super) own: Vec<String>,
     pub(super) when: String,
     pub(super) start_in: Option<u64>,
     pub(super) allow_failure: bool,
@@ -111,7 +114,10 @@ pub(super) fn jobs(plan: &mut Plan, order: &Order<'_>, out: &mut Diagnostics) ->
     let mut told = BTreeSet::new();
     for (index, instance) in chosen.iter().enumerate() {
         let (needs, sources) = &wired[index];
-        let mut job = steps::job(order, instance, &names, sources, &mut |span, unknown| tell_unknown(&mut told, span, unknown, out));
+        let mut job = match &instance.def.trigger {
+            Some(trigger) => downstream::job(instance, trigger, &names, &wired[index].0, &chosen, &mut told, out),
+            None => steps::job(order, instance, &names, sources, &mut |span, unknown| tell_unknown(&mut told, span, unknown, out)),
+        };
         for (name, inert, why) in WITHOUT_EFFECT {
             if instance.vars.get(name).and_then(|v| v.plain).is_some_and(|v| v != *inert) && told.insert((*name).to_owned()) {
                 out.warning(&instance.def.span, "unsupported_variable", format!("`{name}` has no effect: {why}"));
@@ -130,7 +136,7 @@ pub(super) fn jobs(plan: &mut Plan, order: &Order<'_>, out: &mut Diagnostics) ->
 }
 
 /// A name that nobody defines is told once.
-fn tell_unknown(told: &mut BTreeSet<String>, span: &Span, unknown: &BTreeSet<String>, out: &mut Diagnostics) {
+pub(super) fn tell_unknown(told: &mut BTreeSet<String>, span: &Span, unknown: &BTreeSet<String>, out: &mut Diagnostics) {
     for name in unknown.iter().filter(|n| !sometimes_set(n)) {
         if told.insert(name.clone()) {
             let why = if name.starts_with("CI_") || name.starts_with("GITLAB_") {
@@ -213,6 +219,7 @@ fn choose<'p>(
         key,
         cell,
         vars: Vars::default(),
+        own: Vec::new(),
         when: def.when.clone().unwrap_or_else(|| "on_success".into()),
         start_in: def.start_in,
         allow_failure: def.allow_failure.unwrap_or(def.when.as_deref() == Some("manual")),
@@ -220,6 +227,7 @@ fn choose<'p>(
         needs: def.needs.clone(),
         stage,
     };
+    let mut ruled = Vec::new();
     let (span, because) = match &def.rules {
         Some(list) => {
             let found = rules::first(list, &scene, out).map_err(|()| None)?;
@@ -228,6 +236,7 @@ fn choose<'p>(
                 Err(why) => return Err(Some((instance.key, format!("none of its rules holds: {why}")))),
             };
             apply(&mut instance, def, found.rule, &mut vars, out);
+            ruled.extend(found.rule.variables.iter().map(|(n, _)| n.clone()));
             if instance.when == "never" {
                 return Err(Some((instance.key, format!("a rule says never: {}", found.because))));
             }
@@ -238,6 +247,9 @@ fn choose<'p>(
     if instance.when == "never" {
         return Err(Some((instance.key, "`when: never`".into())));
     }
+    let globals = order.globals.names().filter(|n| def.inherit_variables.takes(n)).map(str::to_owned);
+    instance.own = globals.chain(instance.cell.keys().cloned()).chain(def.variables.iter().map(|(n, _)| n.clone())).collect();
+    instance.own.extend(ruled);
     vars.extend(order.outer);
     instance.vars = vars;
     Ok((instance, span, because))

@@ -57,6 +57,7 @@ pub(super) fn job(order: &Order<'_>, i: &Instance<'_>, names: &HashMap<String, S
     job.stage = Some(def.stage.clone());
     job.interruptible = i.interruptible;
     job.retry.clone_from(&def.retry);
+    job.coverage.clone_from(&def.coverage);
     job.allow_exit_codes.clone_from(&def.exit_codes);
     job.timeout_minutes = def.timeout.map(|s| Late::Known((s as f64 / 60.0).max(1.0 / 60.0)));
     let mut vars = i.vars.clone();
@@ -176,6 +177,9 @@ fn steps(
     let span = def.span.clone();
     let setting = |name: &str| vars.get(name).and_then(|v| v.plain);
     let strategy = setting("GIT_STRATEGY").unwrap_or_else(|| "fetch".into());
+    if !def.before_sources.is_empty() {
+        job.steps.push(run(&def.script_span, "Before the sources", &[&def.before_sources]));
+    }
     if strategy != "none" && strategy != "empty" {
         let depth = setting("GIT_DEPTH").filter(|d| d.parse::<u32>().is_ok()).unwrap_or_else(|| DEPTH.into());
         job.steps.push(uses(&span, "Get sources", Action::Checkout, &[("fetch-depth", depth)]));
@@ -257,7 +261,7 @@ fn steps(
     }
     let all = |list: &[String], tell: Tell<'_>| list.iter().map(|p| expand(vars, p, &span, tell).template).collect::<Vec<_>>().join("\n");
     let mut reports = Vec::new();
-    for (name, list) in [("junit", &artifacts.junit), ("cobertura", &artifacts.cobertura)] {
+    for (name, list) in [("junit", &artifacts.junit), ("cobertura", &artifacts.cobertura), ("codequality", &artifacts.codequality)] {
         if !list.is_empty() {
             reports.push((name, all(list, tell)));
         }

@@ -6,8 +6,8 @@ use crate::plan::{Gate, Late, StepKind};
 
 #[derive(Default)]
 pub(super) struct Repo {
-    files: BTreeMap<&'static str, &'static str>,
-    others: BTreeMap<(&'static str, &'static str), &'static str>,
+    pub(super) files: BTreeMap<&'static str, &'static str>,
+    pub(super) others: BTreeMap<(&'static str, &'static str), &'static str>,
     changed: Option<Vec<&'static str>>,
 }
 
@@ -16,6 +16,8 @@ impl World for Repo {
         let found = match origin {
             Origin::Here => self.files.get(path),
             Origin::Project { path: project, .. } => self.others.get(&(project.as_str(), path)),
+            Origin::Artifact { job } => self.others.get(&(job.as_str(), path)),
+            Origin::Remote => None,
         };
         found.map(|t| t.as_bytes().to_vec()).ok_or_else(|| "there is no such file".into())
     }
@@ -43,13 +45,13 @@ pub(super) fn said(c: &Compiled) -> String {
     c.diagnostics.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
 }
 
-fn plan(text: &str) -> Plan {
+pub(super) fn plan(text: &str) -> Plan {
     let c = build(text, &facts(), &Repo::default());
     let said = said(&c);
     c.plan.unwrap_or_else(|| panic!("{said}"))
 }
 
-fn keys(p: &Plan) -> Vec<&str> {
+pub(super) fn keys(p: &Plan) -> Vec<&str> {
     p.jobs.iter().map(|j| j.key.as_str()).collect()
 }
 
@@ -62,11 +64,11 @@ fn script(p: &Plan, job: &str) -> String {
     }
 }
 
-fn steps(p: &Plan, job: &str) -> Vec<String> {
+pub(super) fn steps(p: &Plan, job: &str) -> Vec<String> {
     p.job(job).unwrap().steps.iter().map(crate::plan::Step::title).collect()
 }
 
-fn with(p: &Plan, job: &str, step: &str) -> crate::plan::Map {
+pub(super) fn with(p: &Plan, job: &str, step: &str) -> crate::plan::Map {
     let found = p.job(job).unwrap().steps.iter().find(|s| s.title() == step).unwrap();
     match &found.kind {
         StepKind::Uses { with, .. } => with.clone(),
@@ -372,9 +374,21 @@ a: {script: [from root]}
 #[test]
 fn everything_that_is_not_done_is_said() {
     for (text, expect) in [
-        ("a: {script: x, trigger: other}", "1:16: error[unsupported_key]: `trigger`"),
+        ("a: {script: x, trigger: other}", "1:5: error[bad_combination]: a job with `trigger`"),
+        ("a: {trigger: {strategy: depend}}", "1:14: error[missing_key]: trigger config should be"),
+        ("a: {trigger: {project: x/y, include: a.yml}}", "error[bad_combination]: `trigger` takes either"),
+        ("a: {trigger: {project: x/y, strategy: wait}}", "error[bad_value]: trigger strategy should be depend or mirror"),
+        ("a: {trigger: {include: a.yml, forward: {all: true}}}", "error[unknown_key]: trigger:forward config contains unknown keys: all"),
+        ("a: {trigger: {include: [{artifact: a.yml}]}}", "error[missing_key]: `include:artifact` needs `job`"),
+        ("a: {trigger: {include: [{artifact: a.yml, job: b}]}}", "error[unknown_artifact]: the job `b`, which makes the file"),
+        (
+            "b: {script: x}\na: {trigger: {include: [{artifact: a.yml, job: b}]}}",
+            "error[unknown_artifact]: the job `a` takes a file of `b`",
+        ),
+        ("b: {script: x}\na: {needs: [b], trigger: {include: [{artifact: a.yml, job: b}]}}", "the job `b` keeps no files"),
+        ("include: [{artifact: a.yml, job: b}]\na: {script: x}", "error[bad_combination]: `include:artifact` stands in `trigger` only"),
         ("a: {script: x, rules: [{if: $NONE}], release: {tag_name: x}}\nb: {script: x}", "warning[unsupported_key]: `release`"),
-        ("a: {script: x, coverage: '/x/'}", "warning[unsupported_key]"),
+        ("a: {script: x, coverage: '/x(?=y)/'}", "1:26: warning[bad_value]: `coverage` finds nothing"),
         ("a: {script: x, nonsense: 1}", "1:16: error[unknown_key]"),
         ("nonsense: 1\na: {script: x}", "1:1: error[unknown_key]"),
         ("a: {stage: test}", "1:1: error[missing_key]: jobs a config should implement the script:, run:, or trigger: keyword"),
@@ -398,16 +412,19 @@ fn everything_that_is_not_done_is_said() {
         ("a: {script: x, image: docker:24, services: ['docker:24-dind']}", "privileged"),
         ("a: {script: x, image: {name: x, entrypoint: [/bin/foo]}}", "warning[image_entrypoint]"),
         ("a: {script: x, artifacts: {paths: [x], expire_in: 1 week}}", "warning[expire_in]"),
-        ("a: {script: x, artifacts: {reports: {codequality: c.json}}}", "warning[unsupported_report]"),
+        ("a: {script: x, artifacts: {reports: {sast: c.json}}}", "warning[unsupported_report]"),
         ("a: {script: x, artifacts: {untracked: true}}", "error[unsupported_key]"),
         ("a: {script: x, cache: {paths: [a], key: {files: [a, b, c]}}}", "one or two files"),
         ("a: {script: x, environment: {name: p, on_stop: s, auto_stop_in: 1 day}}", "warning[environment]"),
         ("a: {script: x, image: $NOBODY/x}", "warning[unknown_variable]: `$NOBODY`"),
         ("a: {script: x, image: $CI_NO_SUCH}", "this service does not set it"),
         ("a: {script: x, needs: [{pipeline: $X, job: y}]}", "error[unsupported_key]"),
-        ("default: {interruptible: true}\na: {script: x}\nb: {script: x}", "1:11: warning[unsupported_key]: `interruptible`"),
+        (
+            "default: {interruptible: often}\na: {script: x}\nb: {script: x}",
+            "1:26: error[wrong_type]: default:interruptible config should be",
+        ),
         ("a: {script: x, variables: {GIT_SUBMODULE_STRATEGY: recursive}}", "warning[unsupported_variable]"),
-        ("workflow: {auto_cancel: {on_new_commit: none}}\na: {script: x}", "warning[unsupported_key]"),
+        ("workflow: {auto_cancel: {on_new_commit: some}}\na: {script: x}", "must be one of: conservative, interruptible, none"),
         (".a: {script: x}", "error[no_jobs]"),
         ("a:\n  <<: *b\n", "error[yaml_syntax]"),
         ("[a]", "error[wrong_type]"),

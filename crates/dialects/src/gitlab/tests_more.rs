@@ -1,6 +1,53 @@
-//! Mistakes are told in the words of GitLab.
+//! Pipelines that start pipelines, what the service watches, and the words of mistakes.
 
-use super::tests::{Repo, build, facts, said};
+use super::tests::{Repo, build, facts, keys, plan, said, steps, with};
+use super::*;
+use crate::plan::Gate;
+
+#[test]
+fn a_job_starts_another_pipeline() {
+    let p = plan(
+        "stages: [make, go]\nvariables: {WHO: all, WHERE: $CI_PROJECT_PATH}\nmake: {stage: make, script: x, artifacts: {paths: [out]}}\n\
+         child:\n  stage: go\n  variables: {MORE: $WHO-more, ID: $CI_PIPELINE_ID, KEY: $CI_JOB_TOKEN}\n  trigger:\n    strategy: depend\n    \
+         include: [{local: 'ci/$WHO.yml', inputs: {n: 1}}, {artifact: out/b.yml, job: make}]\n\
+         far: {stage: go, needs: [], inherit: {variables: false}, trigger: {project: other/one, branch: $CI_COMMIT_REF_NAME, forward: {pipeline_variables: true}}}\n\
+         plain: {stage: go, trigger: other/two, when: manual}",
+    );
+    let (child, far) = (p.job("child").unwrap(), p.job("far").unwrap());
+    assert!(child.steps.is_empty() && child.runs_on.is_empty());
+    assert_eq!(child.needs, ["make"]);
+    let passed: Vec<(&str, &str)> = child.env.iter().map(|(k, v)| (k.as_str(), v.as_str())).collect();
+    assert_eq!(
+        passed,
+        [("WHO", "all"), ("WHERE", "group/project"), ("MORE", "all-more"), ("ID", "${{ github.run_id }}")],
+        "a token is not given away"
+    );
+    let d = child.downstream.as_deref().unwrap();
+    assert_eq!((d.follow, d.project.as_deref(), d.forward_given), (crate::plan::Follow::Depend, None, false));
+    assert_eq!(d.include, serde_json::json!([{"local": "ci/all.yml", "inputs": {"n": 1}}, {"artifact": "out/b.yml", "job": "make"}]));
+    assert_eq!(d.artifacts["make"], "make");
+    let d = far.downstream.as_deref().unwrap();
+    assert_eq!((d.project.as_deref(), d.reference.as_deref(), d.forward_given), (Some("other/one"), Some("main"), true));
+    assert!(far.needs.is_empty() && far.env.is_empty());
+    let plain = p.job("plain").unwrap();
+    assert_eq!(
+        (plain.gate.clone(), plain.downstream.as_deref().unwrap().follow),
+        (Some(Gate::Manual { blocking: false }), crate::plan::Follow::Never)
+    );
+
+    // what a child includes is put together, with what it is given
+    let repo = Repo {
+        files: [("ci/all.yml", "spec: {inputs: {n: {type: number}}}\n---\na: {script: 'echo $[[ inputs.n ]] $WHO', rules: [{if: $CI_PIPELINE_SOURCE == 'parent_pipeline'}]}")].into(),
+        others: [(("make", "out/b.yml"), "b: {script: x}")].into(),
+        ..Repo::default()
+    };
+    let facts = Facts { source: "parent_pipeline".into(), passed: [("WHO".to_owned(), "you$$".to_owned())].into(), ..facts() };
+    let c = compile_child(FILE, &child.downstream.as_deref().unwrap().include, &child.span, &facts, &repo);
+    let p = c.plan.clone().unwrap_or_else(|| panic!("{}", said(&c)));
+    assert_eq!((keys(&p), p.job("a").unwrap().env["WHO"].as_str()), (vec!["a", "b"], "you$$"));
+    let c = compile_child(FILE, &serde_json::json!("gone.yml"), &child.span, &facts, &repo);
+    assert!(said(&c).contains(".gitlab-ci.yml:4:1: error[include_not_found]: `gone.yml`"), "{}", said(&c));
+}
 
 /// The same mistake is told in the words of GitLab, so that what people find about it helps them.
 #[test]
@@ -66,4 +113,21 @@ fn mistakes_are_told_in_gitlabs_words() {
         let c = build(text, &facts(), &Repo::default());
         assert!(c.plan.is_none() && said(&c).contains(&expect), "{text}: {}", said(&c));
     }
+}
+
+#[test]
+fn what_the_service_watches_is_in_the_plan() {
+    use crate::plan::{AutoCancel, OnNewCommit};
+    let p = plan(
+        "workflow:\n  auto_cancel: {on_new_commit: interruptible, on_job_failure: all}\n\
+        default: {interruptible: true, hooks: {pre_get_sources_script: [early]}}\n\
+        a: {script: x, coverage: '/Total: (\\d+)%/', artifacts: {reports: {codequality: q.json}}}\nb: {script: x, interruptible: false}",
+    );
+    assert_eq!(p.auto_cancel, Some(AutoCancel { on_new_commit: OnNewCommit::Interruptible, on_job_failure: true }));
+    assert_eq!((p.job("a").unwrap().interruptible, p.job("b").unwrap().interruptible), (true, false));
+    assert_eq!(p.job("a").unwrap().coverage.as_deref(), Some(r"Total: (\d+)%"));
+    assert_eq!(steps(&p, "a")[..2], ["Before the sources", "Get sources"]);
+    assert_eq!(with(&p, "a", "Reports")["codequality"], "q.json");
+    let p = plan("workflow:\n  rules: [{if: $CI_COMMIT_BRANCH, auto_cancel: {on_new_commit: none}}]\na: {script: x}");
+    assert_eq!(p.auto_cancel.unwrap().on_new_commit, OnNewCommit::None);
 }

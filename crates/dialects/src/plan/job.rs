@@ -82,6 +82,51 @@ pub struct Job {
     /// It runs nothing: it ends when the jobs of the called workflow have, and gives out their outputs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub result_of: Option<CallResult>,
+    /// Finds the percentage that its log states.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub coverage: Option<String>,
+    /// It runs nothing: it starts another pipeline, to which `env` is given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub downstream: Option<Box<Downstream>>,
+}
+
+/// A pipeline that a job starts.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Downstream {
+    /// Path of the project whose pipeline it is, may hold expressions; none means a child pipeline of the same commit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub project: Option<String>,
+    /// Its branch or tag, may hold expressions; none means its default branch.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reference: Option<String>,
+    /// What makes up a child pipeline: the entries of its `include`.
+    #[serde(default, skip_serializing_if = "Value::is_null")]
+    pub include: Value,
+    /// Names of the artifacts of jobs that `include` takes files from, by job.
+    #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
+    pub artifacts: Map,
+    /// Inputs of the pipeline of another project; texts may hold expressions.
+    #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
+    pub inputs: IndexMap<String, Value>,
+    /// What its end means for the job.
+    #[serde(default)]
+    pub follow: Follow,
+    /// It also gets what a person gave to this pipeline.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub forward_given: bool,
+}
+
+/// What the end of a pipeline means for the job that started it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Follow {
+    /// Nothing: the job has ended once the pipeline is made.
+    #[default]
+    Never,
+    /// The job waits for it and succeeds only if it did.
+    Depend,
+    /// The job waits for it and ends as it did.
+    Mirror,
 }
 
 /// What surrounds the jobs of a called workflow.
@@ -178,6 +223,8 @@ impl Job {
             interruptible: false,
             scope: None,
             result_of: None,
+            coverage: None,
+            downstream: None,
         }
     }
 }

@@ -12,7 +12,8 @@ mod step;
 
 pub use crate::diagnostic::Span;
 pub use job::{
-    CallInput, CallInterface, CallResult, CallScope, Cell, Container, Credentials, Environment, Gate, Job, Matrix, Retry, Strategy,
+    CallInput, CallInterface, CallResult, CallScope, Cell, Container, Credentials, Downstream, Environment, Follow, Gate, Job, Matrix,
+    Retry, Strategy,
 };
 pub use step::{Action, ActionHook, ActionInput, ActionPlace, ActionRuns, CustomAction, Step, StepKind};
 
@@ -90,9 +91,35 @@ pub struct Plan {
     /// Stages in the order they are shown; empty where the dialect has none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub stages: Vec<String>,
+    /// When the service stops it by itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub auto_cancel: Option<AutoCancel>,
     /// For each job of the file why it is in the plan or not, where that is decided when the run is made.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub decisions: Vec<Decision>,
+}
+
+/// When a run is stopped without anybody asking for it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AutoCancel {
+    /// When a newer commit of the ref is built.
+    pub on_new_commit: OnNewCommit,
+    /// All of it, when a job has failed whose failure counts.
+    #[serde(default)]
+    pub on_job_failure: bool,
+}
+
+/// What a newer commit does to a run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OnNewCommit {
+    /// Stops it, unless a job that may not be interrupted has begun.
+    #[default]
+    Conservative,
+    /// Stops the jobs that may be interrupted.
+    Interruptible,
+    /// Nothing.
+    None,
 }
 
 /// Whether a job of the file is in the plan, and why.
@@ -130,6 +157,7 @@ impl Plan {
             call: None,
             jobs: Vec::new(),
             stages: Vec::new(),
+            auto_cancel: None,
             decisions: Vec::new(),
         }
     }

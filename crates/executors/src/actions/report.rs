@@ -7,7 +7,7 @@ use bytes::Bytes;
 use super::{ActionEnd, ActionResult, Call, select};
 use crate::engine::StepOutput;
 use crate::host::{HostError, HostResult, JobHost};
-use crate::protocol::ReportKind;
+use crate::protocol::{ReportKind, Severity};
 use crate::sandbox::{JobDirs, read_beneath};
 
 /// Largest report file.
@@ -16,7 +16,7 @@ pub(super) const REPORT_MAX: u64 = 64 << 20;
 const REPORTS_MAX: usize = 2_000;
 
 pub(super) async fn run(call: &mut Call<'_>) -> ActionResult {
-    let mut sent = 0;
+    let mut sent = quality(call).await?;
     for kind in ReportKind::FILES {
         let input = kind.as_str();
         let lines: Vec<String> =
@@ -42,6 +42,78 @@ pub(super) async fn run(call: &mut Call<'_>) -> ActionResult {
     }
     call.out.line(&format!("{sent} report file(s) read")).await?;
     Ok(ActionEnd::default())
+}
+
+/// A finding in the format of Code Climate.
+#[derive(serde::Deserialize)]
+struct Finding {
+    description: String,
+    #[serde(default)]
+    check_name: Option<String>,
+    #[serde(default)]
+    severity: Option<String>,
+    location: Location,
+}
+
+#[derive(serde::Deserialize)]
+struct Location {
+    path: String,
+    #[serde(default)]
+    lines: Option<Lines>,
+    #[serde(default)]
+    positions: Option<Positions>,
+}
+
+#[derive(serde::Deserialize)]
+struct Lines {
+    begin: u32,
+}
+
+#[derive(serde::Deserialize)]
+struct Positions {
+    begin: Lined,
+}
+
+#[derive(serde::Deserialize)]
+struct Lined {
+    line: u32,
+}
+
+/// Shows the findings of reports on code quality as annotations; how many files were read.
+async fn quality(call: &mut Call<'_>) -> ActionResult<usize> {
+    let lines: Vec<String> = call.lines("codequality").iter().map(|l| l.trim().to_owned()).filter(|l| !l.is_empty()).collect();
+    if lines.is_empty() {
+        return Ok(0);
+    }
+    let dirs = call.place.dirs();
+    let selection = select::files(dirs, &lines, true)?;
+    if selection.files.is_empty() {
+        call.out.warning(&format!("no file matches `{}` for codequality", lines.join(", "))).await?;
+    }
+    let mut read = 0;
+    for file in selection.files.iter().take(REPORTS_MAX) {
+        let path = selection.base.join(file);
+        let inside = path.strip_prefix(&dirs.root).unwrap_or(&path).to_owned();
+        let findings = read_beneath(&dirs.root, &inside, REPORT_MAX, true)
+            .map_err(|e| e.to_string())
+            .and_then(|bytes| serde_json::from_slice::<Vec<Finding>>(&bytes).map_err(|e| format!("it is no report on code quality: {e}")));
+        match findings {
+            Ok(findings) => {
+                for f in findings {
+                    let severity = match f.severity.as_deref() {
+                        Some("blocker" | "critical") => Severity::Error,
+                        Some("info") => Severity::Notice,
+                        _ => Severity::Warning,
+                    };
+                    let line = f.location.lines.map(|l| l.begin).or(f.location.positions.map(|p| p.begin.line));
+                    call.out.note(severity, f.description, f.check_name, f.location.path, line).await?;
+                }
+                read += 1;
+            }
+            Err(why) => call.out.warning(&format!("{} cannot be read: {why}", file.display())).await?,
+        }
+    }
+    Ok(read)
 }
 
 /// Sends what lies in the reports directory of the job.

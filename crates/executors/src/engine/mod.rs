@@ -9,6 +9,7 @@
 mod commands;
 mod contexts;
 mod control;
+mod coverage;
 mod custom;
 mod filecmd;
 mod jenkins;
@@ -37,6 +38,7 @@ use crate::spawn::Stop;
 
 pub(crate) use contexts::Contexts;
 use control::Control;
+use coverage::Coverage;
 use matcher::Matchers;
 pub use output::StepOutput;
 
@@ -127,6 +129,7 @@ struct Run<'a> {
     matchers: Arc<Matchers>,
     /// A pipeline of Jenkins ended `UNSTABLE`.
     unstable: bool,
+    coverage: Option<Arc<Coverage>>,
 }
 
 impl Executor {
@@ -157,6 +160,7 @@ impl Executor {
             // replaced when the directories of the job are there
             matchers: Arc::new(Matchers::new(Path::new("/"), Path::new("/"))),
             unstable: false,
+            coverage: spec.job.coverage.as_deref().and_then(Coverage::new).map(Arc::new),
         };
         run.logins.add(&spec.registry_host, "job", &spec.job_token);
         run.all().await
@@ -275,6 +279,7 @@ impl Run<'_> {
 
     fn output(&self, index: usize) -> StepOutput {
         StepOutput::new(Arc::clone(&self.log), Arc::clone(&self.host), Arc::clone(&self.matchers), self.rows[index].index, self.debug)
+            .covering(self.coverage.clone())
     }
 
     async fn set_up(&mut self) -> HostResult<(Where, Contexts)> {
@@ -362,7 +367,8 @@ impl Run<'_> {
             let minutes = self.spec.timeout_seconds.div_ceil(60);
             out.error(&format!("The job has exceeded the maximum execution time of {minutes} minutes.")).await?;
         }
-        let outputs = self.outputs(contexts, &mut out).await?;
+        let mut outputs = self.outputs(contexts, &mut out).await?;
+        outputs.extend(self.coverage.as_ref().and_then(|c| c.found()).map(|c| ("coverage".to_owned(), c)));
         out.finish().await?;
         self.end(index, Conclusion::Success, Conclusion::Success, None).await?;
         Ok(outputs)

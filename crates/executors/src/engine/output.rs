@@ -5,6 +5,7 @@ use std::sync::Arc;
 use indexmap::IndexMap;
 
 use super::commands::{self, CommandLine};
+use super::coverage::Coverage;
 use super::matcher::{Matchers, Progress};
 use crate::host::{HostError, HostResult, JobHost};
 use crate::log::JobLog;
@@ -40,6 +41,8 @@ pub struct StepOutput {
     annotations: [usize; 3],
     matchers: Arc<Matchers>,
     progress: Progress,
+    /// What is looked for, and the line that has no end yet.
+    coverage: Option<(Arc<Coverage>, Vec<u8>)>,
     pub(crate) asked: Asked,
 }
 
@@ -47,7 +50,26 @@ impl StepOutput {
     pub(crate) fn new(log: Arc<JobLog>, host: Arc<dyn JobHost>, matchers: Arc<Matchers>, step: u32, debug: bool) -> Self {
         let (held, passing, resume) = (Vec::new(), false, None);
         let progress = Progress::default();
-        Self { log, host, step, debug, held, passing, resume, annotations: [0; 3], matchers, progress, asked: Asked::default() }
+        let (coverage, asked) = (None, Asked::default());
+        Self { log, host, step, debug, held, passing, resume, annotations: [0; 3], matchers, progress, coverage, asked }
+    }
+
+    /// Also looks for a percentage.
+    pub(crate) fn covering(mut self, coverage: Option<Arc<Coverage>>) -> Self {
+        self.coverage = coverage.map(|c| (c, Vec::new()));
+        self
+    }
+
+    /// Shows a remark of a report, without a line in the log.
+    pub(crate) async fn note(
+        &mut self,
+        severity: Severity,
+        message: String,
+        title: Option<String>,
+        file: String,
+        line: Option<u32>,
+    ) -> HostResult<()> {
+        self.show(severity, message, title, Some(file), line, None, None).await
     }
 
     /// Writes a line of ours.
@@ -88,6 +110,9 @@ impl StepOutput {
     /// may have brought a matcher, and one behind it may take it away.
     async fn pass(&mut self, bytes: &[u8]) -> HostResult<()> {
         self.log.write(bytes).await?;
+        if let Some((coverage, held)) = &mut self.coverage {
+            coverage.look(held, bytes);
+        }
         let matchers = Arc::clone(&self.matchers);
         for r in matchers.look(&mut self.progress, bytes) {
             self.show(r.severity.unwrap_or(Severity::Error), r.message, r.title, r.file, r.line, None, r.column).await?;

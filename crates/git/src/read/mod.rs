@@ -239,6 +239,17 @@ impl Reader {
         }
     }
 
+    /// Where the histories of two commits part: the best common ancestor.
+    ///
+    /// # Errors
+    /// `Corrupt`.
+    pub fn merge_base(&self, one: Oid, other: Oid) -> Result<Option<Oid>> {
+        use gix::revision::plumbing::{Graph, merge_base};
+        let mut graph = Graph::new(&self.objects, None);
+        let bases = merge_base(one.into(), &[other.into()], &mut graph).map_err(|e| GitError::Corrupt(e.to_string()))?;
+        Ok(bases.map(|b| Oid::from(b.head)))
+    }
+
     /// Follows tags to a commit.
     ///
     /// # Errors

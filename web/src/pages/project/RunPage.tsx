@@ -31,6 +31,7 @@ import { Diagnostics } from "@/ui/Diagnostics";
 import { refName, short } from "@/ui/format";
 import { StateBadge, StateIcon, stateOf } from "@/ui/State";
 import { Elapsed, TimeAgo } from "@/ui/TimeAgo";
+import { RunLinks } from "./RunLinks";
 import { Annotations, AnnotationsView, Artifacts, CoverageView, SummaryView, Tests } from "./RunParts";
 import { Timeline } from "./Timeline";
 import { WhyPanel } from "./Why";
@@ -389,6 +390,7 @@ export default function RunPage({ rest }: { rest: string }) {
               <TimeAgo at={run.created_at} />
             </span>
             {run.attempt > 1 ? <span>attempt {run.attempt}</span> : null}
+            <RunLinks run={run} />
           </div>
         }
       >

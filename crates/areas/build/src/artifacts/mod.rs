@@ -164,6 +164,39 @@ pub async fn remove(app: &App, id: ArtifactId) -> Result<()> {
     }
 }
 
+/// Largest artifact that a file is taken out of here.
+const MAX_OPENED: i64 = 64 << 20;
+
+/// A file of an artifact; else why there is none, in plain words.
+///
+/// # Errors
+/// The database's, the storage's.
+pub async fn file(app: &App, run: RunId, name: &str, path: &str, max: u64) -> Result<std::result::Result<Vec<u8>, String>> {
+    let Some(row) = artifact_by_name(app.db(), run, name).await? else {
+        return Ok(Err(format!("there is no artifact `{name}`: the job kept no files, or they have expired")));
+    };
+    if row.size > MAX_OPENED {
+        return Ok(Err(format!("the artifact `{name}` is larger than {} MiB", MAX_OPENED >> 20)));
+    }
+    let digest: Digest = row.digest.parse().map_err(|e: blobs::Error| Error::internal(e))?;
+    let Some(reader) = app.part::<Blobs>()?.get(&Owner::from(row.project), &digest, Want::All).await? else {
+        return Ok(Err(format!("the content of the artifact `{name}` was removed")));
+    };
+    let pieces: Vec<bytes::Bytes> = futures::TryStreamExt::try_collect(reader.body).await.map_err(Error::internal)?;
+    let (bytes, path) = (pieces.concat(), path.to_owned());
+    tokio::task::spawn_blocking(move || unzip(&bytes, &path, max)).await.map_err(Error::internal)
+}
+
+/// One file out of a zip archive, of at most `max` bytes.
+fn unzip(bytes: &[u8], path: &str, max: u64) -> std::result::Result<Vec<u8>, String> {
+    let mut archive = zip::ZipArchive::new(std::io::Cursor::new(bytes)).map_err(|e| format!("the artifact cannot be read: {e}"))?;
+    let entry = archive.by_name(path).map_err(|_| "there is no such file in the artifact".to_owned())?;
+    let mut out = Vec::new();
+    // what the archive announces is not believed
+    std::io::Read::read_to_end(&mut std::io::Read::take(entry, max + 1), &mut out).map_err(|e| format!("it cannot be read: {e}"))?;
+    if out.len() as u64 > max { Err(format!("it has more than {max} bytes")) } else { Ok(out) }
+}
+
 /// Removes what has expired: first the names, then the bytes nobody names any more.
 ///
 /// # Errors

@@ -7,14 +7,15 @@ use dialects::plan::Plan;
 use dialects::{Diagnostic, Severity};
 use kernel::{Event, EventData, Result, RunId, Timestamp, UserId};
 use serde_json::{Map, Value, json};
+use store::NewWork;
 use store::job::job_create;
 use store::project::ProjectRow;
-use store::run::{RunRow, run_create, run_group};
+use store::run::{RunParent, RunRow, run_create, run_group, run_older};
 use store::secret::variable_list;
 use web_kit::App;
 
 use crate::schedule::advance::{State, advance, group_name};
-use crate::schedule::{finish, model, retrying};
+use crate::schedule::{downstream, finish, model, retrying};
 
 /// Most variables of a project.
 pub const MAX_VARIABLES: i64 = 1000;
@@ -83,6 +84,8 @@ pub struct Origin {
     pub variables: Map<String, Value>,
     /// The schedule or the run.
     pub cause: Option<Value>,
+    /// The job that started it.
+    pub parent: Option<RunParent>,
 }
 
 /// Makes the run. None when what it follows from has one already.
@@ -136,6 +139,7 @@ async fn attempt(app: &App, new: NewRun, actor_name: &str, now: Timestamp) -> Re
         jobs_done: 0,
         dedup: new.dedup.clone(),
         concurrency_group: None,
+        parent: new.origin.parent,
         blocked: false,
         cancelled: false,
         created_at: now,
@@ -194,6 +198,12 @@ async fn attempt(app: &App, new: NewRun, actor_name: &str, now: Timestamp) -> Re
     let mut cancel = Vec::new();
     match new.plan {
         Some(plan) if !broken => {
+            // each decides by its own rules whether it is still wanted
+            if plan.auto_cancel.is_some() && run.event == "push" {
+                for older in run_older(&mut tx, &run).await? {
+                    tx.enqueue(NewWork::new("run_superseded", json!({"run": older, "by": run.number})).dedup(older.to_string())).await?;
+                }
+            }
             if let Some(group) = run.concurrency_group.clone() {
                 cancel = enter_group(&mut tx, &mut run, &plan, &group, &contexts).await?;
             }
@@ -212,6 +222,7 @@ async fn attempt(app: &App, new: NewRun, actor_name: &str, now: Timestamp) -> Re
                 EventData::RunFinished { run: run.id, commit: run.commit.clone(), r#ref: run.r#ref.clone(), conclusion: "failure".into() };
             tx.emit(&Event::new(run.actor, Some(run.project), data)).await?;
             super::status::set(&mut tx, &run).await?;
+            downstream::tell_parent(&mut tx, &run).await?;
         }
     }
     tx.wake(format!("runs:{}", run.project));

@@ -95,7 +95,7 @@ async fn run_page(
 /// A run with its jobs and steps.
 async fn run_read(State(app): State<App>, Ctx(ctx): Ctx, Path(run): Path<String>) -> Reply<Json<RunWithJobs>> {
     let (row, project) = run_for(&app, &ctx, &run, Permission::PipelineRead).await?;
-    Ok(Json(view::run_with_jobs(&app, row, &project.row.path).await?))
+    Ok(Json(view::run_with_jobs(&app, &ctx, row, &project.row.path).await?))
 }
 
 #[utoipa::path(post, path = "/runs/{run}/cancel", tag = "pipelines", params(("run" = String, Path)),
@@ -104,7 +104,7 @@ async fn run_read(State(app): State<App>, Ctx(ctx): Ctx, Path(run): Path<String>
 async fn run_cancel(State(app): State<App>, Ctx(ctx): Ctx, Path(run): Path<String>) -> Reply<Json<RunWithJobs>> {
     let (row, project) = run_for(&app, &ctx, &run, Permission::PipelineWrite).await?;
     finish::run_cancel(&app, &ctx, row.id).await?;
-    shown_again(&app, row.id, &project.row.path).await
+    shown_again(&app, &ctx, row.id, &project.row.path).await
 }
 
 #[derive(Debug, Default, Deserialize, ToSchema)]
@@ -129,12 +129,12 @@ async fn run_retry(State(app): State<App>, Ctx(ctx): Ctx, Path(run): Path<String
         None => Retry::All,
     };
     finish::run_retry(&app, &ctx, row.id, what).await?;
-    shown_again(&app, row.id, &project.row.path).await
+    shown_again(&app, &ctx, row.id, &project.row.path).await
 }
 
-async fn shown_again(app: &App, run: RunId, path: &str) -> Reply<Json<RunWithJobs>> {
+async fn shown_again(app: &App, ctx: &kernel::Context, run: RunId, path: &str) -> Reply<Json<RunWithJobs>> {
     let row = run_get(app.db(), run).await?.ok_or_else(|| Error::not_found("run"))?;
-    Ok(Json(view::run_with_jobs(app, row, path).await?))
+    Ok(Json(view::run_with_jobs(app, ctx, row, path).await?))
 }
 
 #[utoipa::path(get, path = "/runs/{run}/events", tag = "pipelines", params(("run" = String, Path)),
@@ -153,7 +153,7 @@ async fn run_events(State(app): State<App>, Ctx(ctx): Ctx, Path(run): Path<Strin
                 // asked each time: rights may end while somebody looks on
                 let (row, project) = run_for(&app, &ctx, &run, Permission::PipelineRead).await?;
                 let end = row.state == "completed";
-                Ok((view::run_with_jobs(&app, row, &project.row.path).await?, end))
+                Ok((view::run_with_jobs(&app, &ctx, row, &project.row.path).await?, end))
             }
         },
     ))

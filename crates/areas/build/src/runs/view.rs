@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use dialects::plan::{Decision, Gate};
-use kernel::{JobId, ProjectId, Result, RunId, RunnerId, Timestamp, UserId};
+use kernel::{Code, Context, JobId, Permission, ProjectId, Result, RunId, RunnerId, Timestamp, UserId};
 use serde::Serialize;
 use serde_json::Value;
 use store::job::{JobRow, StepRow, job_list, step_list, step_list_of_run};
@@ -71,6 +71,12 @@ pub struct Run {
     /// What was said about the workflow file.
     #[schema(value_type = Vec<crate::words::Diagnostic>)]
     pub diagnostics: Value,
+    /// The run that started it, as far as it was a job of one.
+    #[schema(value_type = Option<String>)]
+    pub parent_run: Option<RunId>,
+    /// The job of that run.
+    #[schema(value_type = Option<String>)]
+    pub parent_job: Option<JobId>,
     /// Jobs so far.
     pub jobs_total: i64,
     /// Jobs at their end.
@@ -98,6 +104,12 @@ pub struct RunWithJobs {
     pub jobs: Vec<Job>,
     /// Jobs of the file that the event left out or let in, where that was decided when the run was made.
     pub decisions: Vec<JobDecision>,
+    /// The mean of the percentages that the logs of its jobs state.
+    pub coverage: Option<f64>,
+    /// The run that started it, if the caller may see it.
+    pub parent: Option<Linked>,
+    /// The runs that its jobs started, oldest first, as far as the caller may see them.
+    pub children: Vec<Linked>,
 }
 
 /// Why a job of the file is in the run or not.
@@ -144,6 +156,29 @@ impl From<&Gate> for JobGate {
     }
 }
 
+/// A run above or below another.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct Linked {
+    /// Its id.
+    #[schema(value_type = String)]
+    pub id: RunId,
+    /// Number in its project.
+    pub number: i64,
+    /// Its project's path.
+    pub project_path: String,
+    /// Name of the workflow.
+    pub name: String,
+    /// The job that ties them: it started the lower one of the two.
+    #[schema(value_type = String)]
+    pub job: JobId,
+    /// `queued`, `running`, `completed`.
+    #[schema(value_type = crate::words::RunState)]
+    pub state: String,
+    /// `success`, `failure`, `cancelled`, `skipped`.
+    #[schema(value_type = Option<crate::words::Conclusion>)]
+    pub conclusion: Option<String>,
+}
+
 /// The runner of a job.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct RunnerName {
@@ -187,6 +222,8 @@ pub struct Job {
     pub conclusion: Option<String>,
     /// The machine failed, not the job.
     pub infra_failure: Option<String>,
+    /// The percentage that its log states, where the workflow says how to find it.
+    pub coverage: Option<f64>,
     /// Its failure does not fail the run.
     pub allowed_to_fail: bool,
     /// 1 for the first try.
@@ -304,6 +341,8 @@ fn shown(r: RunRow, project_path: &str, names: &HashMap<UserId, String>) -> Run 
         actor: r.actor.and_then(|id| Some(Who { id, name: names.get(&id)?.clone() })),
         cause: r.cause,
         diagnostics: r.diagnostics,
+        parent_run: r.parent.map(|p| p.run),
+        parent_job: r.parent.map(|p| p.job),
         jobs_total: r.jobs_total,
         jobs_done: r.jobs_done,
         created_at: r.created_at,
@@ -326,7 +365,7 @@ pub async fn runs(app: &App, rows: Vec<RunRow>, project_path: &str) -> Result<Ve
 ///
 /// # Errors
 /// The database's.
-pub async fn run_with_jobs(app: &App, row: RunRow, project_path: &str) -> Result<RunWithJobs> {
+pub async fn run_with_jobs(app: &App, ctx: &Context, row: RunRow, project_path: &str) -> Result<RunWithJobs> {
     let id = row.id;
     let (planned, decisions) = planned(app, id).await?;
     let rows = job_list(app.db(), id).await?;
@@ -343,7 +382,46 @@ pub async fn run_with_jobs(app: &App, row: RunRow, project_path: &str) -> Result
     }
     let names = names(app, std::slice::from_ref(&row)).await?;
     let decisions = decisions.into_iter().map(JobDecision::from).collect();
-    Ok(RunWithJobs { run: shown(row, project_path, &names), jobs, decisions })
+    let mut linked = Linker { app, ctx, paths: HashMap::from([(row.project, Some(project_path.to_owned()))]) };
+    let parent = match row.parent {
+        Some(p) => match store::run::run_get(app.db(), p.run).await? {
+            Some(above) => linked.show(above, p.job).await?,
+            None => None,
+        },
+        None => None,
+    };
+    let mut children = Vec::new();
+    for child in store::run::run_children(app.db(), id).await? {
+        if let Some(p) = child.parent {
+            children.extend(linked.show(child, p.job).await?);
+        }
+    }
+    let stated: Vec<f64> = jobs.iter().filter(|j| !j.superseded).filter_map(|j: &Job| j.coverage).collect();
+    let coverage = (!stated.is_empty()).then(|| stated.iter().sum::<f64>() / stated.len() as f64);
+    Ok(RunWithJobs { run: shown(row, project_path, &names), jobs, decisions, coverage, parent, children })
+}
+
+/// Shows runs of other projects to those who may see them.
+struct Linker<'l> {
+    app: &'l App,
+    ctx: &'l Context,
+    /// Paths of projects; none where the caller may not look.
+    paths: HashMap<ProjectId, Option<String>>,
+}
+
+impl Linker<'_> {
+    async fn show(&mut self, run: RunRow, job: JobId) -> Result<Option<Linked>> {
+        if let std::collections::hash_map::Entry::Vacant(slot) = self.paths.entry(run.project) {
+            slot.insert(match self.app.project_by_id(self.ctx, run.project, Permission::PipelineRead).await {
+                Ok(project) => Some(project.row.path),
+                Err(e) if matches!(e.code, Code::NotFound | Code::Forbidden | Code::Unauthenticated) => None,
+                Err(e) => return Err(e),
+            });
+        }
+        let path = self.paths.get(&run.project).cloned().flatten();
+        let (id, number, name) = (run.id, run.number, run.name);
+        Ok(path.map(|project_path| Linked { id, number, project_path, name, job, state: run.state, conclusion: run.conclusion }))
+    }
 }
 
 /// Shows one job.
@@ -372,6 +450,8 @@ struct Planned {
     stage: Option<String>,
     gate: Option<Gate>,
     condition: Option<String>,
+    #[serde(default)]
+    coverage: Option<String>,
 }
 
 async fn planned(app: &App, run: RunId) -> Result<(HashMap<String, Planned>, Vec<Decision>)> {
@@ -402,6 +482,7 @@ fn shown_job(j: JobRow, planned: &HashMap<String, Planned>, runner: Option<Runne
         reason: j.reason,
         conclusion: j.conclusion,
         infra_failure: j.infra_failure,
+        coverage: of_plan.filter(|p| p.coverage.is_some()).and_then(|_| j.outputs["coverage"].as_str()?.parse().ok()),
         allowed_to_fail: j.allowed_to_fail,
         attempt: j.attempt,
         superseded: j.superseded,

@@ -16,7 +16,7 @@ use store::{NewWork, Tx};
 
 use super::gate::{self, Gated};
 use super::plans::{Planned, plan_of};
-use super::{model, save};
+use super::{downstream, model, save};
 use crate::runners::ONLINE;
 
 /// A run with all that decides about it.
@@ -230,6 +230,13 @@ fn fill(row: &mut JobRow, job: &Job, label: &str, roots: &Value) -> Result<(), S
         }
         None => matrix::display_name(&job.key, label),
     };
+    if job.downstream.is_some() {
+        // no runner is asked for, and the pipeline it starts has limits of its own
+        row.timeout_seconds = downstream::PATIENCE_SECONDS;
+        row.allowed_to_fail = model::late_bool(&job.continue_on_error, roots).map_err(|e| at("continue-on-error", e))?;
+        row.concurrency_group = job.concurrency.as_ref().map(|c| group_name(c, roots)).transpose().map_err(|e| at("concurrency", e))?;
+        return Ok(());
+    }
     row.labels = model::labels(job, roots).map_err(|e| at("runs-on", e))?;
     row.label_key = model::label_key(&row.labels);
     row.timeout_seconds = model::timeout_seconds(job, roots).map_err(|e| at("timeout-minutes", e))?;
@@ -282,6 +289,10 @@ async fn queue(tx: &mut Tx, state: &mut State, index: usize, job: &Job, known: &
         row.reason = Some(reason);
         save(tx, row).await?;
         return Ok(false);
+    }
+    if job.downstream.is_some() {
+        downstream::begin(tx, row, now).await?;
+        return Ok(true);
     }
     let runners = known.online(tx, now).await?;
     let fits = runners.iter().any(|r| model::satisfies(&r.labels, &row.labels));
@@ -407,6 +418,7 @@ async fn settle(tx: &mut Tx, state: &mut State, now: Timestamp) -> Result<()> {
         tx.emit(&Event::new(run.actor, Some(run.project), data)).await?;
         metrics::counter!("pipeline_runs_total", "conclusion" => conclusion).increment(1);
         crate::workflows::follow::announce(tx, run, "completed").await?;
+        downstream::tell_parent(tx, run).await?;
         if let Some(group) = run.concurrency_group.clone() {
             for other in run_group(tx, run.project, &group).await? {
                 if other.id != run.id && other.blocked {

@@ -1,5 +1,6 @@
 //! The ways a running job ends, and what is asked of runs: cancel, retry.
 
+use dialects::plan::OnNewCommit;
 use kernel::{Code, Context, Error, JobId, Permission, Result, RunId, Timestamp};
 use serde_json::json;
 use store::job::{JobRow, job_create, job_get, step_close, step_list};
@@ -10,7 +11,7 @@ use web_kit::attempt::Receipt;
 
 use super::advance::{State, advance, complete, finished};
 use super::plans::plan_of;
-use super::{model, quick, retrying, save};
+use super::{downstream, model, quick, retrying, save};
 
 /// Why a job that failed fails no run: a pipeline of Jenkins whose tests failed, say.
 pub const UNSTABLE: &str = "the build is unstable";
@@ -149,8 +150,59 @@ async fn apply(tx: &mut Tx, state: &mut State, index: usize, end: End, now: Time
     finished(tx, &ended).await?;
     if conclusion == "failure" && !ended.allowed_to_fail {
         fail_fast(tx, state, &ended, now).await?;
+        if state.plan.auto_cancel.is_some_and(|a| a.on_job_failure) && !state.run.cancelled {
+            stop_all(tx, state, &format!("`{}` failed, which stops the pipeline", ended.name), now).await?;
+        }
     }
     Ok(())
+}
+
+/// Stops a run that nobody asked to be stopped.
+async fn stop_all(tx: &mut Tx, state: &mut State, reason: &str, now: Timestamp) -> Result<()> {
+    state.run.cancelled = true;
+    for job in state.jobs.iter_mut().filter(|j| j.state != "waiting") {
+        stop(tx, job, "cancel", reason, now).await?;
+    }
+    downstream::stop_children(tx, state, false).await
+}
+
+/// Stops what the rules of a run say is no longer wanted, now that run number `by` builds a newer commit.
+///
+/// # Errors
+/// The database's.
+pub async fn supersede(db: &Db, run: RunId, by: i64) -> Result<()> {
+    retrying(|| {
+        let db = db.clone();
+        Box::pin(async move {
+            let mut tx = db.begin().await?;
+            let Some(row) = run_lock(&mut tx, run).await?.filter(|r| r.state != "completed" && !r.cancelled) else { return Ok(()) };
+            let mut state = State::load(&mut tx, row).await?;
+            let Some(rules) = state.plan.auto_cancel else { return Ok(()) };
+            let now = Timestamp::now();
+            let reason = format!("pipeline #{by} builds a newer commit");
+            let plan = state.plan.clone();
+            let may = |job: &JobRow| plan.job(&job.key).is_some_and(|p| p.interruptible);
+            match rules.on_new_commit {
+                OnNewCommit::None => return Ok(()),
+                OnNewCommit::Conservative => {
+                    let binding =
+                        |j: &&JobRow| j.started_at.is_some() && !may(j) && plan.job(&j.key).is_none_or(|p| p.downstream.is_none());
+                    if state.jobs.iter().any(|j| binding(&j)) {
+                        return Ok(());
+                    }
+                    stop_all(&mut tx, &mut state, &reason, now).await?;
+                }
+                OnNewCommit::Interruptible => {
+                    for job in state.jobs.iter_mut().filter(|j| may(j)) {
+                        stop(&mut tx, job, "cancel", &reason, now).await?;
+                    }
+                }
+            }
+            advance(&mut tx, &mut state, now).await?;
+            tx.commit().await
+        })
+    })
+    .await
 }
 
 /// Exit code of the step that failed.
@@ -176,6 +228,7 @@ async fn fail_fast(tx: &mut Tx, state: &mut State, failed: &JobRow, now: Timesta
 async fn stop(tx: &mut Tx, job: &mut JobRow, how: &str, reason: &str, now: Timestamp) -> Result<()> {
     match job.state.as_str() {
         "completed" => Ok(()),
+        "running" if downstream::of_nobody(job) => complete(tx, job, "cancelled", Some(reason.into()), now).await,
         "running" => {
             if job.cancel.as_deref() == Some("kill") || job.cancel.as_deref() == Some(how) {
                 return Ok(());
@@ -255,6 +308,7 @@ async fn cancel_as(db: &Db, run: RunId, reason: &str, receipt: Option<Receipt>) 
                 }
             }
             advance(&mut tx, &mut state, now).await?;
+            downstream::stop_children(&mut tx, &state, how == "kill").await?;
             tx.keep(receipt).await?;
             tx.commit().await
         })

@@ -4,9 +4,11 @@
 //! queues, ends the run. Whatever changes a job (a result, a cancel, a retry, a lost lease) calls it in the same
 //! transaction. It never looks at runners to decide about needs, so a job waits for nothing but what its reason says.
 //!
-//! Read next: `model` (pure: labels, contexts, results), `advance`, `gate`, `finish`, `watch`.
+//! Read next: `model` (pure: labels, contexts, results), `advance`, `gate`, `downstream` (jobs that start pipelines), `finish`,
+//! `watch`.
 
 pub mod advance;
+pub mod downstream;
 pub mod finish;
 pub mod gate;
 pub mod model;

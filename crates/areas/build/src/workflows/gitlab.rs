@@ -1,12 +1,14 @@
 //! Makes the pipeline of a commit's `.gitlab-ci.yml`: gathers the facts, answers what the compiler asks about repositories.
 
 use std::cell::{OnceCell, RefCell};
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 
+use dialects::Span;
 use dialects::github::Compiled;
 use dialects::gitlab::{self, Facts, Origin, World};
 use git::{EntryKind, GitError, Oid, Reader, Repositories, Repository};
-use kernel::{Actor, Context, Permission, RepoPath, Result, UserId};
+use indexmap::IndexMap;
+use kernel::{Actor, Context, Permission, RepoPath, Result, RunId, UserId};
 use serde_json::{Map, Value, json};
 use store::project::ProjectRow;
 use store::secret::{secret_list, variable_list};
@@ -37,20 +39,34 @@ pub struct Cause {
     pub inputs: Map<String, Value>,
     /// Who.
     pub actor: Option<UserId>,
+    /// Variables that come with it, from the job that starts it.
+    pub passed: IndexMap<String, String>,
+    /// The run whose artifacts a child pipeline may be made of, and their names by job.
+    pub artifacts: Option<(RunId, IndexMap<String, String>)>,
 }
 
 impl Cause {
     /// Somebody looks at what a push to a ref would start.
     pub fn look(reference: String, actor: Option<UserId>) -> Self {
-        Self { source: "push", reference, before: None, inputs: Map::new(), actor }
+        let (inputs, passed) = (Map::new(), IndexMap::new());
+        Self { source: "push", reference, before: None, inputs, actor, passed, artifacts: None }
     }
 }
 
-/// A file of another project.
-type Wanted = (String, Option<String>, String);
+/// A file that is not in the commit.
+type Wanted = (Origin, String);
 type Fetched = HashMap<Wanted, std::result::Result<Vec<u8>, String>>;
 
-/// Compiles the pipeline for the cause.
+/// What a pipeline is made from.
+#[derive(Clone, Debug)]
+pub enum Text {
+    /// The bytes of its file.
+    File(Vec<u8>),
+    /// What a job includes as a child pipeline, and where that is written.
+    Child(Value, Span),
+}
+
+/// Compiles the pipeline for the cause. `path` is its file, or that of the job that starts a child pipeline.
 ///
 /// # Errors
 /// The database's, the repository's.
@@ -60,18 +76,21 @@ pub async fn compile(
     repository: &Repository,
     commit: Oid,
     path: &str,
-    bytes: Vec<u8>,
+    text: Text,
     cause: &Cause,
 ) -> Result<Compiled> {
     let facts = facts(app, project, repository, commit, cause).await?;
     let mut others = Fetched::new();
     for _ in 0..MAX_ROUNDS {
-        let (facts, bytes, path, known, before) = (facts.clone(), bytes.clone(), path.to_owned(), others.clone(), cause.before);
+        let (facts, text, path, known, before) = (facts.clone(), text.clone(), path.to_owned(), others.clone(), cause.before);
         let (compiled, missing) = repository
             .read(move |reader| {
                 let root = reader.commit(commit)?.tree;
                 let world = Tree { reader, root, commit, before, others: &known, missing: RefCell::default(), paths: OnceCell::new() };
-                let compiled = gitlab::compile(&path, &bytes, &facts, &world);
+                let compiled = match &text {
+                    Text::File(bytes) => gitlab::compile(&path, bytes, &facts, &world),
+                    Text::Child(include, at) => gitlab::compile_child(&path, include, at, &facts, &world),
+                };
                 Ok((compiled, world.missing.into_inner()))
             })
             .await?;
@@ -79,7 +98,7 @@ pub async fn compile(
             return Ok(compiled);
         }
         for wanted in missing {
-            let found = fetch(app, cause.actor, &wanted).await?;
+            let found = fetch(app, cause, &wanted).await?;
             others.insert(wanted, found);
         }
     }
@@ -116,21 +135,50 @@ async fn facts(app: &App, project: &ProjectRow, repository: &Repository, commit:
         variables: variables.into_iter().map(|v| (v.name, v.value)).collect(),
         secrets: secrets.into_iter().map(|s| s.name).collect(),
         inputs: cause.inputs.clone(),
+        passed: cause.passed.clone(),
     })
 }
 
-/// Reads a file of another project, if who set the pipeline off may read that project.
-async fn fetch(app: &App, actor: Option<UserId>, (project, reference, path): &Wanted) -> Result<std::result::Result<Vec<u8>, String>> {
+/// Reads a file that is not in the commit.
+async fn fetch(app: &App, cause: &Cause, (origin, path): &Wanted) -> Result<std::result::Result<Vec<u8>, String>> {
+    match origin {
+        Origin::Project { path: project, reference } => of_project(app, cause.actor, project, reference.as_deref(), path).await,
+        Origin::Artifact { job } => match &cause.artifacts {
+            Some((run, names)) if names.contains_key(job) => {
+                let max = dialects::yaml::MAX_BYTES as u64;
+                crate::artifacts::file(app, *run, &names[job], path, max).await
+            }
+            _ => Ok(Err(format!("the job `{job}` has no artifact"))),
+        },
+        Origin::Here | Origin::Remote => Ok(Err("it cannot be fetched".into())),
+    }
+}
+
+/// A person, as one who asks for something of another project in a pipeline: never as an administrator.
+///
+/// # Errors
+/// The database's.
+pub async fn as_person(app: &App, actor: Option<UserId>) -> Result<Context> {
     let account = match actor {
         Some(id) => store::account::account_get(app.db(), id).await?.filter(|a| a.state == "active"),
         None => None,
     };
-    // nobody includes a file as an administrator
-    let actor = account.map_or(Actor::Anonymous, |a| Actor::User { id: a.id, name: a.name, admin: false });
+    Ok(Context::of(account.map_or(Actor::Anonymous, |a| Actor::User { id: a.id, name: a.name, admin: false })))
+}
+
+/// Reads a file of another project, if who set the pipeline off may read that project.
+async fn of_project(
+    app: &App,
+    actor: Option<UserId>,
+    project: &str,
+    reference: Option<&str>,
+    path: &str,
+) -> Result<std::result::Result<Vec<u8>, String>> {
+    let ctx = as_person(app, actor).await?;
     let hidden = || format!("there is no project `{project}`, or who set the pipeline off may not read it");
-    let Ok(found) = app.project(&Context::of(actor), project, Permission::RepositoryRead).await else { return Ok(Err(hidden())) };
+    let Ok(found) = app.project(&ctx, project, Permission::RepositoryRead).await else { return Ok(Err(hidden())) };
     let repository = app.part::<Repositories>()?.get(found.id())?;
-    let (name, path) = (reference.clone().unwrap_or_default(), path.clone());
+    let (name, path) = (reference.unwrap_or_default().to_owned(), path.to_owned());
     let read = repository
         .read(move |reader| {
             let commit = reader.resolve(&name)?.commit;
@@ -160,7 +208,7 @@ struct Tree<'r> {
     commit: Oid,
     before: Option<Oid>,
     others: &'r Fetched,
-    missing: RefCell<BTreeSet<Wanted>>,
+    missing: RefCell<HashSet<Wanted>>,
     paths: OnceCell<Option<Vec<String>>>,
 }
 
@@ -168,8 +216,8 @@ impl World for Tree<'_> {
     fn file(&self, origin: &Origin, path: &str) -> std::result::Result<Vec<u8>, String> {
         match origin {
             Origin::Here => file(self.reader, self.root, path),
-            Origin::Project { path: project, reference } => {
-                let wanted = (project.clone(), reference.clone(), path.to_owned());
+            _ => {
+                let wanted = (origin.clone(), path.to_owned());
                 self.others.get(&wanted).cloned().unwrap_or_else(|| {
                     self.missing.borrow_mut().insert(wanted);
                     Err("it is not here yet".into())
@@ -181,14 +229,19 @@ impl World for Tree<'_> {
     fn paths(&self, origin: &Origin) -> Option<Vec<String>> {
         match origin {
             Origin::Here => self.paths.get_or_init(|| self.list()).clone(),
-            Origin::Project { .. } => None,
+            _ => None,
         }
     }
 
     fn changed(&self, compare_to: Option<&str>) -> std::result::Result<Option<Vec<String>>, String> {
         let old = match compare_to {
             None => self.before,
-            Some(name) => Some(self.reader.resolve(name).map_err(|_| format!("`{name}` is no branch, tag or commit"))?.commit),
+            Some(name) => {
+                let other = self.reader.resolve(name).map_err(|_| format!("`{name}` is no branch, tag or commit"))?.commit;
+                // what the other side did since they parted is no change of this one
+                let base = self.reader.merge_base(other, self.commit).map_err(|e| e.to_string())?;
+                Some(base.ok_or_else(|| format!("`{name}` has no commit in common with this one"))?)
+            }
         };
         let Some(old) = old else { return Ok(None) };
         let changes = source::changes(self.reader, old, self.commit);

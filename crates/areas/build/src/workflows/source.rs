@@ -50,7 +50,7 @@ pub async fn workflows(app: &App, project: &ProjectRow, repository: &Repository,
             }
             if let Some(bytes) = pipeline {
                 let path = dialects::gitlab::FILE;
-                let compiled = gitlab::compile(app, project, repository, commit, path, bytes, cause).await?;
+                let compiled = gitlab::compile(app, project, repository, commit, path, gitlab::Text::File(bytes), cause).await?;
                 found.files.push(Workflow { path: path.into(), compiled });
             }
             return Ok(found);
@@ -229,6 +229,14 @@ fn list(reader: &Reader, root: Oid, out: &mut Vec<String>) -> git::Result<()> {
         }
     }
     Ok(())
+}
+
+/// The pipeline file of GitLab in a commit, if there is one.
+///
+/// # Errors
+/// The repository's.
+pub async fn gitlab_file(repository: &Repository, commit: Oid) -> Result<Option<Vec<u8>>> {
+    Ok(repository.read(move |reader| file(reader, commit, dialects::gitlab::FILE)).await?)
 }
 
 /// What a run shows of its commit.
