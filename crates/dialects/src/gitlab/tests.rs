@@ -8,7 +8,7 @@ use crate::plan::{Gate, Late, StepKind};
 pub(super) struct Repo {
     pub(super) files: BTreeMap<&'static str, &'static str>,
     pub(super) others: BTreeMap<(&'static str, &'static str), &'static str>,
-    changed: Option<Vec<&'static str>>,
+    pub(super) changed: Option<Vec<&'static str>>,
 }
 
 impl World for Repo {
