@@ -188,6 +188,7 @@ mod tests {
             jobs_done: 0,
             dedup: None,
             concurrency_group: None,
+            parent: None,
             blocked: false,
             cancelled: false,
             created_at: Timestamp::now(),

@@ -450,7 +450,6 @@ struct Planned {
     stage: Option<String>,
     gate: Option<Gate>,
     condition: Option<String>,
-    #[serde(default)]
     coverage: Option<String>,
 }
 
@@ -461,6 +460,7 @@ async fn planned(app: &App, run: RunId) -> Result<(HashMap<String, Planned>, Vec
         stage: j.stage.clone(),
         gate: j.gate.clone(),
         condition: j.condition.clone(),
+        coverage: j.coverage.clone(),
     };
     let jobs = planned.plan.jobs.iter().map(|j| (j.key.clone(), of_job(j))).collect();
     Ok((jobs, planned.plan.decisions.clone()))

@@ -254,6 +254,10 @@ pub async fn job_kill(db: &Db, id: JobId, reason: &str) -> Result<()> {
             let mut tx = db.begin().await?;
             let Some(mut job) = job_get(&mut tx, id).await?.filter(|j| j.state == "running") else { return Ok(()) };
             stop(&mut tx, &mut job, "kill", &reason, Timestamp::now()).await?;
+            // no runner has it: what follows from its end is not left to the report of one
+            if job.state == "completed" {
+                tx.enqueue(NewWork::new("run_advance", json!({"run": job.run})).dedup(job.run.to_string())).await?;
+            }
             tx.wake(format!("run:{}", job.run));
             tx.commit().await
         })

@@ -157,7 +157,7 @@ pub(super) async fn start(app: &App, project: &ProjectRow, row: &ScheduleRow, ac
         inputs: Map::new(),
         actor,
         dedup: Some(once.to_owned()),
-        origin: Origin { payload, variables, cause: Some(json!({"schedule": row.id})) },
+        origin: Origin { payload, variables, cause: Some(json!({"schedule": row.id})), parent: None },
     };
     let request = BuildRequest { r#ref: None, workflow: row.workflow.clone(), inputs };
     Ok(trigger::start(app, &workflows, base, &request).await?.runs)

@@ -64,7 +64,7 @@ pub async fn project_dispatch(app: &App, ctx: &Context, id: &str, name: &str, gi
             plan: Some(plan.clone()),
             diagnostics: file.compiled.diagnostics.clone(),
             dedup: dedup.clone(),
-            origin: Origin { payload: payload.clone(), variables: Map::new(), cause: cause.clone() },
+            origin: Origin { payload: payload.clone(), variables: Map::new(), cause: cause.clone(), parent: None },
             ..branch.base("repository_dispatch", ctx.user())
         };
         match create(app, new).await? {

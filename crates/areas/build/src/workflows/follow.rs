@@ -83,6 +83,7 @@ pub async fn run_follow(app: App, work: WorkRow) -> Result<()> {
                 payload: payload(&app, &run, &from, &action),
                 variables: Map::new(),
                 cause: Some(json!({"run": run.id, "project": from.path, "depth": depth(&run) + 1})),
+                parent: None,
             },
             ..branch.base(event, actor)
         };
