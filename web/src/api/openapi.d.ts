@@ -1241,6 +1241,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/queue": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Jobs that wait, in the order of their turns: those that the caller may see. */
+        get: operations["queue_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/runners": {
         parameters: {
             query?: never;
@@ -1438,6 +1455,23 @@ export interface paths {
         };
         /** Tests of a run, all or of one status. */
         get: operations["test_list"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/runs/{run}/why": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Why each job is in the run, runs, waits or was skipped: conditions with what they looked at. */
+        get: operations["run_why"];
         put?: never;
         post?: never;
         delete?: never;
@@ -1659,40 +1693,6 @@ export interface paths {
         head?: never;
         /** Changes an account; administrators. */
         patch: operations["user_update"];
-        trace?: never;
-    };
-    "/queue": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /** Jobs that wait, in the order of their turns: those that the caller may see. */
-        get: operations["queue_get"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/runs/{run}/why": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /** Why each job is in the run, runs, waits or was skipped: conditions with what they looked at. */
-        get: operations["run_why"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
         trace?: never;
     };
 }
@@ -2449,6 +2449,11 @@ export interface components {
             conclusion?: components["schemas"]["Conclusion"] | null;
             /** @description The condition of the file, as it is written. */
             condition?: string | null;
+            /**
+             * Format: double
+             * @description The percentage that its log states, where the workflow says how to find it.
+             */
+            coverage?: number | null;
             /** @description When it ended. */
             finished_at?: string | null;
             gate?: components["schemas"]["JobGate"] | null;
@@ -2550,6 +2555,25 @@ export interface components {
             kind: string;
             /** @description The text, without the line end. Bidirectional and invisible characters are kept as they are. */
             text: string;
+        };
+        /** @description A run above or below another. */
+        Linked: {
+            conclusion?: components["schemas"]["Conclusion"] | null;
+            /** @description Its id. */
+            id: string;
+            /** @description The job that ties them: it started the lower one of the two. */
+            job: string;
+            /** @description Name of the workflow. */
+            name: string;
+            /**
+             * Format: int64
+             * @description Number in its project.
+             */
+            number: number;
+            /** @description Its project's path. */
+            project_path: string;
+            /** @description `queued`, `running`, `completed`. */
+            state: components["schemas"]["RunState"];
         };
         /** @description One page of a list. */
         List_Activity: {
@@ -3127,6 +3151,10 @@ export interface components {
                  * @description Number in the project.
                  */
                 number: number;
+                /** @description The job of that run. */
+                parent_job?: string | null;
+                /** @description The run that started it, as far as it was a job of one. */
+                parent_run?: string | null;
                 /** @description Its project. */
                 project_id: string;
                 /** @description Its project's path. */
@@ -3833,6 +3861,50 @@ export interface components {
             /** @description The functions with the highest cognitive complexity. */
             worst: components["schemas"]["ProjectFunction"][];
         };
+        /** @description The queue. */
+        Queue: {
+            /** @description Jobs that wait, those that the caller may see. */
+            items: components["schemas"]["QueuedJob"][];
+            /** @description There are no further pages. */
+            next?: string | null;
+            /** @description How many run, of those that the caller may see. */
+            running: number;
+            /** @description How many wait for a runner, of those that the caller may see. */
+            total: number;
+        };
+        /** @description A job that waits. */
+        QueuedJob: {
+            /** @description The job. */
+            job: string;
+            /** @description Labels it asks for. */
+            labels: string[];
+            /** @description Its name. */
+            name: string;
+            /** @description Place among the jobs that ask for the same labels, by their turns; the share of its namespace may move it. */
+            position?: number | null;
+            /**
+             * Format: int64
+             * @description 2 for what people started and deployments, 1, 0 for what the clock started.
+             */
+            priority: number;
+            /** @description Its project. */
+            project: components["schemas"]["QueuedProject"];
+            /** @description When it became ready. */
+            queued_at?: string | null;
+            /** @description Why it waits, if not for its turn. */
+            reason?: string | null;
+            /** @description Its run. */
+            run: string;
+            /** @description `queued`, `unschedulable`, `waiting`. */
+            state: components["schemas"]["JobState"];
+        };
+        /** @description The project of a job that waits. */
+        QueuedProject: {
+            /** @description Its id. */
+            id: string;
+            /** @description Its path. */
+            path: string;
+        };
         /** @description Can requests be served? */
         Readiness: {
             /** @description Each component. */
@@ -3985,6 +4057,10 @@ export interface components {
              * @description Number in the project.
              */
             number: number;
+            /** @description The job of that run. */
+            parent_job?: string | null;
+            /** @description The run that started it, as far as it was a job of one. */
+            parent_run?: string | null;
             /** @description Its project. */
             project_id: string;
             /** @description Its project's path. */
@@ -4014,10 +4090,18 @@ export interface components {
         RunState: "queued" | "running" | "completed";
         /** @description A run with its jobs. */
         RunWithJobs: components["schemas"]["Run"] & {
+            /** @description The runs that its jobs started, oldest first, as far as the caller may see them. */
+            children: components["schemas"]["Linked"][];
+            /**
+             * Format: double
+             * @description The mean of the percentages that the logs of its jobs state.
+             */
+            coverage?: number | null;
             /** @description Jobs of the file that the event left out or let in, where that was decided when the run was made. */
             decisions: components["schemas"]["JobDecision"][];
             /** @description Its jobs, in the order of the plan. */
             jobs: components["schemas"]["Job"][];
+            parent?: components["schemas"]["Linked"] | null;
         };
         /** @description A runner. */
         Runner: {
@@ -4059,6 +4143,23 @@ export interface components {
             state: components["schemas"]["RunnerState"];
             /** @description Of its binary. */
             version: string;
+        };
+        RunnerChange: {
+            /** @description Take no more jobs, or take jobs again. */
+            draining: boolean;
+        };
+        /** @description A job that a runner has. */
+        RunnerJob: {
+            /** @description The job. */
+            job: string;
+            /** @description Its name. */
+            name: string;
+            /** @description Path of its project. */
+            project: string;
+            /** @description Its run. */
+            run: string;
+            /** @description When the runner took it. */
+            started_at?: string | null;
         };
         /** @description The runner of a job. */
         RunnerName: {
@@ -4569,128 +4670,6 @@ export interface components {
             /** @description Their name. */
             name: string;
         };
-        /** @description Work that followed from an event. */
-        Work: {
-            /**
-             * Format: int64
-             * @description How often it was tried.
-             */
-            attempts: number;
-            /** @description Why the last attempt failed. */
-            error?: string | null;
-            /** @description When it ended. */
-            finished_at?: string | null;
-            /** @description Which kind. */
-            kind: string;
-            /** @description `queued`, `running`, `done`, `failed` (will be tried again) or `dead`. */
-            state: components["schemas"]["WorkState"];
-            /** @description For people. */
-            title: string;
-        };
-        /**
-         * @description Where a piece of internal work is.
-         * @enum {string}
-         */
-        WorkState: "queued" | "running" | "done" | "failed" | "dead";
-        /** @description An input of a manual start. */
-        WorkflowInput: {
-            /** @description Used when not given. */
-            default?: unknown;
-            /** @description For people. */
-            description: string;
-            /** @description What a choice allows. */
-            options?: string[] | null;
-            /** @description Must be given unless there is a default. */
-            required: boolean;
-            /** @description Its type. */
-            type: components["schemas"]["InputType"];
-        };
-        /** @description A workflow of a commit. */
-        WorkflowItem: {
-            /** @description Made without a file. */
-            detected: boolean;
-            /** @description What was said about the file. */
-            diagnostics: components["schemas"]["Diagnostic"][];
-            /** @description The language of its file. */
-            dialect: components["schemas"]["Dialect"];
-            /** @description Events that start it. */
-            events: string[];
-            /** @description Why a detected build looks as it does. */
-            explanation?: string[];
-            /** @description A detected build as a workflow file. */
-            file?: string | null;
-            /** @description Inputs of a manual start. */
-            inputs: {
-                [key: string]: components["schemas"]["WorkflowInput"];
-            };
-            /** @description Keys of its jobs. */
-            jobs: string[];
-            /** @description Its name. */
-            name: string;
-            /** @description Path of its file; of a detected one the file that decided. */
-            path: string;
-        };
-        /** @description The queue. */
-        Queue: {
-            /** @description Jobs that wait, those that the caller may see. */
-            items: components["schemas"]["QueuedJob"][];
-            /** @description There are no further pages. */
-            next?: string | null;
-            /** @description How many run, of those that the caller may see. */
-            running: number;
-            /** @description How many wait for a runner, of those that the caller may see. */
-            total: number;
-        };
-        /** @description A job that waits. */
-        QueuedJob: {
-            /** @description The job. */
-            job: string;
-            /** @description Labels it asks for. */
-            labels: string[];
-            /** @description Its name. */
-            name: string;
-            /** @description Place among the jobs that ask for the same labels, by their turns; the share of its namespace may move it. */
-            position?: number | null;
-            /**
-             * Format: int64
-             * @description 2 for what people started and deployments, 1, 0 for what the clock started.
-             */
-            priority: number;
-            /** @description Its project. */
-            project: components["schemas"]["QueuedProject"];
-            /** @description When it became ready. */
-            queued_at?: string | null;
-            /** @description Why it waits, if not for its turn. */
-            reason?: string | null;
-            /** @description Its run. */
-            run: string;
-            /** @description `queued`, `unschedulable`, `waiting`. */
-            state: components["schemas"]["JobState"];
-        };
-        /** @description The project of a job that waits. */
-        QueuedProject: {
-            /** @description Its id. */
-            id: string;
-            /** @description Its path. */
-            path: string;
-        };
-        RunnerChange: {
-            /** @description Take no more jobs, or take jobs again. */
-            draining: boolean;
-        };
-        /** @description A job that a runner has. */
-        RunnerJob: {
-            /** @description The job. */
-            job: string;
-            /** @description Its name. */
-            name: string;
-            /** @description Path of its project. */
-            project: string;
-            /** @description Its run. */
-            run: string;
-            /** @description When the runner took it. */
-            started_at?: string | null;
-        };
         /** @description Why a run looks as it does. */
         Why: {
             /** @description Which jobs of the file are in the run, where that was decided when it was made. */
@@ -4770,6 +4749,67 @@ export interface components {
             hidden: boolean;
             /** @description What it gave. */
             value: Record<string, never>;
+        };
+        /** @description Work that followed from an event. */
+        Work: {
+            /**
+             * Format: int64
+             * @description How often it was tried.
+             */
+            attempts: number;
+            /** @description Why the last attempt failed. */
+            error?: string | null;
+            /** @description When it ended. */
+            finished_at?: string | null;
+            /** @description Which kind. */
+            kind: string;
+            /** @description `queued`, `running`, `done`, `failed` (will be tried again) or `dead`. */
+            state: components["schemas"]["WorkState"];
+            /** @description For people. */
+            title: string;
+        };
+        /**
+         * @description Where a piece of internal work is.
+         * @enum {string}
+         */
+        WorkState: "queued" | "running" | "done" | "failed" | "dead";
+        /** @description An input of a manual start. */
+        WorkflowInput: {
+            /** @description Used when not given. */
+            default?: unknown;
+            /** @description For people. */
+            description: string;
+            /** @description What a choice allows. */
+            options?: string[] | null;
+            /** @description Must be given unless there is a default. */
+            required: boolean;
+            /** @description Its type. */
+            type: components["schemas"]["InputType"];
+        };
+        /** @description A workflow of a commit. */
+        WorkflowItem: {
+            /** @description Made without a file. */
+            detected: boolean;
+            /** @description What was said about the file. */
+            diagnostics: components["schemas"]["Diagnostic"][];
+            /** @description The language of its file. */
+            dialect: components["schemas"]["Dialect"];
+            /** @description Events that start it. */
+            events: string[];
+            /** @description Why a detected build looks as it does. */
+            explanation?: string[];
+            /** @description A detected build as a workflow file. */
+            file?: string | null;
+            /** @description Inputs of a manual start. */
+            inputs: {
+                [key: string]: components["schemas"]["WorkflowInput"];
+            };
+            /** @description Keys of its jobs. */
+            jobs: string[];
+            /** @description Its name. */
+            name: string;
+            /** @description Path of its file; of a detected one the file that decided. */
+            path: string;
         };
     };
     responses: never;
@@ -7303,6 +7343,36 @@ export interface operations {
             };
         };
     };
+    queue_get: {
+        parameters: {
+            query?: {
+                /** @description Only of this project; with it, also jobs that wait for something else than a runner. */
+                project?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Queue"];
+                };
+            };
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ProblemBody"];
+                };
+            };
+        };
+    };
     runner_list: {
         parameters: {
             query?: {
@@ -7693,6 +7763,35 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Tests"];
+                };
+            };
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ProblemBody"];
+                };
+            };
+        };
+    };
+    run_why: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                run: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Why"];
                 };
             };
             "4XX": {
@@ -8222,65 +8321,6 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["User"];
-                };
-            };
-        };
-    };
-    queue_get: {
-        parameters: {
-            query?: {
-                /** @description Only of this project; with it, also jobs that wait for something else than a runner. */
-                project?: string;
-            };
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Queue"];
-                };
-            };
-            "4XX": {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ProblemBody"];
-                };
-            };
-        };
-    };
-    run_why: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                run: string;
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Why"];
-                };
-            };
-            "4XX": {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ProblemBody"];
                 };
             };
         };

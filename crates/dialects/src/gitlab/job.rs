@@ -278,7 +278,7 @@ impl JobDef {
                     match key.name.as_str() {
                         "pre_get_sources_script" => self.before_sources = texts(value, &key.name, out),
                         other => {
-                            out.error(&key.span, "unknown_key", format!("jobs:{}:hooks config contains unknown keys: {other}", self.name))
+                            out.error(&key.span, "unknown_key", format!("jobs:{}:hooks config contains unknown keys: {other}", self.name));
                         }
                     }
                 }

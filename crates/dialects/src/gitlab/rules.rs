@@ -58,7 +58,7 @@ pub(super) fn auto_cancel(node: &Node, out: &mut Diagnostics) -> AutoCancel {
             ("on_new_commit", "none") => found.on_new_commit = OnNewCommit::None,
             ("on_job_failure", "all" | "none") => found.on_job_failure = text == "all",
             ("on_new_commit", _) => {
-                out.error(&value.span, "bad_value", "workflow:auto_cancel on new commit must be one of: conservative, interruptible, none")
+                out.error(&value.span, "bad_value", "workflow:auto_cancel on new commit must be one of: conservative, interruptible, none");
             }
             ("on_job_failure", _) => {
                 out.error(&value.span, "bad_value", "workflow:auto_cancel on job failure must be one of: none, all");
