@@ -184,7 +184,12 @@ pub(super) struct Artifacts {
     pub(super) codequality: Vec<String>,
     /// Reports that are kept as files.
     pub(super) kept: Vec<String>,
+    /// How long it is all kept, within what the service allows.
+    pub(super) keep_seconds: Option<u64>,
 }
+
+/// Longer than any service keeps an artifact, in seconds.
+const CENTURY: u64 = 36_525 * 86_400;
 
 pub(super) fn artifacts(node: &Node, out: &mut Diagnostics) -> Option<Artifacts> {
     let mut a = Artifacts {
@@ -196,6 +201,7 @@ pub(super) fn artifacts(node: &Node, out: &mut Diagnostics) -> Option<Artifacts>
         dotenv: Vec::new(),
         codequality: Vec::new(),
         kept: Vec::new(),
+        keep_seconds: None,
     };
     for (key, value) in mapping(node, "artifacts", out) {
         match key.name.as_str() {
@@ -212,15 +218,12 @@ pub(super) fn artifacts(node: &Node, out: &mut Diagnostics) -> Option<Artifacts>
                 }
             },
             "expire_in" => {
-                let text = text(value, "expire_in", out)?;
-                if text != "never" {
-                    read::duration(value, "expire_in", out);
+                if text(value, "expire_in", out)? == "never" {
+                    a.keep_seconds = Some(CENTURY);
+                    out.warning(&key.span, "expire_in", "`never`: it is kept for as long as this service keeps any artifact");
+                } else {
+                    a.keep_seconds = read::duration(value, "expire_in", out);
                 }
-                out.warning(
-                    &key.span,
-                    "expire_in",
-                    "artifacts are kept as long as this service is set to keep them; `expire_in` is not applied",
-                );
             }
             "name" => {
                 text(value, "name", out);

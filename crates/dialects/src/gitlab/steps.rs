@@ -254,7 +254,8 @@ fn steps(
     if !lines.is_empty() {
         lines.extend(artifacts.exclude.iter().map(|p| format!("!{}", expand(vars, p, &span, tell).template)));
         let name = names.get(&i.key).cloned().unwrap_or_default();
-        let with = [("name", name), ("path", lines.join("\n")), ("exact", "true".into()), ("overwrite", "true".into())];
+        let mut with = vec![("name", name), ("path", lines.join("\n")), ("exact", "true".into()), ("overwrite", "true".into())];
+        with.extend(artifacts.keep_seconds.map(|n| ("keep-seconds", n.to_string())));
         let mut step = uses(&span, "Upload artifacts", Action::UploadArtifact, &with);
         step.condition = if artifacts.paths.is_empty() { Some("always()".into()) } else { when(&artifacts.when) };
         job.steps.push(step);

@@ -95,6 +95,7 @@ test:
     when: always
     paths: [dist/]
     exclude: [dist/*.tmp]
+    expire_in: 2 hours 30 mins
     reports:
       junit: report.xml
       dotenv: build.env
@@ -118,6 +119,7 @@ fn a_pipeline_becomes_jobs_and_steps() {
     );
     assert_eq!(script(&p, "test"), "python3 -m venv .venv\n.venv/bin/pytest --junitxml=report.xml\necho VERSION=1 > build.env");
     assert_eq!(with(&p, "test", "Upload artifacts")["path"], "dist/\n!dist/*.tmp");
+    assert_eq!(with(&p, "test", "Upload artifacts")["keep-seconds"], "9000");
     assert_eq!(with(&p, "test", "Restore cache")["key"], "pip-${{ hashFiles('requirements.txt') || 'default' }}@${{ job.id }}");
     let test = p.job("test").unwrap();
     assert_eq!(test.env["PIP_CACHE_DIR"], "${{ github.workspace }}/.cache/pip");
@@ -131,7 +133,7 @@ fn a_pipeline_becomes_jobs_and_steps() {
     );
     assert!(deliver.condition.as_deref().unwrap().contains("'failure'"));
     let why = p.decisions.iter().find(|d| d.job == "deliver").unwrap();
-    assert!(why.included && why.because.contains("$CI_COMMIT_BRANCH is \"main\"") && why.span.line == 30, "{why:?}");
+    assert!(why.included && why.because.contains("$CI_COMMIT_BRANCH is \"main\"") && why.span.line == 31, "{why:?}");
     assert_eq!(p.env["CI_COMMIT_SHORT_SHA"], "abcdef01");
     assert_eq!(p.env["CI_PIPELINE_ID"], "${{ github.run_id }}");
 }
@@ -411,7 +413,7 @@ fn everything_that_is_not_done_is_said() {
         ("a: {script: x, services: [redis]}", "has `services` and no `image`"),
         ("a: {script: x, image: docker:24, services: ['docker:24-dind']}", "privileged"),
         ("a: {script: x, image: {name: x, entrypoint: [/bin/foo]}}", "warning[image_entrypoint]"),
-        ("a: {script: x, artifacts: {paths: [x], expire_in: 1 week}}", "warning[expire_in]"),
+        ("a: {script: x, artifacts: {paths: [x], expire_in: never}}", "warning[expire_in]"),
         ("a: {script: x, artifacts: {reports: {sast: c.json}}}", "warning[unsupported_report]"),
         ("a: {script: x, artifacts: {untracked: true}}", "error[unsupported_key]"),
         ("a: {script: x, cache: {paths: [a], key: {files: [a, b, c]}}}", "one or two files"),
