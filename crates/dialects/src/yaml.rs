@@ -287,11 +287,18 @@ impl Builder<'_> {
             Event::Scalar(text, style, anchor, tag) => {
                 self.count(1, &at)?;
                 let text_is_missing = text.is_empty();
-                let tag = tag.map(|t| if t.is_yaml_core_schema() { t.suffix.clone() } else { format!("{}{}", t.handle, t.suffix) });
+                let tag = tag.map(|t| core_tag(&t));
+                let at = if tag.is_some() && self.flavor == Flavor::Strict { self.tagged(at) } else { at };
                 let value = match tag.as_deref() {
                     None if style == ScalarStyle::Plain => plain(&text),
                     None | Some("str" | "!") => Value::String(text.into_owned()),
-                    Some("null" | "bool" | "int" | "float") => plain(&text),
+                    Some(name @ ("null" | "bool" | "int" | "float")) => {
+                        let value = plain(&text);
+                        if self.flavor == Flavor::Strict {
+                            self.fits_tag(name, style, &text, &value, &at)?;
+                        }
+                        value
+                    }
                     Some(other) => {
                         self.out.error(&at, "unknown_tag", format!("the tag `{other}` is not known"));
                         return None;
@@ -339,6 +346,43 @@ impl Builder<'_> {
                 }
             },
         }
+    }
+
+    /// A tag stands before what it is about; that is where GitHub sees the value.
+    fn tagged(&self, at: Span) -> Span {
+        let line = usize::try_from(at.line).ok().and_then(|n| self.lines.get(n.checked_sub(1)?)).copied().unwrap_or_default();
+        let before: String = line.chars().take(usize::try_from(at.column).unwrap_or(1).saturating_sub(1)).collect();
+        let word = before.trim_end().rsplit(' ').next().filter(|w| w.starts_with('!'));
+        match word {
+            Some(word) => self.span_at(at.line, before.trim_end().chars().count() - word.chars().count()),
+            None => at,
+        }
+    }
+
+    /// Only a plain scalar of that very kind may carry the tag of a kind.
+    fn fits_tag(&mut self, name: &str, style: ScalarStyle, text: &str, value: &Value, at: &Span) -> Option<()> {
+        let style = match style {
+            ScalarStyle::Plain => None,
+            ScalarStyle::SingleQuoted => Some("SingleQuoted"),
+            ScalarStyle::DoubleQuoted => Some("DoubleQuoted"),
+            ScalarStyle::Literal => Some("Literal"),
+            ScalarStyle::Folded => Some("Folded"),
+        };
+        let tag = format!("tag:yaml.org,2002:{name}");
+        let (line, column) = (at.line, at.column);
+        let fits = match value {
+            Value::Null => name == "null",
+            Value::Bool(_) => name == "bool",
+            Value::Number(n, _) => name == "float" || (name == "int" && n.fract() == 0.0),
+            _ => false,
+        };
+        let message = match style {
+            Some(style) => format!("The scalar style '{style}' on line {line} and column {column} is not valid with the tag '{tag}'"),
+            None if !fits => format!("The value '{text}' on line {line} and column {column} is invalid for the type '{tag}'"),
+            None => return Some(()),
+        };
+        self.out.error(at, "bad_tag", message);
+        None
     }
 
     fn collection_tag(&mut self, tag: Option<&saphyr_parser::Tag>, own: &str, at: &Span) -> Option<()> {
@@ -437,6 +481,16 @@ impl Builder<'_> {
         }
         merged.append(&mut own);
         merged
+    }
+}
+
+/// The name of a tag of YAML's own, however it is written; another one whole.
+fn core_tag(tag: &saphyr_parser::Tag) -> String {
+    let whole = format!("{}{}", tag.handle, tag.suffix);
+    match whole.strip_prefix("tag:yaml.org,2002:") {
+        Some(name) => name.to_owned(),
+        None if tag.is_yaml_core_schema() => tag.suffix.clone(),
+        None => whole,
     }
 }
 

@@ -52,7 +52,7 @@ pub(super) fn read_all(r: &mut Reader<'_>, node: &Node) -> Vec<Job> {
         }
     }
     if jobs.is_empty() && !r.out.has_errors() {
-        r.out.error(&node.span, "no_jobs", "the workflow has no jobs");
+        r.out.error(&node.span, "no_jobs", "The workflow must contain at least one job with no dependencies.");
     }
     check_graph(r, &jobs, node);
     let mut all = Vec::new();
@@ -197,12 +197,14 @@ fn environment(r: &mut Reader<'_>, node: &Node) -> Option<Environment> {
         return None;
     }
     if !matches!(node.value, Value::Map(_)) {
-        return Some(Environment { name: r.non_empty(node, "environment", scope::JOB)?, url: None });
+        // an empty name means none
+        let name = r.text(node, "environment", scope::JOB).filter(|t| !t.trim().is_empty())?;
+        return Some(Environment { name, url: None });
     }
     let (mut name, mut url) = (None, None);
     for (key, value) in r.mapping(node, "`environment`")? {
         match key.name.as_str() {
-            "name" => name = r.non_empty(value, "name", scope::JOB),
+            "name" => name = r.text(value, "name", scope::JOB).filter(|t| !t.trim().is_empty()),
             "url" => url = r.text(value, "url", scope::ENVIRONMENT_URL),
             "deployment" => r.out.warning(&key.span, "unsupported_key", "a job makes a deployment only through `devmentor/deploy`"),
             _ => r.unknown_key(key, "`environment`", &["name", "url", "deployment"]),

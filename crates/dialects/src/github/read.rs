@@ -39,6 +39,9 @@ pub(super) enum PermissionKind {
     Write,
 }
 
+/// Minutes of the longest run that GitHub knows: 35 days.
+const LONGEST: f64 = 35.0 * 24.0 * 60.0;
+
 /// Scopes of `permissions`.
 pub(super) const PERMISSIONS: &[(&str, PermissionKind)] = &[
     ("actions", PermissionKind::Any),
@@ -224,7 +227,8 @@ impl Reader<'_> {
 
     pub(super) fn late_number(&mut self, node: &Node, what: &str, scope: Scope) -> Option<Late<f64>> {
         match &node.value {
-            Value::Number(n, _) if n.is_finite() && *n > 0.0 => Some(Late::Known(*n)),
+            // more than fits into a number is written for "as long as it takes"
+            Value::Number(n, _) if *n > 0.0 => Some(Late::Known(n.min(LONGEST))),
             Value::String(s) if s.contains("${{") => self.text(node, what, scope).map(Late::Expr),
             _ => {
                 self.out.error(&node.span, "wrong_type", format!("`{what}` must be a number above 0 or an expression"));
@@ -356,7 +360,8 @@ impl Reader<'_> {
     pub(super) fn container(&mut self, node: &Node, what: &str) -> Option<Container> {
         let span = Some(node.span.clone());
         if !matches!(node.value, Value::Map(_)) {
-            let image = self.non_empty(node, what, scope::JOB)?;
+            // an empty image means none
+            let image = self.text(node, what, scope::JOB).filter(|t| !t.trim().is_empty())?;
             return Some(Container { image, span, ..Container::default() });
         }
         let mut c = Container { span, ..Container::default() };
@@ -367,7 +372,7 @@ impl Reader<'_> {
                 "env" => c.env = self.env(value, "env", scope::CONTAINER_ENV),
                 "ports" => c.ports = self.texts(value, "ports", Some(scope::JOB)),
                 "volumes" => c.volumes = self.texts(value, "volumes", Some(scope::JOB)),
-                "options" => c.options = self.non_empty(value, "options", scope::JOB),
+                "options" => c.options = self.text(value, "options", scope::JOB).filter(|t| !t.trim().is_empty()),
                 "credentials" => c.credentials = self.credentials(value),
                 "command" | "entrypoint" => {
                     self.out.error(

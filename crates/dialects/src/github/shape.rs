@@ -85,6 +85,25 @@ impl<'s> Choice<'s> {
     }
 }
 
+const INSERT_INSIDE: &str = "The directive 'insert' is not allowed in this context. Directives are not supported for expressions that \
+                             are embedded within a string. Directives are only supported when the entire value is an expression.";
+
+/// Length of the call of `format` that GitHub makes of a text with expressions in it.
+fn as_format(pieces: &[Piece<'_>]) -> usize {
+    let mut length = "format('')".len();
+    let mut holes = 0;
+    for piece in pieces {
+        length += match piece {
+            Piece::Text(text) => text.chars().map(|c| c.len_utf16() + usize::from(matches!(c, '\'' | '{' | '}'))).sum(),
+            Piece::Expr { text, .. } => {
+                holes += 1;
+                format!("{{{}}}, ", holes - 1).len() + text.encode_utf16().count()
+            }
+        };
+    }
+    length
+}
+
 struct Checker<'d> {
     out: &'d mut Diagnostics,
 }
@@ -228,8 +247,16 @@ impl Checker<'_> {
             }
         };
         let errors = self.out.errors();
+        let alone = pieces.len() == 1;
+        if !alone && as_format(&pieces) > expr::MAX_LENGTH {
+            self.out.error(&node.span, "expression", format!("Exceeded max expression length {}", expr::MAX_LENGTH));
+        }
         for piece in pieces {
             match piece {
+                Piece::Expr { text: "insert", .. } if alone => {
+                    self.out.error(&node.span, "bad_value", format!("Unexpected value '{text}'"));
+                }
+                Piece::Expr { text: "insert", .. } => self.out.error(&node.span, "expression", INSERT_INSIDE),
                 Piece::Expr { text: "", .. } => self.out.error(&node.span, "expression", "An expression was expected"),
                 Piece::Expr { text, .. } => self.expression(text, &node.span, Some(scope.unwrap_or(scope::NOWHERE))),
                 Piece::Text(_) => {}

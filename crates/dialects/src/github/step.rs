@@ -43,7 +43,8 @@ pub(super) fn read_all(r: &mut Reader<'_>, node: &Node) -> Vec<Step> {
         if let Some(id) = &step.id
             && !ids.insert(id.to_ascii_lowercase())
         {
-            r.out.error(&step.span, "duplicate_id", format!("The identifier '{id}' may not be used more than once within the same scope."));
+            let span = item.get("id").map_or(&step.span, |n| &n.span);
+            r.out.error(span, "duplicate_id", format!("The identifier '{id}' may not be used more than once within the same scope."));
         }
         steps.push(step);
     }
@@ -119,7 +120,7 @@ fn read(r: &mut Reader<'_>, node: &Node) -> Option<Step> {
                 }
             }
             "shell" => shell = r.non_empty(value, "shell", here),
-            "working-directory" => directory = r.non_empty(value, "working-directory", here),
+            "working-directory" => directory = r.text(value, "working-directory", here).filter(|t| !t.trim().is_empty()),
             "uses" => uses = Some(value),
             "with" => with = Some(value),
             "background" if matches!(value.value, Value::Bool(false)) => {}

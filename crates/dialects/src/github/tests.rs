@@ -186,6 +186,22 @@ fn every_oddity_is_located() {
         ("on: {push: {branches: ['['] }}\njobs: {a: {runs-on: x, steps: [{run: a}]}}".into(), "error[bad_pattern]"),
         ("on: {push: {branches: ['!x'] }}\njobs: {a: {runs-on: x, steps: [{run: a}]}}".into(), "warning[only_negative_patterns]"),
         ("- a".into(), "w.yml:1:1: error[wrong_type]: A sequence was not expected"),
+        ("on: push\njobs: {}".into(), "w.yml:2:7: error[no_jobs]: The workflow must contain at least one job with no dependencies."),
+        (job("    steps:\n    - run: a\n      id: x\n    - run: b\n      id: X"), "w.yml:9:11: error[duplicate_id]"),
+        (
+            job("    timeout-minutes: !!int '5'\n    steps: [{run: a}]"),
+            "w.yml:5:22: error[bad_tag]: The scalar style 'SingleQuoted' on line 5",
+        ),
+        (
+            job("    timeout-minutes: !!float five\n    steps: [{run: a}]"),
+            "error[bad_tag]: The value 'five' on line 5 and column 22 is invalid",
+        ),
+        (job("    name: ${{ insert }}\n    steps: [{run: a}]"), "w.yml:5:11: error[bad_value]: Unexpected value '${{ insert }}'"),
+        (
+            job(&format!("    steps:\n    - run: |\n        ${{{{ github.sha }}}}\n        {}", "x".repeat(20_990))),
+            "w.yml:6:12: error[expression]: Exceeded max expression length 21000",
+        ),
+        (job("    name: x ${{ insert }}\n    steps: [{run: a}]"), "w.yml:5:11: error[expression]: The directive 'insert' is not allowed"),
     ] {
         let text: String = text;
         let found = messages(&text);
@@ -196,6 +212,19 @@ fn every_oddity_is_located() {
         assert_eq!(compiled.plan.is_none(), found.iter().any(|m| m.contains("error[")), "{text}");
     }
     assert!(missed.is_empty(), "{}", missed.join("\n\n"));
+}
+
+#[test]
+fn what_is_empty_is_not_there() {
+    let text = "on: push\njobs:\n  a:\n    runs-on: x\n    container: ''\n    environment: ''\n    services: {db: {image: i, options: ''}}\n    \
+                timeout-minutes: 1e400\n    steps: [{run: a, working-directory: ''}, {run: b, timeout-minutes: !<tag:yaml.org,2002:int> 0x10}]\n";
+    assert_eq!(messages(text), [""; 0]);
+    let plan = compile("w.yml", text.as_bytes()).plan.unwrap();
+    let job = &plan.jobs[0];
+    assert!(job.container.is_none() && job.environment.is_none() && job.services["db"].options.is_none());
+    assert_eq!(job.timeout_minutes, Some(crate::plan::Late::Known(50_400.0)));
+    assert!(matches!(&job.steps[0].kind, StepKind::Run { working_directory: None, .. }));
+    assert_eq!(job.steps[1].timeout_minutes, Some(crate::plan::Late::Known(16.0)));
 }
 
 /// Compiles with files of the same commit.

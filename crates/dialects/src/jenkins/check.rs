@@ -384,7 +384,7 @@ impl Reader<'_> {
         let Args::Named(named) = args else { return };
         let Some((_, value)) = named.iter().find(|(key, value)| key == "comparator" && value.literal) else { return };
         let text = value.text().unwrap_or_default();
-        if !matches!(text, "GLOB" | "EQUALS" | "REGEXP") {
+        if !["GLOB", "EQUALS", "REGEXP"].iter().any(|c| text.eq_ignore_ascii_case(c)) {
             let message = format!("Invalid comparator \"{text}\". Valid comparators are EQUALS, GLOB, REGEXP");
             self.error(value.expr.at, "arguments", message);
         }

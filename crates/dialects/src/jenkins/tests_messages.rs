@@ -204,6 +204,7 @@ fn every_message_at_its_place() {
         (stage("when { branch() }"), &["Missing required parameter: \"pattern\""]),
         (stage("when { triggeredBy() }"), &["Missing required parameter: \"cause\""]),
         (stage("when { branch pattern: 'x', comparator: 'foo' }"), &["Invalid comparator \"foo\""]),
+        (stage("when { tag pattern: 'x', comparator: 'glob'\nbanana() }"), &["Unknown conditional banana"]),
         (stage("when { beforeAgent 'x'\nbranch 'a' }"), &["Expected a boolean with beforeAgent"]),
         (stage("when { branch 'a'\nbeforeAgent true\nbeforeAgent false }"), &["Multiple occurrences of the beforeAgent section"]),
         (stage("when { expression { def ( } }"), &["error[syntax]"]),

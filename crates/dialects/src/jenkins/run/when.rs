@@ -109,7 +109,7 @@ impl Runner<'_> {
 
     /// Does the text fit the pattern? `exact` tells capitals apart in globs.
     fn names(&self, comparator: &str, pattern: &str, text: &str, exact: bool, at: u32) -> Eval<bool> {
-        match comparator {
+        match comparator.to_ascii_uppercase().as_str() {
             "EQUALS" => Ok(pattern == text),
             "REGEXP" => Ok(self.interp.regex(&format!("^(?:{pattern})$"), at)?.is_match(text)),
             _ => {
