@@ -83,6 +83,9 @@ pub struct ClaimRequest {
     /// The runner ends when it is drained: no need to hold the claim open then.
     #[serde(default)]
     pub until_drained: bool,
+    /// Told after a claim whose answer did not arrive: the jobs the runner has. What else is leased to it never reached it.
+    #[serde(default)]
+    pub held: Option<Vec<JobId>>,
 }
 
 /// Answer to a claim; empty on time-out.

@@ -304,6 +304,19 @@ pub async fn job_held_by(db: &Db, runner: RunnerId) -> Result<Vec<JobRow>> {
     rows.iter().map(JobRow::from_row).collect()
 }
 
+/// Puts a leased job that never reached its runner back into its place of the queue; false when the lease is over.
+///
+/// # Errors
+/// The database's.
+pub async fn job_unclaim(tx: &mut Tx, id: JobId, epoch: i64) -> Result<bool> {
+    let sql = sql!(
+        "UPDATE pipeline_job SET state = 'queued', runner_id = NULL, started_at = NULL, lease_until = NULL, token_hash = NULL,
+            version = version + 1
+         WHERE id = $1 AND epoch = $2 AND state = 'running'"
+    );
+    Ok(tx.exec(sql, args![id, epoch]).await? == 1)
+}
+
 /// Sets the hash of the token of a leased job.
 ///
 /// # Errors

@@ -132,6 +132,14 @@ pub async fn runner_once(tx: &mut Tx, id: RunnerId) -> Result<bool> {
     Ok(tx.exec(sql!("UPDATE runner SET draining = $2 WHERE id = $1 AND draining = $3"), args![id, true, false]).await? == 1)
 }
 
+/// Undoes [`runner_once`] for an ephemeral runner that its job never reached.
+///
+/// # Errors
+/// The database's.
+pub async fn runner_again(tx: &mut Tx, id: RunnerId) -> Result<()> {
+    tx.exec(sql!("UPDATE runner SET draining = $2 WHERE id = $1 AND ephemeral = $3"), args![id, false, true]).await.map(|_| ())
+}
+
 /// Runners that spoke since and take jobs.
 ///
 /// # Errors

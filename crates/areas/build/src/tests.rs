@@ -16,7 +16,7 @@ use store::{Db, DbOptions};
 use web_kit::secret::Key;
 use web_kit::{App, AppBuilder, Config};
 
-use crate::runners::{claim, runner_register_local, tokens};
+use crate::runners::{claim, runner_register_local, take_back, tokens};
 use crate::runs::create::{Head, NewRun, create};
 use crate::schedule::finish::{End, Retry, job_end, run_cancel, run_retry};
 use crate::schedule::watch;
@@ -352,6 +352,25 @@ async fn a_lost_runner_costs_one_retry_and_is_fenced_off() {
         let job = &h.jobs(run).await[0];
         assert_eq!(job.infra_failure.as_deref(), Some("the runner stopped answering"));
         assert!(h.claim(&runner, 1).await.is_empty());
+    }
+}
+
+#[tokio::test]
+async fn a_job_that_never_reached_its_runner_is_handed_out_again_at_once() {
+    for h in House::all().await {
+        let runner = h.runner(&["linux"], 4).await;
+        let Actor::Runner(id) = runner.actor else { panic!("a runner") };
+        h.run("on: push\njobs: {a: {runs-on: linux, steps: [{run: a}]}, b: {runs-on: linux, steps: [{run: b}]}}").await;
+        let (first, second) = (h.claim(&runner, 1).await.remove(0), h.claim(&runner, 1).await.remove(0));
+        append(&h, &second, 0, "it began").await.unwrap();
+        take_back(&h.app, id, &[second.job_id]).await.unwrap();
+        let again = h.claim(&runner, 1).await.remove(0);
+        assert_eq!((again.job_id, again.epoch, again.attempt), (first.job_id, 2, 1), "the same try, under a new lease");
+        assert!(!h.end(&first, "success", json!({})).await, "the lease that was lost ends nothing");
+        take_back(&h.app, id, &[again.job_id]).await.unwrap();
+        let begun = job_get(h.app.db(), second.job_id).await.unwrap().unwrap();
+        assert_eq!(begun.infra_failure.as_deref(), Some("the runner no longer has it"), "what began has been tried");
+        assert!(h.end(&again, "success", json!({})).await);
     }
 }
 

@@ -12,6 +12,7 @@ pub mod embedded;
 mod host;
 pub mod transport;
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -215,8 +216,13 @@ async fn claim_loop(
 ) -> Result<()> {
     let mut pause = Duration::from_millis(200);
     let mut fresh = true;
+    let mut at_work = HashMap::new();
+    // set while it is not known what the server leased with an answer that did not arrive
+    let mut unsure = false;
     loop {
-        while jobs.try_join_next().is_some() {}
+        while let Some(ended) = jobs.try_join_next_with_id() {
+            at_work.remove(&ended.map_or_else(|failed| failed.id(), |(id, ())| id));
+        }
         // one slot in hand, then all that are free are asked for
         let Ok(first) = Arc::clone(slots).acquire_owned().await else { return Ok(()) };
         let mut permits = vec![first];
@@ -224,19 +230,22 @@ async fn claim_loop(
             permits.push(more);
         }
         let free = u32::try_from(permits.len()).unwrap_or(u32::MAX);
-        match claim(client, ClaimRequest { free: if config.ephemeral { 1 } else { free }, fresh, until_drained: config.until_drained })
-            .await
-        {
+        let held = unsure.then(|| at_work.values().copied().collect());
+        let free = if config.ephemeral { 1 } else { free };
+        match claim(client, ClaimRequest { free, fresh, until_drained: config.until_drained, held }).await {
             Ok(answer) => {
-                fresh = false;
+                (fresh, unsure) = (false, false);
                 pause = Duration::from_millis(200);
                 let last = answer.drained || (config.ephemeral && !answer.jobs.is_empty());
                 for spec in answer.jobs {
                     let Some(permit) = permits.pop() else {
-                        tracing::error!(job = %spec.job_id, "more jobs than asked for: this one's lease will run out");
+                        tracing::error!(job = %spec.job_id, "more jobs than asked for: this one is given back");
+                        unsure = true;
                         continue;
                     };
-                    jobs.spawn(one(client.clone(), executor.clone(), spec, stop_jobs.clone(), permit));
+                    let id = spec.job_id;
+                    let task = jobs.spawn(one(client.clone(), executor.clone(), spec, stop_jobs.clone(), permit));
+                    at_work.insert(task.id(), id);
                 }
                 if last {
                     return Ok(());
@@ -247,6 +256,7 @@ async fn claim_loop(
             }
             Err(Failure { error, .. }) => {
                 tracing::warn!(%error, "no jobs can be asked for; trying again");
+                unsure = true;
                 tokio::time::sleep(pause).await;
                 pause = (pause * 2).min(Duration::from_secs(5));
             }

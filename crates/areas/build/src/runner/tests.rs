@@ -23,6 +23,10 @@ struct Server {
     /// Answers of this many log writes are lost after they were stored.
     lost: AtomicUsize,
     stale: AtomicBool,
+    /// Answers of this many claims are lost after the jobs were leased.
+    lost_claims: AtomicUsize,
+    /// What the runner said it has, of the claims that told.
+    held: Mutex<Vec<Vec<JobId>>>,
     cancel: Mutex<Option<executors::protocol::Cancel>>,
 }
 
@@ -38,6 +42,12 @@ impl Server {
         }
         let path = head.uri.path();
         if path.ends_with("/claim") {
+            let asked: ClaimRequest = serde_json::from_slice(&body).unwrap();
+            self.held.lock().extend(asked.held);
+            if self.lost_claims.load(Ordering::SeqCst) > 0 && !self.jobs.lock().is_empty() {
+                self.lost_claims.fetch_sub(1, Ordering::SeqCst);
+                return reply(502, json!({}));
+            }
             let jobs = std::mem::take(&mut *self.jobs.lock());
             if jobs.is_empty() {
                 tokio::time::sleep(Duration::from_millis(50)).await;
@@ -158,6 +168,22 @@ async fn a_job_runs_and_its_log_is_whole_although_the_server_goes_away() {
     let text = log(&server);
     let lines: Vec<&str> = text.lines().filter(|l| l.starts_with("line ")).collect();
     assert_eq!(lines, (0..60).map(|i| format!("line {i}")).collect::<Vec<_>>());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn after_a_lost_answer_it_tells_what_it_has() {
+    let server = Arc::new(Server::default());
+    let first = spec("sleep 3");
+    server.jobs.lock().push(first.clone());
+    with_runner(&server, async |_| {
+        until(|| !log(&server).is_empty()).await;
+        server.lost_claims.store(1, Ordering::SeqCst);
+        server.jobs.lock().push(spec("true"));
+        until(|| server.jobs.lock().is_empty()).await;
+        until(|| server.ends.lock().len() == 2).await;
+    })
+    .await;
+    assert_eq!(*server.held.lock(), [vec![first.job_id]], "once, and of what runs");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -15,9 +15,10 @@ use std::time::Duration;
 
 use executors::protocol::{RegisterAnswer, RegisterRequest};
 use kernel::authz::authorize_instance;
-use kernel::{Actor, Code, Context, Error, FieldError, Permission, Result, RunnerId, Timestamp};
+use kernel::{Actor, Code, Context, Error, FieldError, JobId, Permission, Result, RunnerId, Timestamp};
 use serde_json::json;
-use store::runner::{RunnerRow, invitation_create, invitation_use, runner_create, runner_delete, runner_drain, runner_get};
+use store::job::job_unclaim;
+use store::runner::{RunnerRow, invitation_create, invitation_use, runner_again, runner_create, runner_delete, runner_drain, runner_get};
 use web_kit::{App, secret};
 
 use crate::schedule::finish::{End, job_end};
@@ -159,6 +160,33 @@ pub async fn abandon(app: &App, id: RunnerId, why: &str) -> Result<()> {
     for job in store::job::job_held_by(app.db(), id).await? {
         if job_end(app.db(), job.id, job.epoch, End::Infra(why.to_owned())).await? {
             tracing::warn!(job = %job.id, run = %job.run, why, "a job was lost");
+        }
+    }
+    Ok(())
+}
+
+/// Takes back what is leased to a runner that does not have it, because the answer to its claim was lost. What has no log was
+/// never begun and goes back to its place in the queue; it has not been tried yet.
+///
+/// # Errors
+/// The database's.
+pub async fn take_back(app: &App, id: RunnerId, held: &[JobId]) -> Result<()> {
+    for job in store::job::job_held_by(app.db(), id).await? {
+        if held.contains(&job.id) {
+            continue;
+        }
+        if job.log_length > 0 {
+            job_end(app.db(), job.id, job.epoch, End::Infra("the runner no longer has it".into())).await?;
+            continue;
+        }
+        let mut tx = app.db().begin().await?;
+        if job_unclaim(&mut tx, job.id, job.epoch).await? {
+            // of an ephemeral runner's one job
+            runner_again(&mut tx, id).await?;
+            tx.wake(format!("jobs:1:{}", job.label_key));
+            tx.wake(format!("run:{}", job.run));
+            tx.commit().await?;
+            tracing::info!(job = %job.id, runner = %id, "the job never reached its runner and is queued again");
         }
     }
     Ok(())

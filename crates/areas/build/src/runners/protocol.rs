@@ -104,7 +104,9 @@ async fn leave(State(app): State<App>, Ctx(ctx): Ctx) -> Reply<StatusCode> {
 }
 
 async fn claim_route(State(app): State<App>, Ctx(ctx): Ctx, Json(request): Json<ClaimRequest>) -> Reply<Json<ClaimAnswer>> {
-    if request.fresh {
+    if let Some(held) = &request.held {
+        super::take_back(&app, runner_of(&ctx)?, held).await?;
+    } else if request.fresh {
         super::abandon(&app, runner_of(&ctx)?, "the runner was started anew").await?;
     }
     let claimed = claim::claim(&app, &ctx, request.free, request.until_drained).await?;
