@@ -106,6 +106,11 @@ pub(super) fn read(node: &Node, out: &mut Diagnostics) -> Option<Trigger> {
                     "`trigger:branch` needs `trigger:project`; a child pipeline is of the same commit",
                 );
             }
+            for entry in entries_of(include) {
+                if let Some(why) = super::include::refused(entry, &entry.scalar_text().unwrap_or_default()) {
+                    out.error(&entry.span, "unsupported_include", why);
+                }
+            }
             if !t.inputs.is_empty() {
                 out.error(&node.span, "bad_combination", "the inputs of a child pipeline stand in `trigger:include:inputs`");
             }
@@ -215,6 +220,14 @@ fn known(node: &Node, i: &Instance<'_>) -> serde_json::Value {
     }
 }
 
+/// One entry is as good as a list of one.
+fn entries_of(include: &Node) -> &[Node] {
+    match &include.value {
+        Value::Seq(items) => items,
+        _ => std::slice::from_ref(include),
+    }
+}
+
 /// The artifacts that files are taken from.
 fn artifacts(
     include: &Node,
@@ -224,12 +237,8 @@ fn artifacts(
     chosen: &[Instance<'_>],
     out: &mut Diagnostics,
 ) -> IndexMap<String, String> {
-    let nodes: Vec<&Node> = match &include.value {
-        Value::Seq(items) => items.iter().collect(),
-        _ => vec![include],
-    };
     let mut found = IndexMap::new();
-    for node in nodes.into_iter().filter(|n| n.get("artifact").is_some()) {
+    for node in entries_of(include).iter().filter(|n| n.get("artifact").is_some()) {
         let Some(job) = node.get("job").and_then(Node::scalar_text) else {
             out.error(&node.span, "missing_key", "`include:artifact` needs `job`, which makes the file");
             continue;

@@ -40,6 +40,22 @@ struct Entry<'n> {
     path: String,
 }
 
+/// Why an entry of `include`, or the address that it is, is not followed.
+pub(super) fn refused(node: &Node, address: &str) -> Option<String> {
+    let (what, why) = if let Some(name) = node.get("template").and_then(Node::scalar_text) {
+        let why = format!(
+            "the templates of GitLab are not part of this service; put a copy of `{name}` into the repository and include it with `local`"
+        );
+        ("template", why)
+    } else if node.get("remote").is_some() || address.starts_with("http://") || address.starts_with("https://") {
+        let why = "remote files are not fetched when a pipeline is made; copy the file into the repository and include it with `local`";
+        ("remote", why.to_owned())
+    } else {
+        return None;
+    };
+    Some(format!("`include:{what}` is not supported: {why}"))
+}
+
 impl Loader<'_> {
     /// Reads a file with everything it includes. `given` are its inputs.
     pub(super) fn load(
@@ -130,12 +146,9 @@ impl Loader<'_> {
         let expand = |loader: &Self, text: &str| loader.vars.expand(text).value.plain.unwrap_or_else(|| text.to_owned());
         if let Some(text) = node.scalar_text() {
             let text = expand(self, &text);
-            if text.starts_with("http://") || text.starts_with("https://") {
-                return self.refuse(
-                    &node.span,
-                    "remote",
-                    "remote files are not fetched when a pipeline is made; copy the file into the repository and include it with `local`",
-                );
+            if let Some(why) = refused(node, &text) {
+                self.out.error(&node.span, "unsupported_include", why);
+                return None;
             }
             return self.local(node, &text, origin);
         }
@@ -188,15 +201,9 @@ impl Loader<'_> {
         if let Some(component) = text("component") {
             return self.component(node, &component);
         }
-        if let Some(name) = text("template") {
-            return self.refuse(&node.span, "template", &format!("the templates of GitLab are not part of this service; put a copy of `{name}` into the repository and include it with `local`"));
-        }
-        if node.get("remote").is_some() {
-            return self.refuse(
-                &node.span,
-                "remote",
-                "remote files are not fetched when a pipeline is made; copy the file into the repository and include it with `local`",
-            );
+        if let Some(why) = refused(node, "") {
+            self.out.error(&node.span, "unsupported_include", why);
+            return None;
         }
         self.out.error(&node.span, "missing_key", "an entry of `include` needs `local`, `project` or `component`");
         None
@@ -216,11 +223,6 @@ impl Loader<'_> {
             return None;
         }
         Some(vec![Entry { node, origin: Origin::Artifact { job }, path: path.trim_start_matches('/').to_owned() }])
-    }
-
-    fn refuse<T>(&mut self, span: &Span, what: &str, why: &str) -> Option<T> {
-        self.out.error(span, "unsupported_include", format!("`include:{what}` is not supported: {why}"));
-        None
     }
 
     fn local<'n>(&mut self, node: &'n Node, path: &str, origin: &Origin) -> Option<Vec<Entry<'n>>> {
@@ -254,11 +256,10 @@ impl Loader<'_> {
             return None;
         };
         if host != self.facts.server_host {
-            return self.refuse(
-                &node.span,
-                "component",
-                &format!("only components of this instance ({}) can be used", self.facts.server_host),
-            );
+            let own = &self.facts.server_host;
+            let why = format!("`include:component` is not supported: only components of this instance ({own}) can be used");
+            self.out.error(&node.span, "unsupported_include", why);
+            return None;
         }
         let origin = Origin::Project { path: project, reference: Some(version) };
         let single = format!("templates/{name}.yml");

@@ -48,6 +48,9 @@ pub(super) fn image(node: &Node, service: bool, out: &mut Diagnostics) -> Option
                 "unsupported_key",
                 "`pull_policy` has no effect: a tag that is on the machine is used, `latest` is asked for again",
             ),
+            "kubernetes" => {
+                out.warning(&key.span, "unsupported_key", "`kubernetes` has no effect: a job runs in a container of its runner");
+            }
             "docker" => {
                 for (key, value) in mapping(value, "docker", out) {
                     match key.name.as_str() {
@@ -180,6 +183,7 @@ pub(super) struct Artifacts {
     pub(super) when: String,
     pub(super) junit: Vec<String>,
     pub(super) cobertura: Vec<String>,
+    pub(super) jacoco: Vec<String>,
     pub(super) dotenv: Vec<String>,
     pub(super) codequality: Vec<String>,
     /// Reports that are kept as files.
@@ -198,6 +202,7 @@ pub(super) fn artifacts(node: &Node, out: &mut Diagnostics) -> Option<Artifacts>
         when: "on_success".into(),
         junit: Vec::new(),
         cobertura: Vec::new(),
+        jacoco: Vec::new(),
         dotenv: Vec::new(),
         codequality: Vec::new(),
         kept: Vec::new(),
@@ -258,12 +263,15 @@ fn reports(node: &Node, a: &mut Artifacts, out: &mut Diagnostics) {
                 let path = value.get("path").and_then(Node::scalar_text);
                 match (format.as_str(), path) {
                     ("cobertura", Some(path)) => a.cobertura.push(path),
+                    ("jacoco", Some(path)) => a.jacoco.push(path),
                     (_, None) => out.error(&value.span, "missing_key", "`coverage_report` needs `coverage_format` and `path`"),
                     (other, Some(path)) => {
                         out.warning(
                             &value.span,
                             "unsupported_report",
-                            format!("the coverage format `{other}` is not read, only cobertura; the file is kept as an artifact"),
+                            format!(
+                                "the coverage format `{other}` is not read, only cobertura and jacoco; the file is kept as an artifact"
+                            ),
                         );
                         a.kept.push(path);
                     }
@@ -278,12 +286,15 @@ fn reports(node: &Node, a: &mut Artifacts, out: &mut Diagnostics) {
             | "cyclonedx"
             | "dast"
             | "dependency_scanning"
+            | "license_management"
             | "license_scanning"
             | "load_performance"
+            | "lsif"
             | "metrics"
             | "performance"
             | "requirements"
             | "repository_xray"
+            | "sarif"
             | "sast"
             | "secret_detection"
             | "terraform" => {
@@ -340,6 +351,9 @@ pub(super) fn retry(node: &Node, out: &mut Diagnostics) -> Option<Retry> {
     Some(retry)
 }
 
+/// Kinds of environments.
+const TIERS: &[&str] = &["production", "staging", "testing", "development", "other"];
+
 /// `environment`.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Environment {
@@ -359,8 +373,28 @@ pub(super) fn environment(node: &Node, out: &mut Diagnostics) -> Option<Environm
         match key.name.as_str() {
             "name" => e.name = text(value, "name", out)?,
             "url" => e.url = text(value, "url", out),
-            "action" => e.action = text(value, "action", out),
-            "deployment_tier" => e.tier = text(value, "deployment_tier", out),
+            "action" => {
+                e.action = text(value, "action", out);
+                match e.action.as_deref() {
+                    Some("stop") => {
+                        out.warning(
+                            &value.span,
+                            "environment",
+                            "the job runs its script; it does not stop the environment, which is done by hand",
+                        );
+                    }
+                    Some("start" | "prepare" | "verify" | "access") | None => {}
+                    Some(_) => {
+                        out.error(&value.span, "bad_value", "environment action should be start, stop, prepare, verify, or access");
+                    }
+                }
+            }
+            "deployment_tier" => {
+                e.tier = text(value, "deployment_tier", out);
+                if e.tier.as_deref().is_some_and(|t| !TIERS.contains(&t)) {
+                    out.error(&value.span, "bad_value", format!("environment deployment tier must be one of {}", TIERS.join(", ")));
+                }
+            }
             "on_stop" => out.warning(
                 &key.span,
                 "environment",

@@ -1,5 +1,7 @@
 //! `rules`, `only` and `except`: is a job in the pipeline, how, and why.
 
+use regex::{Regex, RegexBuilder};
+
 use crate::diagnostic::{Diagnostics, Span};
 use crate::plan::{AutoCancel, OnNewCommit};
 use crate::yaml::{Key, Node, Value};
@@ -37,7 +39,7 @@ pub(super) struct Rule {
     pub(super) span: Option<Span>,
     condition: Option<(String, Condition)>,
     changes: Option<Changes>,
-    exists: Option<Vec<String>>,
+    exists: Option<Paths>,
     pub(super) when: Option<String>,
     pub(super) start_in: Option<u64>,
     pub(super) allow_failure: Option<bool>,
@@ -69,10 +71,35 @@ pub(super) fn auto_cancel(node: &Node, out: &mut Diagnostics) -> AutoCancel {
     found
 }
 
-#[derive(Clone, Debug)]
+/// Which paths are looked for: one that fits is enough.
+#[derive(Clone, Debug, Default)]
+struct Paths {
+    globs: Vec<String>,
+    pattern: Option<Regex>,
+}
+
+#[derive(Clone, Debug, Default)]
 struct Changes {
-    paths: Vec<String>,
+    paths: Paths,
     compare_to: Option<String>,
+}
+
+impl Paths {
+    fn globs(node: &Node, what: &str, out: &mut Diagnostics) -> Self {
+        Self { globs: read::texts(node, what, out), pattern: None }
+    }
+
+    /// As messages name them.
+    fn title(&self, globs: &[String]) -> String {
+        let pattern = self.pattern.as_ref().map(|p| format!("/{p}/"));
+        globs.iter().cloned().chain(pattern).collect::<Vec<_>>().join(", ")
+    }
+
+    /// The first path that fits.
+    fn find(&self, globs: &[String], paths: &[String]) -> Option<String> {
+        let by_pattern = || paths.iter().find(|p| self.pattern.as_ref().is_some_and(|r| r.is_match(p))).cloned();
+        any_match(globs, paths).or_else(by_pattern)
+    }
 }
 
 /// The rule that decided, and why.
@@ -128,19 +155,7 @@ fn read(node: &Node, place: Place, out: &mut Diagnostics) -> Option<Rule> {
                 }
             }
             "changes" => rule.changes = changes(value, out),
-            "exists" => match value.get("paths") {
-                Some(paths) => {
-                    rule.exists = Some(read::texts(paths, "exists", out));
-                    if value.get("project").is_some() {
-                        out.error(
-                            &key.span,
-                            "unsupported_key",
-                            "`exists:project` is not supported; only files of this repository can be looked for",
-                        );
-                    }
-                }
-                None => rule.exists = Some(read::texts(value, "exists", out)),
-            },
+            "exists" => rule.exists = Some(exists(value, out)),
             "when" => rule.when = when(value, place, out),
             "start_in" => rule.start_in = read::duration(value, "start_in", out),
             "allow_failure" => match value.value {
@@ -174,17 +189,57 @@ fn when(node: &Node, place: Place, out: &mut Diagnostics) -> Option<String> {
 
 fn changes(node: &Node, out: &mut Diagnostics) -> Option<Changes> {
     let Value::Map(entries) = &node.value else {
-        return Some(Changes { paths: read::texts(node, "changes", out), compare_to: None });
+        return Some(Changes { paths: Paths::globs(node, "changes", out), compare_to: None });
     };
-    let mut changes = Changes { paths: Vec::new(), compare_to: None };
+    let mut changes = Changes::default();
     for (key, value) in entries {
         match key.name.as_str() {
-            "paths" => changes.paths = read::texts(value, "paths", out),
+            "paths" => changes.paths.globs = read::texts(value, "paths", out),
+            "regexp" => changes.paths.pattern = pattern(value, "changes:regexp", out),
             "compare_to" => changes.compare_to = read::text(value, "compare_to", out),
             other => out.error(&key.span, "unknown_key", format!("`changes` has no key `{other}`")),
         }
     }
     Some(changes)
+}
+
+fn exists(node: &Node, out: &mut Diagnostics) -> Paths {
+    let Value::Map(entries) = &node.value else { return Paths::globs(node, "exists", out) };
+    let mut paths = Paths::default();
+    for (key, value) in entries {
+        match key.name.as_str() {
+            "paths" => paths.globs = read::texts(value, "paths", out),
+            "regexp" => paths.pattern = pattern(value, "exists:regexp", out),
+            "project" => {
+                let message = "`exists:project` is not supported; only files of this repository can be looked for";
+                out.error(&key.span, "unsupported_key", message);
+            }
+            // belongs to `project`, which is refused
+            "ref" if node.get("project").is_some() => {}
+            "ref" => out.error(&key.span, "bad_combination", "`exists:ref` needs `exists:project`"),
+            other => out.error(&key.span, "unknown_key", format!("`exists` has no key `{other}`")),
+        }
+    }
+    paths
+}
+
+/// Longest pattern of paths.
+const MAX_PATTERN: usize = 255;
+
+/// A regular expression that is looked for anywhere in a path.
+fn pattern(node: &Node, what: &str, out: &mut Diagnostics) -> Option<Regex> {
+    let text = read::text(node, what, out)?;
+    if text.chars().count() > MAX_PATTERN {
+        out.error(&node.span, "bad_value", format!("`{what}` is too long (maximum is {MAX_PATTERN} characters)"));
+        return None;
+    }
+    match RegexBuilder::new(&text).size_limit(1 << 20).build() {
+        Ok(regex) => Some(regex),
+        Err(_) => {
+            out.error(&node.span, "bad_value", format!("`{what}` is no regular expression that can be used here"));
+            None
+        }
+    }
 }
 
 /// Most characters of what is told of rules that do not hold.
@@ -232,16 +287,16 @@ fn holds(rule: &Rule, scene: &Scene<'_>) -> Result<Result<String, String>, Strin
     if let Some(changes) = &rule.changes {
         match changed(&changes.paths, changes.compare_to.as_deref(), scene)? {
             Some(why) => because.push(why),
-            None => return Ok(Err(format!("no changed file matches {}", changes.paths.join(", ")))),
+            None => return Ok(Err(format!("no changed file matches {}", changes.paths.title(&changes.paths.globs)))),
         }
     }
-    if let Some(globs) = &rule.exists {
-        let globs = expand_all(globs, scene);
+    if let Some(wanted) = &rule.exists {
+        let globs = expand_all(&wanted.globs, scene);
         match scene.world.paths(&Origin::Here) {
             None => because.push("the repository has too many files to look for `exists`, which counts as a match".into()),
-            Some(paths) => match any_match(&globs, &paths) {
+            Some(paths) => match wanted.find(&globs, &paths) {
                 Some(path) => because.push(format!("`{path}` exists")),
-                None => return Ok(Err(format!("no file matches {}", globs.join(", ")))),
+                None => return Ok(Err(format!("no file matches {}", wanted.title(&globs)))),
             },
         }
     }
@@ -252,7 +307,7 @@ fn expand_all(globs: &[String], scene: &Scene<'_>) -> Vec<String> {
     globs.iter().map(|g| scene.vars.expand(g).value.plain.unwrap_or_else(|| g.clone())).collect()
 }
 
-fn changed(paths: &[String], compare_to: Option<&str>, scene: &Scene<'_>) -> Result<Option<String>, String> {
+fn changed(paths: &Paths, compare_to: Option<&str>, scene: &Scene<'_>) -> Result<Option<String>, String> {
     let compare_to = compare_to.map(|c| scene.vars.expand(c).value.plain.unwrap_or_else(|| c.to_owned()));
     if compare_to.is_none() {
         let always = if scene.facts.tag().is_some() {
@@ -270,7 +325,7 @@ fn changed(paths: &[String], compare_to: Option<&str>, scene: &Scene<'_>) -> Res
     }
     let found = scene.world.changed(compare_to.as_deref()).map_err(|e| format!("`changes:compare_to`: {e}"))?;
     let Some(found) = found else { return Ok(Some("what changed is not known, which counts as a match for `changes`".into())) };
-    Ok(any_match(&expand_all(paths, scene), &found).map(|p| format!("`{p}` changed")))
+    Ok(paths.find(&expand_all(&paths.globs, scene), &found).map(|p| format!("`{p}` changed")))
 }
 
 /// The first path that one of the patterns matches.
@@ -295,7 +350,7 @@ fn any_match(globs: &[String], paths: &[String]) -> Option<String> {
 pub(super) struct Filter {
     refs: Option<Vec<String>>,
     variables: Option<Vec<(String, Condition)>>,
-    changes: Option<Vec<String>>,
+    changes: Option<Paths>,
 }
 
 impl Filter {
@@ -314,7 +369,7 @@ impl Filter {
         for (key, value) in entries {
             match key.name.as_str() {
                 "refs" => filter.refs = Some(refs(value, what, out)),
-                "changes" => filter.changes = Some(read::texts(value, "changes", out)),
+                "changes" => filter.changes = Some(Paths::globs(value, "changes", out)),
                 "variables" => {
                     let mut list = Vec::new();
                     for text in read::texts(value, "variables", out) {

@@ -145,7 +145,8 @@ fn services(job: &mut Job, service: &Image, vars: &super::vars::Vars, tell: Tell
     }
     let mut aliases = aliases.into_iter();
     let Some(mut first) = aliases.next() else { return };
-    let more: Vec<String> = aliases.map(|a| format!("--network-alias {a}")).collect();
+    let user = service.user.iter().map(|u| format!("--user {u}"));
+    let more: Vec<String> = aliases.map(|a| format!("--network-alias {a}")).chain(user).collect();
     let mut n = 2;
     let name = first.clone();
     while job.services.contains_key(&first) {
@@ -262,7 +263,13 @@ fn steps(
     }
     let all = |list: &[String], tell: Tell<'_>| list.iter().map(|p| expand(vars, p, &span, tell).template).collect::<Vec<_>>().join("\n");
     let mut reports = Vec::new();
-    for (name, list) in [("junit", &artifacts.junit), ("cobertura", &artifacts.cobertura), ("codequality", &artifacts.codequality)] {
+    let kinds = [
+        ("junit", &artifacts.junit),
+        ("cobertura", &artifacts.cobertura),
+        ("jacoco", &artifacts.jacoco),
+        ("codequality", &artifacts.codequality),
+    ];
+    for (name, list) in kinds {
         if !list.is_empty() {
             reports.push((name, all(list, tell)));
         }

@@ -49,12 +49,65 @@ fn a_job_starts_another_pipeline() {
     assert!(said(&c).contains(".gitlab-ci.yml:4:1: error[include_not_found]: `gone.yml`"), "{}", said(&c));
 }
 
+#[test]
+fn paths_are_looked_for_by_pattern() {
+    let repo = Repo { files: [("lib/one.rb", "")].into(), ..Repo::default() };
+    let text = "a: {script: x, rules: [{exists: {regexp: '^lib/.*\\.rb$'}}]}\n\
+                b: {script: x, rules: [{exists: {regexp: 'o{3}'}}]}\n\
+                c: {script: x, rules: [{changes: {regexp: 'never', compare_to: main}}]}\n\
+                d: {script: x, rules: [{changes: {paths: [nope], regexp: '.', compare_to: main}}]}";
+    let c = build(text, &facts(), &repo);
+    let p = c.plan.clone().unwrap_or_else(|| panic!("{}", said(&c)));
+    assert_eq!(keys(&p), ["a", "d"]);
+    assert!(p.decisions.iter().any(|d| d.job == "b" && d.because.contains("no file matches /o{3}/")), "{:#?}", p.decisions);
+    for (text, expect) in [
+        ("rules: [{exists: {regexp: '('}}]", "error[bad_value]: `exists:regexp` is no regular expression"),
+        ("rules: [{changes: {regexp: 1}}, {exists: {ref: x}}]", "error[bad_combination]: `exists:ref` needs `exists:project`"),
+        ("rules: [{exists: {paths: [a], where: b}}]", "error[unknown_key]: `exists` has no key `where`"),
+    ] {
+        let c = build(&format!("a: {{script: x, {text}}}"), &facts(), &repo);
+        assert!(said(&c).contains(expect), "{text}: {}", said(&c));
+    }
+}
+
+#[test]
+fn keys_of_other_executors_and_reports() {
+    let text = "a:\n  script: x\n  image: {name: i, kubernetes: {user: u}}\n  services: [{name: db, docker: {user: '7'}, kubernetes: {user: u}}]\n  \
+         artifacts: {reports: {lsif: l, sarif: s, license_management: m, coverage_report: {coverage_format: jacoco, path: j.xml}}}";
+    let c = build(text, &facts(), &Repo::default());
+    let p = c.plan.clone().unwrap_or_else(|| panic!("{}", said(&c)));
+    let job = p.job("a").unwrap();
+    assert_eq!(job.services["db"].options.as_deref(), Some("--user 7"));
+    assert_eq!(said(&c).matches("`kubernetes` has no effect").count(), 2);
+    let stop = build("a: {script: x, environment: {name: e, action: stop}}", &facts(), &Repo::default());
+    assert!(stop.plan.is_some() && said(&stop).contains("warning[environment]: the job runs its script"), "{}", said(&stop));
+    assert_eq!(said(&c).matches("is not read here; the file is kept").count(), 3);
+    assert_eq!(with(&p, "a", "Reports")["jacoco"], "j.xml");
+}
+
+#[test]
+fn children_are_not_fetched_from_elsewhere() {
+    for (include, expect) in [
+        ("[{local: a.yml}, {template: T.yml}]", ".gitlab-ci.yml:1:41: error[unsupported_include]: `include:template` is not supported"),
+        ("{remote: 'https://a/b.yml'}", ".gitlab-ci.yml:1:24: error[unsupported_include]: `include:remote` is not supported"),
+        ("https://a/b.yml", ".gitlab-ci.yml:1:24: error[unsupported_include]: `include:remote` is not supported"),
+    ] {
+        let c = build(&format!("a: {{trigger: {{include: {include}}}}}"), &facts(), &Repo::default());
+        assert!(said(&c).contains(expect), "{include}: {}", said(&c));
+    }
+}
+
 /// The same mistake is told in the words of GitLab, so that what people find about it helps them.
 #[test]
 fn mistakes_are_told_in_gitlabs_words() {
     let script = "config should be a string or a nested array of strings up to 10 levels deep";
     let key = "should be a hash, a string or a symbol";
     for (text, expect) in [
+        ("j: {script: x, environment: {name: e, action: halt}}", "action should be start, stop, prepare, verify, or access".into()),
+        (
+            "j: {script: x, environment: {name: e, deployment_tier: prod}}",
+            "deployment tier must be one of production, staging, testing, development, other".into(),
+        ),
         ("j: {script: [1]}", format!("jobs:j:script {script}")),
         ("j: {script: x, before_script: {a: b}}", format!("jobs:j:before_script {script}")),
         ("default: {after_script: [[x, [2]]]}\nj: {script: x}", format!("default:after_script {script}")),
