@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use indexmap::IndexMap;
 use saphyr_parser::{Event, Parser, ScalarStyle};
 use serde_json::Value as Json;
 
@@ -454,33 +455,31 @@ impl Builder<'_> {
 }
 
 impl Builder<'_> {
-    /// Applies merge keys: what is written beside them wins, of several merged mappings the first.
+    /// Applies merge keys as GitLab does: what comes later counts, be it merged or written; of a list that is merged the first.
     fn merge(&mut self, entries: Vec<(Key, Node)>) -> Vec<(Key, Node)> {
         if entries.iter().all(|(k, _)| k.name != "<<") {
             return entries;
         }
-        let (merges, mut own): (Vec<_>, Vec<_>) = entries.into_iter().partition(|(k, _)| k.name == "<<");
-        let mut merged: Vec<(Key, Node)> = Vec::new();
-        for (key, node) in merges {
+        let mut merged: IndexMap<String, (Key, Node)> = IndexMap::new();
+        for (key, node) in entries {
+            if key.name != "<<" {
+                merged.insert(key.name.clone(), (key, node));
+                continue;
+            }
             let sources = match node.value {
                 Value::Seq(items) => items,
                 other => vec![Node { span: node.span, value: other }],
             };
-            for source in sources {
+            for source in sources.into_iter().rev() {
                 match source.value {
                     Value::Map(more) if more.iter().all(|(k, _)| k.name != REFERENCE) => {
-                        for (k, v) in more {
-                            if !merged.iter().chain(&own).any(|(known, _)| known.name == k.name) {
-                                merged.push((k, v));
-                            }
-                        }
+                        merged.extend(more.into_iter().map(|(k, v)| (k.name.clone(), (k, v))));
                     }
                     _ => self.out.error(&key.span, "merge_key", "`<<` merges mappings only"),
                 }
             }
         }
-        merged.append(&mut own);
-        merged
+        merged.into_values().collect()
     }
 }
 
@@ -557,12 +556,16 @@ mod tests {
     #[test]
     fn gitlab_merges_and_references() {
         let mut out = Diagnostics::default();
-        let text =
-            "spec: {}\n---\n.a: &a {x: 1, y: 2}\n.b: &b {y: 3, z: 4}\nc:\n  <<: [*a, *b]\n  x: 9\nd: !reference [.a, x]\nc2: 1\nc2: 2\n";
+        let text = "spec: {}\n---\n.a: &a {x: 1, y: 2}\n.b: &b {y: 3, z: 4}\nc:\n  <<: [*a, *b]\n  x: 9\nd: !reference [.a, x]\nc2: 1\nc2: 2\n\
+             e:\n  x: 5\n  <<: *a\n  z: 6\n  <<: *b\n  y: 7\n";
         let docs = parse_gitlab("f.yml", text.as_bytes(), &mut out).unwrap();
         let shown: Vec<String> = docs.iter().map(|d| d.to_json().to_string()).collect();
         assert_eq!(shown[0], r#"{"spec":{}}"#);
-        assert!(shown[1].contains(r#""c":{"y":2,"z":4,"x":9},"d":{"!reference":[".a","x"]},"c2":2"#), "{}", shown[1]);
+        assert!(
+            shown[1].contains(r#""c":{"y":2,"z":4,"x":9},"d":{"!reference":[".a","x"]},"c2":2,"e":{"x":1,"y":7,"z":4}"#),
+            "{}",
+            shown[1]
+        );
         assert!(out.into_sorted()[0].to_string().contains("f.yml:10:1: warning[duplicate_key]"));
     }
 

@@ -78,7 +78,7 @@ fn pattern(text: &str) -> Result<Regex, String> {
 
 /// A pattern of `only` or `=~`, if the text is one.
 pub fn as_pattern(text: &str) -> Option<Result<Regex, String>> {
-    let is = text.len() > 2
+    let is = text.len() > 1
         && text.starts_with('/')
         && text[1..].rfind('/').is_some_and(|end| text[1 + end + 1..].chars().all(|c| "ismU".contains(c)));
     is.then(|| pattern(text))

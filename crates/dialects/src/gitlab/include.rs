@@ -40,8 +40,26 @@ struct Entry<'n> {
     path: String,
 }
 
+/// The templates of GitLab that say only when there is a pipeline.
+const BUILT_IN: [(&str, &str); 2] = [
+    ("Workflows/Branch-Pipelines.gitlab-ci.yml", "workflow: {rules: [{if: $CI_COMMIT_TAG}, {if: $CI_COMMIT_BRANCH}]}"),
+    (
+        "Workflows/MergeRequest-Pipelines.gitlab-ci.yml",
+        "workflow: {rules: [{if: $CI_MERGE_REQUEST_IID}, {if: $CI_COMMIT_TAG}, {if: $CI_COMMIT_BRANCH == $CI_DEFAULT_BRANCH}]}",
+    ),
+];
+
+/// A template that is here.
+fn built_in(node: &Node) -> Option<(&'static str, &'static str)> {
+    let name = node.get("template").and_then(Node::scalar_text)?;
+    BUILT_IN.into_iter().find(|(known, _)| *known == name || known.strip_suffix(".gitlab-ci.yml") == Some(&*name))
+}
+
 /// Why an entry of `include`, or the address that it is, is not followed.
 pub(super) fn refused(node: &Node, address: &str) -> Option<String> {
+    if built_in(node).is_some() {
+        return None;
+    }
     let (what, why) = if let Some(name) = node.get("template").and_then(Node::scalar_text) {
         let why = format!(
             "the templates of GitLab are not part of this service; put a copy of `{name}` into the repository and include it with `local`"
@@ -118,6 +136,10 @@ impl Loader<'_> {
                 Ok(_) => return Some(merged),
                 Err(()) => return None,
             }
+        }
+        if let Some((name, text)) = built_in(node) {
+            let loaded = self.load(&format!("template:{name}"), text.as_bytes(), &Origin::Here, None, &node.span, depth + 1)?;
+            return Some(deep_merge(merged, loaded));
         }
         for entry in self.entries(node, origin)? {
             self.files += 1;

@@ -182,7 +182,8 @@ fn steps(
         job.steps.push(run(&def.script_span, "Before the sources", &[&def.before_sources]));
     }
     if strategy != "none" && strategy != "empty" {
-        let depth = setting("GIT_DEPTH").filter(|d| d.parse::<u32>().is_ok()).unwrap_or_else(|| DEPTH.into());
+        // what is no number asks for the whole history
+        let depth = setting("GIT_DEPTH").map_or_else(|| DEPTH.into(), |d| d.trim().parse::<u32>().unwrap_or(0).to_string());
         job.steps.push(uses(&span, "Get sources", Action::Checkout, &[("fetch-depth", depth)]));
     }
     let mut saves = Vec::new();

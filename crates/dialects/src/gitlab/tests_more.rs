@@ -70,6 +70,47 @@ fn paths_are_looked_for_by_pattern() {
     }
 }
 
+/// What well-known projects write, each in a form of our own.
+#[test]
+fn what_projects_write() {
+    // fragments merged one after the other: the last one counts, also over what stands before it
+    let p = plan(
+        ".img: &img {image: rust, only: [tags], interruptible: true}\n.main: &main {only: [main]}\n\
+         build: {image: own, <<: *img, <<: *main, script: x}\nown: {<<: *img, <<: *main, image: own, script: x}",
+    );
+    let images: Vec<&str> = p.jobs.iter().map(|j| j.container.as_ref().unwrap().image.as_str()).collect();
+    assert_eq!((keys(&p), images), (vec!["build", "own"], vec!["rust", "own"]));
+    // two groups of variables under one key, for their anchors
+    let c = build(
+        "variables: &a {T: one}\nvariables: &b {T: two}\na: {variables: {<<: *a, C: d}, script: x}\nb: {script: x}",
+        &facts(),
+        &Repo::default(),
+    );
+    let p = c.plan.clone().unwrap_or_else(|| panic!("{}", said(&c)));
+    assert_eq!((p.job("a").unwrap().env["T"].as_str(), p.job("b").unwrap().env["T"].as_str()), ("one", "two"));
+    // an empty depth is the whole history
+    let p = plan("a: {variables: {GIT_DEPTH: ''}, script: x}\nb: {script: x}");
+    assert_eq!(with(&p, "a", "Get sources")["fetch-depth"], "0");
+    assert_eq!(with(&p, "b", "Get sources")["fetch-depth"], "20");
+    // rules that are a hidden list, patterns that are empty but for a project, texts behind anchors
+    let p = plan(
+        ".merged:\n  - if: $CI_COMMIT_BRANCH == 'main' && $CI_PROJECT_URL =~ /.*\\/group\\/project/\n.say: &say\n  echo hi || exit 0\n\
+         whole: {stage: .pre, rules: !reference [.merged], script: [*say]}\n\
+         'with space': {rules: [!reference [.merged], {when: never}], needs: [whole], script: x}\n\
+         here: {only: [//@group/project], script: x}\nelsewhere: {only: [//@other/one], script: x}",
+    );
+    assert_eq!(keys(&p), ["whole", "with space", "here"]);
+    assert_eq!(p.job("with space").unwrap().needs, ["whole"]);
+    // when there is a pipeline
+    for (template, source, branch) in [("Branch-Pipelines.gitlab-ci.yml", "push", true), ("MergeRequest-Pipelines", "push", false)] {
+        let text = format!("include: {{template: Workflows/{template}}}\na: {{script: x}}");
+        let facts = Facts { source: source.into(), reference: "refs/heads/topic".into(), ..facts() };
+        let c = build(&text, &facts, &Repo::default());
+        let p = c.plan.clone().unwrap_or_else(|| panic!("{}", said(&c)));
+        assert_eq!(!p.jobs.is_empty(), branch, "{template}");
+    }
+}
+
 #[test]
 fn keys_of_other_executors_and_reports() {
     let text = "a:\n  script: x\n  image: {name: i, kubernetes: {user: u}}\n  services: [{name: db, docker: {user: '7'}, kubernetes: {user: u}}]\n  \
