@@ -17,3 +17,4 @@ mod removal;
 mod results;
 mod schedules;
 mod telemetry;
+mod values;

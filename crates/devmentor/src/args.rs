@@ -85,6 +85,12 @@ pub(crate) enum Client {
     /// Groups of projects.
     #[command(subcommand)]
     Group(Group),
+    /// Secrets of projects, groups and environments.
+    #[command(subcommand)]
+    Secret(crate::ci_args::Values),
+    /// Variables of projects, groups and environments.
+    #[command(subcommand)]
+    Variable(crate::ci_args::Values),
     /// Access tokens.
     #[command(subcommand)]
     Token(Token),
@@ -543,6 +549,10 @@ mod tests {
             "devmentor environment create staging --target docker --health-path /up --container-port 8080",
             "devmentor group list",
             "devmentor group create acme/team --visibility public",
+            "devmentor secret list -p acme/web",
+            "devmentor secret set TOKEN --environment production --protected",
+            "devmentor variable set COLOR --value= --group acme --protected=false",
+            "devmentor variable delete COLOR -e production -p acme/web --json",
             "devmentor token revoke tok_1",
             "devmentor token create ci --permission all --only-project acme/web --expires 30d",
             "devmentor artifact download server -o - --run 3",
@@ -578,6 +588,7 @@ mod tests {
             "devmentor deploy production --image a --release b",
             "devmentor run retry 1 --failed-only --job job_1",
             "devmentor token create x",
+            "devmentor secret set TOKEN --environment a --group b",
             "devmentor completion tcl",
         ] {
             let error = parse(line).unwrap_err();

@@ -82,6 +82,49 @@ pub(crate) struct ScheduleOf {
     pub(crate) missed: Option<Missed>,
 }
 
+/// What can be done about secrets, and about variables.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Values {
+    /// List what is set; the values of secrets are never shown.
+    List {
+        #[command(flatten)]
+        of: ValueOf,
+    },
+    /// Set a value. Without --value it is read from standard input, or asked for.
+    Set {
+        /// Its name: letters, digits and `_`.
+        name: String,
+        /// The value. Others on this machine can see it in the list of processes: for secrets, standard input is better.
+        #[arg(long)]
+        value: Option<String>,
+        /// Give it only to runs of the default branch and of tags of its history; `--protected=false` to all.
+        #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL")]
+        protected: Option<bool>,
+        #[command(flatten)]
+        of: ValueOf,
+    },
+    /// Remove a value.
+    Delete {
+        /// Its name.
+        name: String,
+        #[command(flatten)]
+        of: ValueOf,
+    },
+}
+
+/// Whose values.
+#[derive(Debug, Args)]
+pub(crate) struct ValueOf {
+    /// Of a group, for all projects below it.
+    #[arg(long, short, conflicts_with = "environment")]
+    pub(crate) group: Option<String>,
+    /// Of an environment of the project, for the jobs that name it.
+    #[arg(long, short)]
+    pub(crate) environment: Option<String>,
+    #[command(flatten)]
+    pub(crate) of: InProject,
+}
+
 /// What can be done about the runners of a server.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Runners {

@@ -192,6 +192,7 @@ pub async fn environment_delete(tx: &mut Tx, id: EnvironmentId) -> Result<bool> 
             args![id, now, format!(" {}", now.millis())],
         )
         .await?;
+    crate::secret::values_purge(tx, crate::secret::Scope::Environment(id)).await?;
     tx.wake(topic(id));
     tx.wake(TOPIC);
     Ok(n == 1)
@@ -352,6 +353,8 @@ pub async fn deliver_purge(tx: &mut Tx, project: ProjectId) -> Result<()> {
         sql!("DELETE FROM registry_manifest WHERE project_id = $1"),
         sql!("DELETE FROM deployment WHERE project_id = $1"),
         sql!("DELETE FROM release WHERE project_id = $1"),
+        sql!("DELETE FROM scoped_secret WHERE scope_id IN (SELECT id FROM environment WHERE project_id = $1)"),
+        sql!("DELETE FROM scoped_variable WHERE scope_id IN (SELECT id FROM environment WHERE project_id = $1)"),
         sql!("DELETE FROM environment WHERE project_id = $1"),
     ] {
         tx.exec(statement, args![project]).await?;

@@ -232,6 +232,7 @@ pub async fn group_delete(tx: &mut Tx, group: &GroupRow) -> Result<bool> {
         return Ok(false);
     }
     tx.exec(sql!("DELETE FROM group_member WHERE group_id = $1"), args![group.id]).await?;
+    crate::secret::values_purge(tx, crate::secret::Scope::Group(group.id)).await?;
     tx.exec(sql!("DELETE FROM user_group WHERE id = $1"), args![group.id]).await?;
     crate::account::path_release(tx, &group.path).await?;
     Ok(true)

@@ -9,6 +9,7 @@ mod queue;
 pub use queue::{job_claim, job_counts, job_held_back, job_queue, job_queue_labels, job_running, job_schedulable_set};
 
 use crate::db::{Db, Q, Tx};
+use crate::run::Trust;
 use crate::{Args, Row, Value, args, sql};
 
 /// One attempt of a job.
@@ -325,21 +326,21 @@ pub async fn job_token_set(tx: &mut Tx, id: JobId, hash: &[u8]) -> Result<()> {
     tx.exec(sql!("UPDATE pipeline_job SET token_hash = $2 WHERE id = $1"), args![id, hash]).await.map(|_| ())
 }
 
-/// The running job of a token and who set its run off.
+/// The running job of a token, who set its run off, and how far that is trusted.
 ///
 /// # Errors
 /// The database's.
-pub async fn job_by_token(db: &Db, hash: &[u8]) -> Result<Option<(JobRow, Option<UserId>)>> {
+pub async fn job_by_token(db: &Db, hash: &[u8]) -> Result<Option<(JobRow, Option<UserId>, Trust)>> {
     let row = db
         .opt(
             sql!(
-                "SELECT j.*, r.account_id AS by_account FROM pipeline_job j JOIN run r ON r.id = j.run_id
+                "SELECT j.*, r.account_id AS by_account, r.trust AS run_trust FROM pipeline_job j JOIN run r ON r.id = j.run_id
                  WHERE j.token_hash = $1 AND j.state = 'running'"
             ),
             args![hash],
         )
         .await?;
-    row.map(|r| Ok((JobRow::from_row(&r)?, r.get("by_account")?))).transpose()
+    row.map(|r| Ok((JobRow::from_row(&r)?, r.get("by_account")?, Trust::parse(&r.get::<String>("run_trust")?)?))).transpose()
 }
 
 /// What a lease holder gets to know.

@@ -60,8 +60,37 @@ pub struct RunRow {
     pub finished_at: Option<Timestamp>,
     /// What set it off besides its event: `{"schedule": …}`, `{"run": …, "depth": …}`.
     pub cause: Option<serde_json::Value>,
+    /// How far it is trusted.
+    pub trust: Trust,
     /// Row version.
     pub version: i64,
+}
+
+/// How far a run is trusted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Trust {
+    /// Nobody who may write here stands behind it: it gets nothing that is not everybody's.
+    Untrusted,
+    /// A member started it.
+    Member,
+    /// As a member's, and of what a protected ref holds.
+    Protected,
+}
+
+impl Trust {
+    /// The text form.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Trust::Untrusted => "untrusted",
+            Trust::Member => "member",
+            Trust::Protected => "protected",
+        }
+    }
+
+    pub(crate) fn parse(text: &str) -> Result<Self> {
+        let all = [Trust::Untrusted, Trust::Member, Trust::Protected];
+        all.into_iter().find(|t| t.as_str() == text).ok_or_else(|| kernel::Error::internal(format!("trust {text}")))
+    }
 }
 
 /// Where a run that a job started hangs.
@@ -77,7 +106,7 @@ pub struct RunParent {
 
 const COLUMNS: &str = "id, project_id, number, workflow, name, title, event, ref, commit_id, state, conclusion, attempt, detected,
     account_id, diagnostics, jobs_total, jobs_done, dedup, concurrency_group, parent_run_id, parent_job_id, root_run_id,
-    blocked, cancelled, created_at, started_at, finished_at, cause, version";
+    blocked, cancelled, created_at, started_at, finished_at, cause, trust, version";
 
 impl RunRow {
     fn from_row(row: &Row) -> Result<Self> {
@@ -112,6 +141,7 @@ impl RunRow {
             started_at: row.get("started_at")?,
             finished_at: row.get("finished_at")?,
             cause: row.get::<Option<String>>("cause")?.map(|t| serde_json::from_str(&t).map_err(kernel::Error::internal)).transpose()?,
+            trust: Trust::parse(&row.get::<String>("trust")?)?,
             version: row.get("version")?,
         })
     }
@@ -145,9 +175,9 @@ pub async fn run_create(tx: &mut Tx, run: &mut RunRow, plan: &serde_json::Value,
         sql!(
             "INSERT INTO run (id, project_id, number, workflow, name, title, event, ref, commit_id, state, conclusion, attempt, detected,
                 account_id, plan, contexts, diagnostics, jobs_total, jobs_done, dedup, concurrency_group, blocked, cancelled,
-                created_at, started_at, finished_at, cause, parent_run_id, parent_job_id, root_run_id, version)
+                created_at, started_at, finished_at, cause, parent_run_id, parent_job_id, root_run_id, trust, version)
              VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26,
-                $27, $28, $29, $30, 1)"
+                $27, $28, $29, $30, $31, 1)"
         ),
         args![
             run.id,
@@ -179,7 +209,8 @@ pub async fn run_create(tx: &mut Tx, run: &mut RunRow, plan: &serde_json::Value,
             run.cause.clone(),
             run.parent.map(|p| p.run),
             run.parent.map(|p| p.job),
-            run.parent.map(|p| p.root)
+            run.parent.map(|p| p.root),
+            run.trust.as_str()
         ],
     )
     .await?;
@@ -407,6 +438,9 @@ pub async fn pipeline_purge(tx: &mut Tx, project: ProjectId) -> Result<bool> {
         sql!("DELETE FROM cache_entry WHERE project_id = $1"),
         sql!("DELETE FROM upload_block WHERE upload_id IN (SELECT id FROM upload WHERE project_id = $1)"),
         sql!("DELETE FROM upload WHERE project_id = $1"),
+        sql!("DELETE FROM scoped_secret WHERE scope_id = $1"),
+        sql!("DELETE FROM scoped_variable WHERE scope_id = $1"),
+        // what an older release left
         sql!("DELETE FROM secret WHERE project_id = $1"),
         sql!("DELETE FROM variable WHERE project_id = $1"),
         sql!("DELETE FROM schedule WHERE project_id = $1"),

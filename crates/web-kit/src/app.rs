@@ -4,9 +4,10 @@ use std::any::{Any, TypeId};
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use kernel::authz::authorize;
-use kernel::{Access, Context, Error, Permission, ProjectId, Result};
+use kernel::authz::{authorize, authorize_instance};
+use kernel::{Access, Actor, Code, Context, Error, GroupId, Permission, ProjectId, Result, Role, Visibility};
 use store::Db;
+use store::group::GroupRow;
 use store::project::ProjectRow;
 
 use crate::config::Config;
@@ -141,6 +142,55 @@ impl App {
         let access = store::project::project_access(self.db(), &row, ctx.user()).await?;
         authorize(ctx, &access, p)?;
         Ok(Project { row, access })
+    }
+
+    /// What the caller is in a group: the role there, direct or inherited.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn group_role(&self, ctx: &Context, path: &str) -> Result<Option<Role>> {
+        if ctx.is_admin() {
+            return Ok(Some(Role::Owner));
+        }
+        // a credential for some projects carries nothing of the groups above them
+        if ctx.grant.projects.is_some() {
+            return Ok(None);
+        }
+        match ctx.actor {
+            Actor::User { id, .. } => store::group::group_role(self.db(), path, id).await,
+            _ => Ok(None),
+        }
+    }
+
+    /// Finds the group that `{id}` names (`grp_…` or a path) and decides whether the caller is at least what is needed
+    /// there, with a credential that has the right; none means that seeing it is enough.
+    ///
+    /// # Errors
+    /// `not_found`, also where the caller may not know of it; `unauthenticated`, `forbidden`.
+    pub async fn group(&self, ctx: &Context, id: &str, needs: Option<(Role, Permission)>) -> Result<GroupRow> {
+        let found = match id.parse::<GroupId>() {
+            Ok(id) => store::group::group_get(self.db(), id).await?,
+            Err(_) => store::group::group_by_path(self.db(), &id.to_ascii_lowercase()).await?,
+        };
+        let hidden = || Error::not_found("group");
+        let group = found.ok_or_else(hidden)?;
+        let role = self.group_role(ctx, &group.path).await?;
+        let sees = role.is_some()
+            || match group.visibility {
+                Visibility::Public => true,
+                Visibility::Internal => ctx.actor != Actor::Anonymous,
+                Visibility::Private => false,
+            };
+        if !sees {
+            return Err(hidden());
+        }
+        if let Some((least, right)) = needs {
+            authorize_instance(ctx, right)?;
+            if role.is_none_or(|r| r < least) {
+                return Err(Error::new(Code::Forbidden, format!("the role {} is needed in this group", least.as_str())));
+            }
+        }
+        Ok(group)
     }
 
     /// The address of a page or resource on this service.

@@ -1,8 +1,10 @@
-//! Secrets at rest: XChaCha20-Poly1305 under a key derived from the instance's, bound to their project and name.
+//! Secrets at rest: XChaCha20-Poly1305 under a key derived from the instance's, bound to their scope and name.
+
+use std::fmt::Display;
 
 use chacha20poly1305::aead::{Aead, KeyInit, Payload};
 use chacha20poly1305::{XChaCha20Poly1305, XNonce};
-use kernel::{Error, ProjectId, Result};
+use kernel::{Error, Result};
 use rand::Rng as _;
 
 use crate::secret::Key;
@@ -36,26 +38,28 @@ pub fn unseal_bytes(key: &Key, purpose: &str, aad: &[u8], sealed: &[u8]) -> Opti
     cipher(key, purpose).decrypt(&XNonce::from(nonce), Payload { msg: body, aad }).ok()
 }
 
-/// Seals the value of a project's secret.
+/// Seals the value of a secret of a project, group or environment: of what has this id.
 ///
 /// # Errors
 /// `internal` when the cipher fails, which it does not.
-pub fn seal(key: &Key, project: ProjectId, name: &str, value: &str) -> Result<Vec<u8>> {
-    seal_bytes(key, SECRETS, format!("{project}/{name}").as_bytes(), value.as_bytes())
+pub fn seal(key: &Key, scope: impl Display, name: &str, value: &str) -> Result<Vec<u8>> {
+    seal_bytes(key, SECRETS, format!("{scope}/{name}").as_bytes(), value.as_bytes())
 }
 
-/// Opens what [`seal`] made for the same project and name.
+/// Opens what [`seal`] made for the same scope and name.
 ///
 /// # Errors
 /// `internal` when it was sealed under another key or for another secret.
-pub fn unseal(key: &Key, project: ProjectId, name: &str, sealed: &[u8]) -> Result<String> {
-    unseal_bytes(key, SECRETS, format!("{project}/{name}").as_bytes(), sealed)
+pub fn unseal(key: &Key, scope: impl Display, name: &str, sealed: &[u8]) -> Result<String> {
+    unseal_bytes(key, SECRETS, format!("{scope}/{name}").as_bytes(), sealed)
         .and_then(|open| String::from_utf8(open).ok())
-        .ok_or_else(|| Error::internal(format!("the secret {name} of {project} cannot be opened with this instance's key")))
+        .ok_or_else(|| Error::internal(format!("the secret {name} of {scope} cannot be opened with this instance's key")))
 }
 
 #[cfg(test)]
 mod tests {
+    use kernel::ProjectId;
+
     use super::*;
 
     #[test]

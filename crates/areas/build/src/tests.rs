@@ -506,21 +506,24 @@ async fn logs_are_addressed_by_offset_and_sealed() {
 
 #[tokio::test]
 async fn secrets_go_into_jobs_only() {
+    let web = vars::Of::Project("ann/web");
+    let new = |value| vars::New { value, protected: None };
     for h in House::all().await {
-        vars::secret_put(&h.app, &h.owner, "ann/web", "api_key", "hush").await.unwrap();
-        vars::variable_put(&h.app, &h.owner, "ann/web", "COLOR", "red").await.unwrap();
-        assert!(vars::secret_put(&h.app, &h.owner, "ann/web", "GITHUB_X", "x").await.is_err());
-        assert!(vars::secret_put(&h.app, &h.owner, "ann/web", "1x", "x").await.is_err());
+        vars::secret_put(&h.app, &h.owner, web, "api_key", new("hush")).await.unwrap();
+        vars::variable_put(&h.app, &h.owner, web, "COLOR", new("red")).await.unwrap();
+        assert!(vars::secret_put(&h.app, &h.owner, web, "GITHUB_X", new("x")).await.is_err());
+        assert!(vars::secret_put(&h.app, &h.owner, web, "1x", new("x")).await.is_err());
         let runner = h.runner(&["red"], 2).await;
         h.run("on: push\njobs: {a: {runs-on: '${{ vars.COLOR }}', steps: [{run: a}]}}").await;
         let spec = h.claim(&runner, 1).await.remove(0);
         assert_eq!(spec.secrets["API_KEY"], "hush");
         assert_eq!(spec.secrets["GITHUB_TOKEN"], spec.job_token);
         assert_eq!(spec.contexts["vars"]["COLOR"], "red");
-        let sealed = store::secret::secret_values(h.app.db(), h.project.id).await.unwrap();
-        assert!(!sealed[0].1.windows(4).any(|w| w == b"hush"));
-        vars::secret_remove(&h.app, &h.owner, "ann/web", "API_KEY").await.unwrap();
-        assert_eq!(vars::secret_remove(&h.app, &h.owner, "ann/web", "API_KEY").await.unwrap_err().code, Code::NotFound);
+        let kept = store::secret::values_of(h.app.db(), h.project.id, "ann", None, true).await.unwrap();
+        let sealed = kept.iter().find_map(|v| if let store::secret::Content::Secret(s) = &v.content { Some(s) } else { None });
+        assert!(!sealed.unwrap().windows(4).any(|w| w == b"hush"));
+        vars::secret_remove(&h.app, &h.owner, web, "API_KEY").await.unwrap();
+        assert_eq!(vars::secret_remove(&h.app, &h.owner, web, "API_KEY").await.unwrap_err().code, Code::NotFound);
     }
 }
 

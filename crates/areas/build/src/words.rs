@@ -197,6 +197,18 @@ pub enum InputType {
     Environment,
 }
 
+/// How far a run is trusted.
+#[derive(ToSchema)]
+#[schema(rename_all = "snake_case")]
+pub enum Trust {
+    /// It is of the default branch's history: it gets all that there is for it.
+    Protected,
+    /// A member started it: it gets what is not protected.
+    Member,
+    /// Nobody who may write stands behind it: no secrets, no identity, a token that only reads.
+    Untrusted,
+}
+
 /// The language of a pipeline file.
 #[derive(ToSchema)]
 #[schema(rename_all = "snake_case")]

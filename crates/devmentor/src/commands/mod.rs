@@ -20,6 +20,7 @@ mod run;
 mod runner;
 mod schedule;
 mod token;
+mod value;
 mod why;
 
 /// What every command needs: the server, and how to show things.
@@ -110,6 +111,8 @@ pub(crate) async fn run(command: Client, global: &Global) -> Result {
         Client::Rollback(args) => deploy::rollback(args, &Session::open(global)?).await,
         Client::Environment(command) => environment::run(command, &Session::open(global)?).await,
         Client::Group(command) => group::run(command, &Session::open(global)?).await,
+        Client::Secret(command) => value::run(value::Kind::Secret, command, &Session::open(global)?).await,
+        Client::Variable(command) => value::run(value::Kind::Variable, command, &Session::open(global)?).await,
         Client::Token(command) => token::run(command, &Session::open(global)?).await,
         Client::Artifact(command) => artifact::run(command, &Session::open(global)?).await,
         Client::Provenance(command) => provenance::run(command, global).await,

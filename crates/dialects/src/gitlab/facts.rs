@@ -103,14 +103,36 @@ pub struct Facts {
     pub server_host: String,
     /// Who set it off.
     pub user: String,
-    /// Variables of the project.
+    /// Does it run on a protected ref?
+    pub protected: bool,
+    /// Variables of the project and its groups.
     pub variables: IndexMap<String, String>,
-    /// Names of the secrets of the project.
+    /// Names of the secrets of the project and its groups.
     pub secrets: Vec<String>,
+    /// What the jobs of an environment have besides, by its name.
+    pub environments: IndexMap<String, Stored>,
     /// What a person gave with a manual start: inputs of the file, or variables.
     pub inputs: Map<String, Json>,
     /// Variables that come with this pipeline, as from the job that started it.
     pub passed: IndexMap<String, String>,
+}
+
+/// Variables and names of secrets that are kept for one place.
+#[derive(Clone, Debug, Default)]
+pub struct Stored {
+    /// Values by name.
+    pub variables: IndexMap<String, String>,
+    /// Names.
+    pub secrets: Vec<String>,
+}
+
+fn stored(v: &mut Vars, variables: &IndexMap<String, String>, secrets: &[String]) {
+    for name in secrets {
+        v.set(name, Var::Late(format!("${{{{ secrets.{name} }}}}")));
+    }
+    for (name, value) in variables {
+        v.set(name, Var::Text(value.clone()));
+    }
 }
 
 /// Lower case, letters and digits, everything else a dash, at most 63: fit for host names.
@@ -184,7 +206,7 @@ impl Facts {
             ("CI_COMMIT_BEFORE_SHA", self.before.as_deref().unwrap_or(&zeros)),
             ("CI_COMMIT_REF_NAME", self.ref_name()),
             ("CI_COMMIT_REF_SLUG", &slug(self.ref_name())),
-            ("CI_COMMIT_REF_PROTECTED", "false"),
+            ("CI_COMMIT_REF_PROTECTED", if self.protected { "true" } else { "false" }),
             ("CI_COMMIT_MESSAGE", &self.message),
             ("CI_COMMIT_TITLE", title),
             ("CI_COMMIT_DESCRIPTION", description),
@@ -237,12 +259,23 @@ impl Facts {
     /// The variables of the project and of who started the pipeline: they win over everything in the file.
     pub(super) fn outer(&self, file_inputs: &IndexMap<String, crate::plan::Input>) -> Vars {
         let mut v = Vars::default();
-        for name in &self.secrets {
-            v.set(name, Var::Late(format!("${{{{ secrets.{name} }}}}")));
+        stored(&mut v, &self.variables, &self.secrets);
+        v.extend(&self.given(file_inputs));
+        v
+    }
+
+    /// The variables of an environment, which win over the project's.
+    pub(super) fn of_environment(&self, name: &str) -> Vars {
+        let mut v = Vars::default();
+        if let Some(own) = self.environments.get(name) {
+            stored(&mut v, &own.variables, &own.secrets);
         }
-        for (name, value) in &self.variables {
-            v.set(name, Var::Text(value.clone()));
-        }
+        v
+    }
+
+    /// The variables of who started the pipeline, which win over all others.
+    pub(super) fn given(&self, file_inputs: &IndexMap<String, crate::plan::Input>) -> Vars {
+        let mut v = Vars::default();
         for (name, value) in &self.passed {
             v.set(name, Var::Raw(value.clone()));
         }

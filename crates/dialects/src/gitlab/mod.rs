@@ -30,7 +30,7 @@ mod tree;
 mod vars;
 
 pub use condition::{Condition, Judged};
-pub use facts::{Facts, Nothing, Origin, World};
+pub use facts::{Facts, Nothing, Origin, Stored, World};
 pub use vars::{Value, Var, Vars};
 
 use indexmap::IndexMap;
@@ -236,6 +236,7 @@ fn plan(path: &str, p: &Pipeline, facts: &Facts, world: &dyn World, out: &mut Di
     }
     let base = facts.predefined();
     let outer = facts.outer(&p.inputs);
+    let given = facts.given(&p.inputs);
     for (name, value) in base.names().map(str::to_owned).collect::<Vec<_>>().into_iter().filter_map(|n| Some((n.clone(), base.get(&n)?))) {
         plan.env.insert(name, value.template);
     }
@@ -274,7 +275,7 @@ fn plan(path: &str, p: &Pipeline, facts: &Facts, world: &dyn World, out: &mut Di
         plan.run_name = Some(all.expand(name).value.template).filter(|n| !n.trim().is_empty());
     }
     let known = plan.env.clone();
-    let order = select::Order { pipeline: p, facts, world, base: &base, known: &known, globals: &globals, outer: &outer };
+    let order = select::Order { pipeline: p, facts, world, base: &base, known: &known, globals: &globals, outer: &outer, given: &given };
     select::jobs(&mut plan, &order, out)?;
     let size: usize = plan.jobs.iter().flat_map(|j| &j.env).map(|(k, v)| k.len() + v.len()).sum();
     if base.exhausted() || size > MAX_ENV {

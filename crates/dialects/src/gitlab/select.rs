@@ -40,6 +40,8 @@ pub(super) struct Order<'o> {
     pub(super) known: &'o Map,
     pub(super) globals: &'o Vars,
     pub(super) outer: &'o Vars,
+    /// Those of `outer` that win over the variables of an environment, too.
+    pub(super) given: &'o Vars,
 }
 
 /// A job that runs.
@@ -251,6 +253,10 @@ fn choose<'p>(
     instance.own = globals.chain(instance.cell.keys().cloned()).chain(def.variables.iter().map(|(n, _)| n.clone())).collect();
     instance.own.extend(ruled);
     vars.extend(order.outer);
+    if let Some(name) = def.environment.as_ref().and_then(|e| vars.expand(&e.name).value.plain) {
+        vars.extend(&order.facts.of_environment(&name));
+        vars.extend(order.given);
+    }
     instance.vars = vars;
     Ok((instance, span, because))
 }

@@ -200,6 +200,20 @@ k: {script: x, inherit: {variables: [A]}}
             "TOKEN=${{ secrets.TOKEN }}"
         ]
     );
+    // an environment's win over the project's, for its own jobs; what a person gives wins over both
+    f.secrets.push("F".into());
+    let own = [("A".to_owned(), "production".to_owned()), ("F".to_owned(), "never".to_owned())];
+    f.environments.insert("prod".into(), super::Stored { variables: own.into(), secrets: vec!["C".into()] });
+    let there = format!("{text}  environment: {{name: $WHERE}}\n  variables: {{WHERE: prod, G: $A}}\n");
+    let deployed = build(
+        &there.replace("inherit: {variables: [A]}", "stage: deploy").replace("k: {script: x, stage: deploy}\n", "k:\n  script: x\n"),
+        &f,
+        &Repo::default(),
+    );
+    let env = &deployed.plan.as_ref().unwrap().job("k").unwrap().env;
+    let shown: Vec<String> = ["A", "C", "F", "G"].iter().map(|n| format!("{n}={}", env[*n])).collect();
+    assert_eq!(shown, ["A=production", "C=${{ secrets.C }}", "F=given", "G=production"]);
+    assert_eq!(deployed.plan.as_ref().unwrap().job("j").unwrap().env["A"], "project");
     assert!(!p.job("k").unwrap().env.contains_key("B") && p.job("k").unwrap().env["A"] == "project");
     assert!(said(&c).contains("warning[number_as_text]: `1.10`"), "{}", said(&c));
 }

@@ -9,6 +9,7 @@ use kernel::Visibility;
 use oci::Digest;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
+use store::secret::Scope;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use crate::support::*;
@@ -197,7 +198,9 @@ async fn life_of_an_environment(target: &str) {
     let digest = s.push_app("acme/web", "v1").await;
     s.push_app("acme/web", "v2").await;
     let sealed = web_kit::vault::seal(s.running.app().key(), project, "TOKEN", "s3cret").unwrap();
-    store::secret::secret_set(s.running.app().db(), project, "TOKEN", &sealed, kernel::Timestamp::now()).await.unwrap();
+    store::secret::secret_set(s.running.app().db(), Scope::Project(project), "TOKEN", &sealed, None, kernel::Timestamp::now())
+        .await
+        .unwrap();
     let environment = s.environment(target, json!({ "secrets": ["TOKEN"] })).await;
     let (id, url) = (environment["id"].as_str().unwrap().to_owned(), environment["url"].as_str().unwrap().to_owned());
     assert_eq!((&environment["state"], &environment["current"]), (&json!("empty"), &Value::Null));

@@ -1,7 +1,8 @@
 //! Caches between runs: archives under keys, one set for each ref of a project.
 //!
 //! Invariants: a run restores from its own ref, the base of its pull request and the default branch, and writes under its
-//! own ref alone, so that what the default branch restores was written by the default branch; an entry never changes; all
+//! own ref alone, so that what the default branch restores was written by the default branch; an untrusted run writes where
+//! only its like look; an entry never changes; all
 //! entries of a project stay within a budget, and who was not used for longest goes first.
 
 use blobs::{Blobs, Digest, Owner, Stored};
@@ -11,7 +12,7 @@ use store::NewWork;
 use store::WorkRow;
 use store::artifact::{CacheRow, cache_create, cache_evict_one, cache_get, cache_list, cache_size, cache_touch};
 use store::job::JobRow;
-use store::run::{RunRow, run_get, run_plan};
+use store::run::{RunRow, Trust, run_get, run_plan};
 use web_kit::{App, Body};
 
 use crate::artifacts;
@@ -24,7 +25,12 @@ fn scopes_of(run: &RunRow, base: Option<&str>, default_branch: &str) -> Vec<Stri
     let default = format!("refs/heads/{default_branch}");
     // a run about a pull request may carry the name of a branch, but what it does is its author's
     let about_pull = run.event.starts_with("pull_request") || run.event == "merge_request_event";
-    let own = if about_pull && run.r#ref == default { format!("refs/pulls-to/{default_branch}") } else { run.r#ref.clone() };
+    let own = match run.trust {
+        // nothing that a trusted run restores
+        Trust::Untrusted => format!("untrusted/{}", run.r#ref),
+        _ if about_pull && run.r#ref == default => format!("refs/pulls-to/{default_branch}"),
+        _ => run.r#ref.clone(),
+    };
     let mut scopes = vec![own];
     for scope in base.filter(|b| !b.is_empty()).map(|b| format!("refs/heads/{b}")).into_iter().chain([default]) {
         if !scopes.contains(&scope) {
@@ -195,6 +201,7 @@ mod tests {
             started_at: None,
             finished_at: None,
             cause: None,
+            trust: Trust::Member,
             version: 1,
         }
     }
@@ -206,6 +213,8 @@ mod tests {
         assert_eq!(of("push", "refs/heads/x", ""), "refs/heads/x refs/heads/main");
         assert_eq!(of("pull_request", "refs/pull/4/merge", "dev"), "refs/pull/4/merge refs/heads/dev refs/heads/main");
         assert_eq!(of("pull_request", "refs/pull/4/merge", "main"), "refs/pull/4/merge refs/heads/main");
+        let untrusted = RunRow { trust: Trust::Untrusted, ..run("push", "refs/heads/main") };
+        assert_eq!(scopes_of(&untrusted, None, "main"), ["untrusted/refs/heads/main", "refs/heads/main"]);
         // the run about a pull request that has the default branch's name does not write what that restores
         assert_eq!(of("pull_request_target", "refs/heads/main", "main"), "refs/pulls-to/main refs/heads/main");
     }

@@ -3,7 +3,7 @@
 use kernel::{Error, Result};
 use serde_json::{Map, Value, json};
 use store::job::JobRow;
-use store::run::{run_get, run_plan};
+use store::run::{Trust, run_get, run_plan};
 use web_kit::App;
 
 /// What the control plane knows of a job.
@@ -17,8 +17,8 @@ pub struct Facts {
     pub visibility: String,
     /// Full ref name.
     pub r#ref: String,
-    /// The default branch.
-    pub default_branch: String,
+    /// Is it a protected ref?
+    pub protected: bool,
     /// The commit.
     pub sha: String,
     /// `push`, …
@@ -65,7 +65,7 @@ pub async fn facts(app: &App, job: &JobRow, environment: Option<&str>) -> Result
         project_id: project.id.to_string(),
         visibility: project.visibility.as_str().to_owned(),
         r#ref: run.r#ref,
-        default_branch: project.default_branch,
+        protected: run.trust == Trust::Protected,
         sha: run.commit,
         event: run.event,
         workflow: run.workflow,
@@ -96,9 +96,8 @@ impl Facts {
         if self.r#ref.starts_with("refs/tags/") { "tag" } else { "branch" }
     }
 
-    /// Nothing but the default branch is protected here.
     fn protected(&self) -> String {
-        (self.r#ref == format!("refs/heads/{}", self.default_branch) && !self.about_pull()).to_string()
+        (self.protected && !self.about_pull()).to_string()
     }
 }
 
@@ -189,7 +188,7 @@ mod tests {
         Facts {
             project: "ann/web".into(),
             r#ref: reference.into(),
-            default_branch: "main".into(),
+            protected: reference == "refs/heads/main",
             event: event.into(),
             environment: environment.map(str::to_owned),
             ..Facts::default()

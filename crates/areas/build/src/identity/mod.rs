@@ -18,6 +18,7 @@ use std::time::Duration;
 use kernel::{Code, Context, Error, Result, Timestamp};
 use serde_json::{Map, Value, json};
 use store::job::JobRow;
+use store::run::{Trust, run_get};
 use web_kit::{App, jwt};
 
 use keys::Purpose;
@@ -49,9 +50,13 @@ pub async fn token_sign(app: &App, mut claims: Map<String, Value>, audience: Val
 /// The token of a job for an audience of its choice.
 ///
 /// # Errors
-/// `unauthenticated` unless a running job asks, `forbidden` unless its permissions say `id-token: write`.
+/// `unauthenticated` unless a running job asks, `forbidden` unless its permissions say `id-token: write`, and in untrusted
+/// runs.
 pub async fn id_token_create(app: &App, ctx: &Context, audience: Option<&str>, environment: Option<&str>) -> Result<String> {
     let job = crate::results::token::job_of(app, ctx).await?;
+    if run_get(app.db(), job.run).await?.is_none_or(|run| run.trust == Trust::Untrusted) {
+        return Err(Error::new(Code::Forbidden, "the job has no identity: nobody who may write to the project started its run"));
+    }
     if !allowed(app, &job).await? {
         return Err(Error::new(Code::Forbidden, "the job has no identity: its permissions do not say `id-token: write`"));
     }

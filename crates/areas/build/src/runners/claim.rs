@@ -1,5 +1,6 @@
 //! Hands jobs out: leases them, and puts together all a runner needs to carry one out.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
@@ -10,7 +11,7 @@ use kernel::{Context, Error, Result, RunId, Timestamp};
 use serde_json::{Map, Value, json};
 use store::job::{JobRow, job_claim, job_list_of, job_queue_labels, job_token_set};
 use store::project::{ProjectRow, project_get};
-use store::run::{RunRow, run_get, run_started};
+use store::run::{RunRow, Trust, run_get, run_started};
 use store::runner::{RunnerRow, runner_get, runner_once};
 use web_kit::{App, secret};
 
@@ -20,6 +21,7 @@ use crate::identity;
 use crate::schedule::finish::{End, job_end};
 use crate::schedule::model;
 use crate::schedule::plans::{Planned, plan_of};
+use crate::vars::reach::{Reach, reach};
 
 /// What a claim gives.
 #[derive(Debug, Default)]
@@ -117,15 +119,15 @@ struct Shared {
     run: RunRow,
     planned: Planned,
     project: ProjectRow,
-    secrets: BTreeMap<String, String>,
+    /// What its jobs get, by their environment.
+    values: BTreeMap<Option<String>, Reach>,
 }
 
 async fn shared(app: &App, id: RunId) -> Result<Shared> {
     let run = run_get(app.db(), id).await?.ok_or_else(|| Error::not_found("run"))?;
     let planned = plan_of(app.db(), id).await?;
     let project = project_get(app.db(), run.project).await?.ok_or_else(|| Error::not_found("project"))?;
-    let secrets = crate::vars::secret_values_of(app, run.project).await?;
-    Ok(Shared { run, planned, project, secrets })
+    Ok(Shared { run, planned, project, values: BTreeMap::new() })
 }
 
 /// All jobs whose results the job may look at: its own needs, and those of the jobs that call it.
@@ -147,11 +149,11 @@ fn evaluated(text: &str, roots: &Map<String, Value>) -> Option<String> {
 
 /// All a runner needs for a job.
 async fn spec(app: &App, job: JobRow, token: String, known: &mut BTreeMap<RunId, Shared>) -> Result<JobSpec> {
-    if let std::collections::btree_map::Entry::Vacant(slot) = known.entry(job.run) {
+    if let Entry::Vacant(slot) = known.entry(job.run) {
         slot.insert(shared(app, job.run).await?);
     }
-    let Shared { run, planned: Planned { plan, contexts, .. }, project, secrets } =
-        known.get(&job.run).ok_or_else(|| Error::not_found("run"))?;
+    let Shared { run, planned: Planned { plan, contexts, .. }, project, values } =
+        known.get_mut(&job.run).ok_or_else(|| Error::not_found("run"))?;
     let mut planned = plan.job(&job.key).cloned().ok_or_else(|| Error::internal("the job is not in its plan"))?;
     let mut roots = contexts.as_object().cloned().unwrap_or_default();
     if let Some(Value::Object(github)) = roots.get_mut("github") {
@@ -164,8 +166,8 @@ async fn spec(app: &App, job: JobRow, token: String, known: &mut BTreeMap<RunId,
     }
     let results = model::results(&job_list_of(app.db(), job.run, &looked_at(&planned)).await?);
     let base = Value::Object(roots.clone());
-    let mut secrets = ready::secrets(&planned, &results, &base, secrets.clone()).map_err(Error::internal)?;
-    let base = ready::contexts(&planned, &results, &base).map_err(Error::internal)?.into_owned();
+    let before = base;
+    let base = ready::contexts(&planned, &results, &before).map_err(Error::internal)?.into_owned();
     if let Value::Object(map) = &base {
         roots = map.clone();
     }
@@ -174,17 +176,27 @@ async fn spec(app: &App, job: JobRow, token: String, known: &mut BTreeMap<RunId,
     roots.insert("needs".into(), ready::needs_context(&planned, &results));
     roots.insert("strategy".into(), model::strategy_context(&planned, cell, cells, &base));
     roots.insert("matrix".into(), job.matrix.clone().unwrap_or(Value::Null));
+    let environment = environment_of(&planned, &roots);
+    let found = match values.entry(environment.clone()) {
+        Entry::Occupied(found) => found.into_mut(),
+        Entry::Vacant(slot) => slot.insert(reach(app, project, run.trust, environment.as_deref()).await?),
+    };
+    let mut secrets = ready::secrets(&planned, &results, &before, found.secrets.clone()).map_err(Error::internal)?;
+    secrets.extend(found.own_secrets.clone());
+    if let Some(Value::Object(vars)) = roots.get_mut("vars") {
+        vars.extend(found.own_variables.clone());
+    }
     secrets.insert("GITHUB_TOKEN".into(), token.clone());
     if planned.steps.iter().any(|s| matches!(s.kind, StepKind::Jenkins { .. })) {
         roots.insert("jenkins".into(), json!(history::history(app, run, &base).await?));
     }
     let url = app.config().public_url();
-    let environment = environment_of(&planned, &roots);
     // the client adds its audience behind an `&`
-    let id_token_url = identity::asks(&planned, plan).then(|| format!("{url}/oidc/token?v=1"));
+    let trusted = run.trust != Trust::Untrusted;
+    let id_token_url = (trusted && identity::asks(&planned, plan)).then(|| format!("{url}/oidc/token?v=1"));
     let token_of_services = crate::results::token::make(app, &job, environment.clone())?;
     let services = Services { url: format!("{url}/"), token: token_of_services, id_token_url };
-    if !planned.id_tokens.is_empty() {
+    if trusted && !planned.id_tokens.is_empty() {
         let facts = identity::claims::facts(app, &job, environment.as_deref()).await?;
         for (name, audiences) in &planned.id_tokens {
             let audiences = audiences.iter().map(|a| evaluated(a, &roots)).collect::<Option<Vec<String>>>();

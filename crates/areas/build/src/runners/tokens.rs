@@ -5,6 +5,7 @@ use std::time::Duration;
 use dialects::plan::{ActionPlace, ActionRuns, Level, Permissions, Step, StepKind};
 use kernel::{Actor, Grant, Permission, ProjectId, Result, Timestamp};
 use store::job::job_by_token;
+use store::run::Trust;
 use store::runner::{runner_by_token, runner_touch};
 use web_kit::{App, secret};
 
@@ -15,7 +16,7 @@ use crate::schedule::plans;
 /// # Errors
 /// The database's.
 pub async fn job(app: App, token: String) -> Result<Option<(Actor, Grant)>> {
-    let Some((job, by)) = job_by_token(app.db(), &secret::hash(&token)).await? else { return Ok(None) };
+    let Some((job, by, trust)) = job_by_token(app.db(), &secret::hash(&token)).await? else { return Ok(None) };
     let planned = plans::look(app.db(), job.run).await?;
     let plan = planned.as_ref().map(|p| &*p.plan);
     let asked = plan.and_then(|p| p.job(&job.key).and_then(|j| j.permissions.as_ref()).or(p.permissions.as_ref()));
@@ -23,7 +24,7 @@ pub async fn job(app: App, token: String) -> Result<Option<(Actor, Grant)>> {
     if let Some(planned) = plan.and_then(|p| p.job(&job.key)) {
         pinned(&planned.steps, &mut projects);
     }
-    let grant = Grant { token: None, permissions: rights(asked).collect(), projects: Some(projects) };
+    let grant = Grant { token: None, permissions: rights(asked, trust).collect(), projects: Some(projects) };
     Ok(Some((Actor::Job { id: job.id, project: job.project, on_behalf_of: by }, grant)))
 }
 
@@ -42,12 +43,14 @@ fn pinned(steps: &[Step], into: &mut Vec<ProjectId>) {
     }
 }
 
-/// What a job may do: by default read the sources, push images, deploy; else what its `permissions` say.
-fn rights(asked: Option<&Permissions>) -> impl Iterator<Item = Permission> + use<> {
+/// What a job may do: by default read the sources, push images, deploy; else what its `permissions` say. In an untrusted
+/// run it only reads, whatever they say.
+fn rights(asked: Option<&Permissions>, trust: Trust) -> impl Iterator<Item = Permission> + use<> {
+    let most = if trust == Trust::Untrusted { Level::Read } else { Level::Write };
     let level = |scope: &str| match asked {
-        Some(p) => p.level(scope),
+        Some(p) => p.level(scope).min(most),
         None if scope == "contents" => Level::Read,
-        None => Level::Write,
+        None => most,
     };
     let mut out = vec![Permission::ProjectRead, Permission::PipelineRead];
     for (scope, read, write) in [
@@ -64,7 +67,7 @@ fn rights(asked: Option<&Permissions>) -> impl Iterator<Item = Permission> + use
         }
     }
     // only who asks for it by name, or for everything, may start runs
-    if asked.is_some_and(|p| p.level("actions") >= Level::Write) {
+    if asked.is_some_and(|p| p.level("actions").min(most) >= Level::Write) {
         out.push(Permission::PipelineWrite);
     }
     out.into_iter()
@@ -94,13 +97,16 @@ mod tests {
 
     #[test]
     fn permissions_narrow() {
-        let has = |p: Option<&Permissions>, right| rights(p).any(|r| r == right);
+        let has = |p: Option<&Permissions>, right| rights(p, Trust::Member).any(|r| r == right);
         assert!(has(None, Permission::RepositoryRead) && !has(None, Permission::RepositoryWrite) && has(None, Permission::RegistryWrite));
         let read = Permissions::ReadAll;
         assert!(has(Some(&read), Permission::RegistryRead) && !has(Some(&read), Permission::RegistryWrite));
         let only = Permissions::Scopes(IndexMap::from([("packages".to_owned(), Level::Write)]));
         assert!(!has(Some(&only), Permission::RepositoryRead) && has(Some(&only), Permission::RegistryWrite));
-        assert!(!rights(Some(&Permissions::WriteAll)).any(|r| r == Permission::SecretRead));
+        assert!(!rights(Some(&Permissions::WriteAll), Trust::Protected).any(|r| r == Permission::SecretRead));
+        let writes = [Permission::RepositoryWrite, Permission::RegistryWrite, Permission::DeploymentWrite, Permission::PipelineWrite];
+        assert!(!rights(Some(&Permissions::WriteAll), Trust::Untrusted).any(|r| writes.contains(&r)));
+        assert!(rights(None, Trust::Untrusted).any(|r| r == Permission::RepositoryRead));
         // to start runs is asked for
         let actions = Permissions::Scopes(IndexMap::from([("actions".to_owned(), Level::Write)]));
         assert!(!has(None, Permission::PipelineWrite) && !has(Some(&read), Permission::PipelineWrite));

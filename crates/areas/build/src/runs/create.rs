@@ -10,15 +10,13 @@ use serde_json::{Map, Value, json};
 use store::NewWork;
 use store::job::job_create;
 use store::project::ProjectRow;
-use store::run::{RunParent, RunRow, run_create, run_group, run_older};
-use store::secret::variable_list;
+use store::run::{RunParent, RunRow, Trust, run_create, run_group, run_older};
 use web_kit::App;
 
+use super::trust::trust_of;
 use crate::schedule::advance::{State, advance, group_name};
 use crate::schedule::{downstream, finish, model, retrying};
-
-/// Most variables of a project.
-pub const MAX_VARIABLES: i64 = 1000;
+use crate::vars::reach::variables_of_run;
 
 /// The commit a run is for.
 #[derive(Clone, Debug, Default)]
@@ -102,9 +100,11 @@ pub(crate) async fn create_at(app: &App, new: NewRun, now: Timestamp) -> Result<
         Some(id) => store::account::account_get(app.db(), id).await?.map(|a| a.name).unwrap_or_default(),
         None => String::new(),
     };
+    let above = new.origin.parent.map(|p| p.run);
+    let trust = trust_of(app, &new.project, &new.r#ref, &new.head.oid, new.actor, above).await?;
     let made = retrying(|| {
         let (app, new, actor_name) = (app.clone(), new.clone(), actor_name.clone());
-        Box::pin(async move { attempt(&app, new, &actor_name, now).await })
+        Box::pin(async move { attempt(&app, new, &actor_name, trust, now).await })
     })
     .await?;
     let Some((id, cancel)) = made else { return Ok(None) };
@@ -118,7 +118,7 @@ pub(crate) async fn create_at(app: &App, new: NewRun, now: Timestamp) -> Result<
     Ok(Some(id))
 }
 
-async fn attempt(app: &App, new: NewRun, actor_name: &str, now: Timestamp) -> Result<Option<(RunId, Vec<RunId>)>> {
+async fn attempt(app: &App, new: NewRun, actor_name: &str, trust: Trust, now: Timestamp) -> Result<Option<(RunId, Vec<RunId>)>> {
     let mut run = RunRow {
         id: RunId::new(),
         project: new.project.id,
@@ -146,13 +146,14 @@ async fn attempt(app: &App, new: NewRun, actor_name: &str, now: Timestamp) -> Re
         started_at: None,
         finished_at: None,
         cause: new.origin.cause.clone(),
+        trust,
         version: 1,
     };
     let mut tx = app.db().begin().await?;
     let mut vars: Map<String, Value> =
-        variable_list(&mut tx, run.project, "", MAX_VARIABLES).await?.into_iter().map(|v| (v.name, Value::String(v.value))).collect();
+        variables_of_run(&mut tx, &new.project, trust).await?.into_iter().map(|(k, v)| (k, Value::String(v))).collect();
     vars.extend(new.origin.variables.clone());
-    let mut contexts = json!({"github": github(app, &new, actor_name), "inputs": new.inputs, "vars": vars});
+    let mut contexts = json!({"github": github(app, &new, actor_name, trust), "inputs": new.inputs, "vars": vars});
     let mut broken = new.plan.is_none();
     if let Some(plan) = &new.plan {
         let ctx = ExprContext::new(&contexts);
@@ -240,7 +241,7 @@ async fn enter_group(tx: &mut store::Tx, run: &mut RunRow, plan: &Plan, group: &
 }
 
 /// The `github` context as far as the server knows it; the runner adds its paths, the scheduler run id and number.
-fn github(app: &App, new: &NewRun, actor: &str) -> Value {
+fn github(app: &App, new: &NewRun, actor: &str, trust: Trust) -> Value {
     let url = app.config().public_url();
     let p = &new.project;
     let (kind, short) = match new.r#ref.strip_prefix("refs/tags/") {
@@ -254,7 +255,7 @@ fn github(app: &App, new: &NewRun, actor: &str) -> Value {
         "ref": new.r#ref,
         "ref_name": short,
         "ref_type": kind,
-        "ref_protected": false,
+        "ref_protected": trust == Trust::Protected,
         "sha": new.head.oid,
         "head_ref": "",
         "base_ref": "",

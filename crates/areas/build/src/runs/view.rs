@@ -90,6 +90,9 @@ pub struct Run {
     /// When its last job ended.
     #[schema(value_type = Option<String>)]
     pub finished_at: Option<Timestamp>,
+    /// Whether it gets secrets and an identity, and what is protected.
+    #[schema(value_type = crate::words::Trust)]
+    pub trust: &'static str,
     /// Row version.
     pub version: i64,
 }
@@ -348,6 +351,7 @@ fn shown(r: RunRow, project_path: &str, names: &HashMap<UserId, String>) -> Run 
         created_at: r.created_at,
         started_at: r.started_at,
         finished_at: r.finished_at,
+        trust: r.trust.as_str(),
         version: r.version,
     }
 }

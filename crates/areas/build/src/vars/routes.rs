@@ -1,24 +1,32 @@
-//! Routes of secrets and variables.
+//! Routes of secrets and variables: of projects, groups and environments.
 
 use axum::extract::State;
 use http::StatusCode;
-use kernel::{Permission, Timestamp};
+use kernel::{Context, Timestamp};
 use serde::{Deserialize, Serialize};
-use store::secret::{secret_list, variable_list};
+use store::secret::{SecretRow, VariableRow};
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use web_kit::{App, Ctx, Json, List, Page, PageParams, Path, ProblemBody, Reply};
 
+use super::{New, Of};
+
 /// The routes.
 pub fn router() -> OpenApiRouter<App> {
     OpenApiRouter::new()
         .routes(routes!(secret_page))
-        .routes(routes!(secret_put))
-        .routes(routes!(secret_delete))
+        .routes(routes!(secret_put, secret_delete))
         .routes(routes!(variable_page))
-        .routes(routes!(variable_put))
-        .routes(routes!(variable_delete))
+        .routes(routes!(variable_put, variable_delete))
+        .routes(routes!(group_secret_page))
+        .routes(routes!(group_secret_put, group_secret_delete))
+        .routes(routes!(group_variable_page))
+        .routes(routes!(group_variable_put, group_variable_delete))
+        .routes(routes!(environment_secret_page))
+        .routes(routes!(environment_secret_put, environment_secret_delete))
+        .routes(routes!(environment_variable_page))
+        .routes(routes!(environment_variable_put, environment_variable_delete))
 }
 
 /// A secret; its value is never shown.
@@ -26,6 +34,8 @@ pub fn router() -> OpenApiRouter<App> {
 struct Secret {
     /// Its name.
     name: String,
+    /// Only runs of protected refs get it: of the default branch, and of tags of its history.
+    protected: bool,
     /// When it was last set.
     #[schema(value_type = String)]
     updated_at: Timestamp,
@@ -38,6 +48,8 @@ struct Variable {
     name: String,
     /// Its value.
     value: String,
+    /// Only runs of protected refs get it: of the default branch, and of tags of its history.
+    protected: bool,
     /// When it was last set.
     #[schema(value_type = String)]
     updated_at: Timestamp,
@@ -48,66 +60,195 @@ struct Variable {
 struct ValueBody {
     /// The value.
     value: String,
+    /// Only for runs of protected refs. Without it, it stays as it is; a new one is for all.
+    #[serde(default)]
+    protected: Option<bool>,
 }
 
+impl ValueBody {
+    fn as_new(&self) -> New<'_> {
+        New { value: &self.value, protected: self.protected }
+    }
+}
+
+async fn secrets(app: &App, ctx: &Context, of: Of<'_>, page: &Page) -> Reply<List<Secret>> {
+    let after = page.after::<String>("secrets")?.unwrap_or_default();
+    let rows = super::secret_list(app, ctx, of, &after, page.fetch()).await?;
+    let shown = |s: SecretRow| Secret { name: s.name, protected: s.protected, updated_at: s.updated_at };
+    Ok(page.finish("secrets", rows, |s| s.name.clone(), shown))
+}
+
+async fn variables(app: &App, ctx: &Context, of: Of<'_>, page: &Page) -> Reply<List<Variable>> {
+    let after = page.after::<String>("variables")?.unwrap_or_default();
+    let rows = super::variable_list(app, ctx, of, &after, page.fetch()).await?;
+    let shown = |v: VariableRow| Variable { name: v.name, value: v.value, protected: v.protected, updated_at: v.updated_at };
+    Ok(page.finish("variables", rows, |v| v.name.clone(), shown))
+}
+
+/// Names of the secrets of a project.
 #[utoipa::path(get, path = "/projects/{id}/secrets", operation_id = "secret_list", tag = "pipelines", params(("id" = String, Path), PageParams),
     responses((status = 200, body = List<Secret>), (status = "4XX", body = ProblemBody)))]
-/// Names of a project's secrets.
 async fn secret_page(State(app): State<App>, Ctx(ctx): Ctx, Path(id): Path<String>, page: Page) -> Reply<List<Secret>> {
-    let project = app.project(&ctx, &id, Permission::SecretRead).await?;
-    let after = page.after::<String>("secrets")?.unwrap_or_default();
-    let rows = secret_list(app.db(), project.id(), &after, page.fetch()).await?;
-    Ok(page.finish("secrets", rows, |s| s.name.clone(), |s| Secret { name: s.name, updated_at: s.updated_at }))
+    secrets(&app, &ctx, Of::Project(&id), &page).await
 }
 
+/// Sets a secret of a project.
 #[utoipa::path(put, path = "/projects/{id}/secrets/{name}", tag = "pipelines", params(("id" = String, Path), ("name" = String, Path)),
     request_body = ValueBody, responses((status = 204), (status = "4XX", body = ProblemBody)))]
-/// Sets a secret.
 async fn secret_put(
     State(app): State<App>,
     Ctx(ctx): Ctx,
     Path((id, name)): Path<(String, String)>,
     Json(body): Json<ValueBody>,
 ) -> Reply<StatusCode> {
-    super::secret_put(&app, &ctx, &id, &name, &body.value).await?;
+    super::secret_put(&app, &ctx, Of::Project(&id), &name, body.as_new()).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
+/// Removes a secret of a project.
 #[utoipa::path(delete, path = "/projects/{id}/secrets/{name}", tag = "pipelines", params(("id" = String, Path), ("name" = String, Path)),
     responses((status = 204), (status = "4XX", body = ProblemBody)))]
-/// Removes a secret.
 async fn secret_delete(State(app): State<App>, Ctx(ctx): Ctx, Path((id, name)): Path<(String, String)>) -> Reply<StatusCode> {
-    super::secret_remove(&app, &ctx, &id, &name).await?;
+    super::secret_remove(&app, &ctx, Of::Project(&id), &name).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
+/// The variables of a project.
 #[utoipa::path(get, path = "/projects/{id}/variables", operation_id = "variable_list", tag = "pipelines", params(("id" = String, Path), PageParams),
     responses((status = 200, body = List<Variable>), (status = "4XX", body = ProblemBody)))]
-/// A project's variables.
 async fn variable_page(State(app): State<App>, Ctx(ctx): Ctx, Path(id): Path<String>, page: Page) -> Reply<List<Variable>> {
-    let project = app.project(&ctx, &id, Permission::SecretRead).await?;
-    let after = page.after::<String>("variables")?.unwrap_or_default();
-    let rows = variable_list(app.db(), project.id(), &after, page.fetch()).await?;
-    Ok(page.finish("variables", rows, |v| v.name.clone(), |v| Variable { name: v.name, value: v.value, updated_at: v.updated_at }))
+    variables(&app, &ctx, Of::Project(&id), &page).await
 }
 
+/// Sets a variable of a project.
 #[utoipa::path(put, path = "/projects/{id}/variables/{name}", tag = "pipelines", params(("id" = String, Path), ("name" = String, Path)),
     request_body = ValueBody, responses((status = 204), (status = "4XX", body = ProblemBody)))]
-/// Sets a variable.
 async fn variable_put(
     State(app): State<App>,
     Ctx(ctx): Ctx,
     Path((id, name)): Path<(String, String)>,
     Json(body): Json<ValueBody>,
 ) -> Reply<StatusCode> {
-    super::variable_put(&app, &ctx, &id, &name, &body.value).await?;
+    super::variable_put(&app, &ctx, Of::Project(&id), &name, body.as_new()).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
+/// Removes a variable of a project.
 #[utoipa::path(delete, path = "/projects/{id}/variables/{name}", tag = "pipelines", params(("id" = String, Path), ("name" = String, Path)),
     responses((status = 204), (status = "4XX", body = ProblemBody)))]
-/// Removes a variable.
 async fn variable_delete(State(app): State<App>, Ctx(ctx): Ctx, Path((id, name)): Path<(String, String)>) -> Reply<StatusCode> {
-    super::variable_remove(&app, &ctx, &id, &name).await?;
+    super::variable_remove(&app, &ctx, Of::Project(&id), &name).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Names of the secrets of a group, for all projects below it.
+#[utoipa::path(get, path = "/groups/{id}/secrets", operation_id = "group_secret_list", tag = "pipelines", params(("id" = String, Path), PageParams),
+    responses((status = 200, body = List<Secret>), (status = "4XX", body = ProblemBody)))]
+async fn group_secret_page(State(app): State<App>, Ctx(ctx): Ctx, Path(id): Path<String>, page: Page) -> Reply<List<Secret>> {
+    secrets(&app, &ctx, Of::Group(&id), &page).await
+}
+
+/// Sets a secret of a group, for all projects below it.
+#[utoipa::path(put, path = "/groups/{id}/secrets/{name}", tag = "pipelines", params(("id" = String, Path), ("name" = String, Path)),
+    request_body = ValueBody, responses((status = 204), (status = "4XX", body = ProblemBody)))]
+async fn group_secret_put(
+    State(app): State<App>,
+    Ctx(ctx): Ctx,
+    Path((id, name)): Path<(String, String)>,
+    Json(body): Json<ValueBody>,
+) -> Reply<StatusCode> {
+    super::secret_put(&app, &ctx, Of::Group(&id), &name, body.as_new()).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Removes a secret of a group, for all projects below it.
+#[utoipa::path(delete, path = "/groups/{id}/secrets/{name}", tag = "pipelines", params(("id" = String, Path), ("name" = String, Path)),
+    responses((status = 204), (status = "4XX", body = ProblemBody)))]
+async fn group_secret_delete(State(app): State<App>, Ctx(ctx): Ctx, Path((id, name)): Path<(String, String)>) -> Reply<StatusCode> {
+    super::secret_remove(&app, &ctx, Of::Group(&id), &name).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// The variables of a group, for all projects below it.
+#[utoipa::path(get, path = "/groups/{id}/variables", operation_id = "group_variable_list", tag = "pipelines", params(("id" = String, Path), PageParams),
+    responses((status = 200, body = List<Variable>), (status = "4XX", body = ProblemBody)))]
+async fn group_variable_page(State(app): State<App>, Ctx(ctx): Ctx, Path(id): Path<String>, page: Page) -> Reply<List<Variable>> {
+    variables(&app, &ctx, Of::Group(&id), &page).await
+}
+
+/// Sets a variable of a group, for all projects below it.
+#[utoipa::path(put, path = "/groups/{id}/variables/{name}", tag = "pipelines", params(("id" = String, Path), ("name" = String, Path)),
+    request_body = ValueBody, responses((status = 204), (status = "4XX", body = ProblemBody)))]
+async fn group_variable_put(
+    State(app): State<App>,
+    Ctx(ctx): Ctx,
+    Path((id, name)): Path<(String, String)>,
+    Json(body): Json<ValueBody>,
+) -> Reply<StatusCode> {
+    super::variable_put(&app, &ctx, Of::Group(&id), &name, body.as_new()).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Removes a variable of a group, for all projects below it.
+#[utoipa::path(delete, path = "/groups/{id}/variables/{name}", tag = "pipelines", params(("id" = String, Path), ("name" = String, Path)),
+    responses((status = 204), (status = "4XX", body = ProblemBody)))]
+async fn group_variable_delete(State(app): State<App>, Ctx(ctx): Ctx, Path((id, name)): Path<(String, String)>) -> Reply<StatusCode> {
+    super::variable_remove(&app, &ctx, Of::Group(&id), &name).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Names of the secrets of an environment, for the jobs that name it.
+#[utoipa::path(get, path = "/environments/{env}/secrets", operation_id = "environment_secret_list", tag = "pipelines", params(("env" = String, Path), PageParams),
+    responses((status = 200, body = List<Secret>), (status = "4XX", body = ProblemBody)))]
+async fn environment_secret_page(State(app): State<App>, Ctx(ctx): Ctx, Path(id): Path<String>, page: Page) -> Reply<List<Secret>> {
+    secrets(&app, &ctx, Of::Environment(&id), &page).await
+}
+
+/// Sets a secret of an environment, for the jobs that name it.
+#[utoipa::path(put, path = "/environments/{env}/secrets/{name}", tag = "pipelines", params(("env" = String, Path), ("name" = String, Path)),
+    request_body = ValueBody, responses((status = 204), (status = "4XX", body = ProblemBody)))]
+async fn environment_secret_put(
+    State(app): State<App>,
+    Ctx(ctx): Ctx,
+    Path((id, name)): Path<(String, String)>,
+    Json(body): Json<ValueBody>,
+) -> Reply<StatusCode> {
+    super::secret_put(&app, &ctx, Of::Environment(&id), &name, body.as_new()).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Removes a secret of an environment, for the jobs that name it.
+#[utoipa::path(delete, path = "/environments/{env}/secrets/{name}", tag = "pipelines", params(("env" = String, Path), ("name" = String, Path)),
+    responses((status = 204), (status = "4XX", body = ProblemBody)))]
+async fn environment_secret_delete(State(app): State<App>, Ctx(ctx): Ctx, Path((id, name)): Path<(String, String)>) -> Reply<StatusCode> {
+    super::secret_remove(&app, &ctx, Of::Environment(&id), &name).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// The variables of an environment, for the jobs that name it.
+#[utoipa::path(get, path = "/environments/{env}/variables", operation_id = "environment_variable_list", tag = "pipelines", params(("env" = String, Path), PageParams),
+    responses((status = 200, body = List<Variable>), (status = "4XX", body = ProblemBody)))]
+async fn environment_variable_page(State(app): State<App>, Ctx(ctx): Ctx, Path(id): Path<String>, page: Page) -> Reply<List<Variable>> {
+    variables(&app, &ctx, Of::Environment(&id), &page).await
+}
+
+/// Sets a variable of an environment, for the jobs that name it.
+#[utoipa::path(put, path = "/environments/{env}/variables/{name}", tag = "pipelines", params(("env" = String, Path), ("name" = String, Path)),
+    request_body = ValueBody, responses((status = 204), (status = "4XX", body = ProblemBody)))]
+async fn environment_variable_put(
+    State(app): State<App>,
+    Ctx(ctx): Ctx,
+    Path((id, name)): Path<(String, String)>,
+    Json(body): Json<ValueBody>,
+) -> Reply<StatusCode> {
+    super::variable_put(&app, &ctx, Of::Environment(&id), &name, body.as_new()).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Removes a variable of an environment, for the jobs that name it.
+#[utoipa::path(delete, path = "/environments/{env}/variables/{name}", tag = "pipelines", params(("env" = String, Path), ("name" = String, Path)),
+    responses((status = 204), (status = "4XX", body = ProblemBody)))]
+async fn environment_variable_delete(State(app): State<App>, Ctx(ctx): Ctx, Path((id, name)): Path<(String, String)>) -> Reply<StatusCode> {
+    super::variable_remove(&app, &ctx, Of::Environment(&id), &name).await?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -5,20 +5,19 @@ use std::collections::{HashMap, HashSet, VecDeque};
 
 use dialects::Span;
 use dialects::github::Compiled;
-use dialects::gitlab::{self, Facts, Origin, World};
+use dialects::gitlab::{self, Facts, Origin, Stored, World};
 use git::{EntryKind, GitError, Oid, Reader, Repositories, Repository};
 use indexmap::IndexMap;
 use kernel::{Actor, Context, Permission, RepoPath, Result, RunId, UserId};
 use serde_json::{Map, Value, json};
 use store::project::ProjectRow;
-use store::secret::{secret_list, variable_list};
+use store::run::Trust;
 use web_kit::App;
 
 use super::source;
-use crate::runs::create::MAX_VARIABLES;
+use crate::runs::trust::trust_of;
+use crate::vars::reach::names;
 
-/// Most secrets of a project.
-const MAX_SECRETS: i64 = 1000;
 /// `exists` looks at so many paths; with more, everything exists.
 const MAX_PATHS: usize = 100_000;
 /// And so deep.
@@ -114,8 +113,9 @@ async fn facts(app: &App, project: &ProjectRow, repository: &Repository, commit:
         Some(id) => store::account::account_get(app.db(), id).await?.map(|a| a.name).unwrap_or_default(),
         None => String::new(),
     };
-    let variables = variable_list(app.db(), project.id, "", MAX_VARIABLES).await?;
-    let secrets = secret_list(app.db(), project.id, "", MAX_SECRETS).await?;
+    let above = cause.artifacts.as_ref().map(|(run, _)| *run);
+    let trust = trust_of(app, project, &cause.reference, &commit.to_hex(), cause.actor, above).await?;
+    let (all, environments) = names(app, project, trust).await?;
     let word = |v: Value| v.as_str().unwrap_or_default().to_owned();
     Ok(Facts {
         source: cause.source.into(),
@@ -132,8 +132,10 @@ async fn facts(app: &App, project: &ProjectRow, repository: &Repository, commit:
         server_url: app.config().public_url(),
         server_host: app.config().public_host(),
         user,
-        variables: variables.into_iter().map(|v| (v.name, v.value)).collect(),
-        secrets: secrets.into_iter().map(|s| s.name).collect(),
+        protected: trust == Trust::Protected,
+        variables: all.variables,
+        secrets: all.secrets,
+        environments: environments.into_iter().map(|(name, n)| (name, Stored { variables: n.variables, secrets: n.secrets })).collect(),
         inputs: cause.inputs.clone(),
         passed: cause.passed.clone(),
     })

@@ -7,10 +7,10 @@ use git::{EntryKind, GitError, Oid, Reader, Repositories};
 use indexmap::IndexMap;
 use kernel::{RepoPath, Result, Visibility};
 use store::project::ProjectRow;
-use store::secret::variable_list;
+use store::run::Trust;
 use web_kit::App;
 
-use crate::runs::create::MAX_VARIABLES;
+use crate::vars::reach::variables_of_run;
 
 /// Libraries of libraries of one file.
 const MAX_LIBRARIES: usize = 20;
@@ -50,9 +50,10 @@ pub async fn compile(app: &App, project: &ProjectRow, bytes: &[u8]) -> Result<Co
 async fn place(app: &App, project: &ProjectRow, wanted: &Named) -> Result<(String, Option<String>)> {
     let key: String = wanted.name.chars().map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_uppercase() } else { '_' }).collect();
     let key = format!("{ALIAS}{key}");
-    let variables = variable_list(app.db(), project.id, "", MAX_VARIABLES).await?;
-    if let Some(alias) = variables.iter().find(|v| v.name == key) {
-        let (path, default) = alias.value.trim().split_once('@').map_or((alias.value.trim(), None), |(p, r)| (p, Some(r)));
+    // which library is read is the same for all refs
+    let variables = variables_of_run(app.db(), project, Trust::Protected).await?;
+    if let Some(alias) = variables.get(&key) {
+        let (path, default) = alias.trim().split_once('@').map_or((alias.trim(), None), |(p, r)| (p, Some(r)));
         return Ok((path.to_owned(), wanted.reference.clone().or(default.map(str::to_owned))));
     }
     let path = if wanted.name.contains('/') { wanted.name.clone() } else { format!("{}/{}", project.namespace, wanted.name) };

@@ -34,6 +34,9 @@ use store::release::ReleaseRow;
 use store::release::release_before;
 use store::release::release_create;
 use store::release::release_get;
+use store::secret::Content;
+use store::secret::Scope;
+use store::secret::values_of;
 use web_kit::App;
 use web_kit::Project;
 
@@ -149,28 +152,34 @@ async fn new_release(app: &App, ctx: &Context, project: &Project, environment: &
         digest: found.manifest.digest,
         commit: found.commit,
         config: serde_json::json!(config),
-        secrets: serde_json::json!(seal(app, environment).await?),
+        secrets: serde_json::json!(seal(app, project, environment).await?),
         account: ctx.user(),
         created_at: Timestamp::now(),
     })
 }
 
-/// The sealed values of the environment's secrets as they are now: a rollback brings back those, too.
-async fn seal(app: &App, environment: &EnvironmentRow) -> Result<SealedSecrets> {
+/// The sealed values of the environment's secrets as they are now: a rollback brings back those, too. They are the
+/// environment's own, the project's, or those of the groups above it, in this order. That a secret is protected keeps it
+/// from runs of other refs; what an environment names was given to it by a maintainer.
+async fn seal(app: &App, project: &Project, environment: &EnvironmentRow) -> Result<SealedSecrets> {
     let names: Vec<String> = serde_json::from_value(environment.secrets.clone()).map_err(Error::internal)?;
     if names.is_empty() {
         return Ok(SealedSecrets::new());
     }
-    let values = store::secret::secret_values(app.db(), environment.project).await?;
+    let values = values_of(app.db(), project.id(), &project.row.namespace, Some(&environment.name), true).await?;
     let now = Timestamp::now();
     names
         .into_iter()
         .map(|name| {
-            let (_, sealed) = values
-                .iter()
-                .find(|(known, _)| *known == name)
+            // the nearest is the last
+            let found = values.iter().rev().find_map(|v| match &v.content {
+                Content::Secret(sealed) if v.name == name => Some((v.scope, sealed)),
+                _ => None,
+            });
+            let (scope, sealed) = found
                 .ok_or_else(|| Error::new(Code::Unprocessable, format!("the environment uses the secret {name}, which is not set")))?;
-            Ok((name, SealedSecret { updated_at: now, sealed: STANDARD.encode(sealed) }))
+            let scope = (scope != Scope::Project(project.id())).then(|| scope.to_string());
+            Ok((name, SealedSecret { updated_at: now, sealed: STANDARD.encode(sealed), scope }))
         })
         .collect()
 }

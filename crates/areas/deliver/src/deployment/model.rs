@@ -50,6 +50,9 @@ pub struct SealedSecret {
     pub updated_at: Timestamp,
     /// The sealed value in base64.
     pub sealed: String,
+    /// What it is sealed for when that is not the project: the environment or the group whose secret it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scope: Option<String>,
 }
 
 /// Sealed secrets by name.

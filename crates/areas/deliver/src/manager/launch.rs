@@ -161,7 +161,8 @@ impl Launch<'_> {
         let secrets: SealedSecrets = serde_json::from_value(self.release.secrets.clone()).map_err(Error::internal)?;
         for (name, secret) in secrets {
             let sealed = STANDARD.decode(&secret.sealed).map_err(Error::internal)?;
-            let value = web_kit::vault::unseal(self.app.key(), self.release.project, &name, &sealed)?;
+            let scope = secret.scope.unwrap_or_else(|| self.release.project.to_string());
+            let value = web_kit::vault::unseal(self.app.key(), scope, &name, &sealed)?;
             out.insert(name, value);
         }
         Ok(out)

@@ -13,46 +13,9 @@ use web_kit::App;
 
 use model::{GroupChange, GroupNew};
 
-/// What the caller is in a group: its role there, direct or inherited.
-async fn role_in(app: &App, ctx: &Context, path: &str) -> Result<Option<Role>> {
-    if ctx.is_admin() {
-        return Ok(Some(Role::Owner));
-    }
-    // a credential for some projects carries nothing of the groups above them
-    if ctx.grant.projects.is_some() {
-        return Ok(None);
-    }
-    match ctx.actor {
-        Actor::User { id, .. } => rows::group_role(app.db(), path, id).await,
-        _ => Ok(None),
-    }
-}
-
 /// Finds a group by id or path and decides whether the caller is at least `least` there; none means seeing is enough.
 async fn group_at(app: &App, ctx: &Context, id: &str, least: Option<Role>) -> Result<GroupRow> {
-    let found = match id.parse::<GroupId>() {
-        Ok(id) => rows::group_get(app.db(), id).await?,
-        Err(_) => rows::group_by_path(app.db(), &id.to_ascii_lowercase()).await?,
-    };
-    let hidden = || Error::not_found("group");
-    let group = found.ok_or_else(hidden)?;
-    let role = role_in(app, ctx, &group.path).await?;
-    let sees = role.is_some()
-        || match group.visibility {
-            Visibility::Public => true,
-            Visibility::Internal => ctx.actor != Actor::Anonymous,
-            Visibility::Private => false,
-        };
-    if !sees {
-        return Err(hidden());
-    }
-    if let Some(least) = least {
-        authorize_instance(ctx, Permission::AccountWrite)?;
-        if role.is_none_or(|r| r < least) {
-            return Err(Error::new(Code::Forbidden, format!("the role {} is needed in this group", least.as_str())));
-        }
-    }
-    Ok(group)
+    app.group(ctx, id, least.map(|role| (role, Permission::AccountWrite))).await
 }
 
 /// Makes a group: at the top by any account, below another by its maintainers.
@@ -147,7 +110,7 @@ pub async fn group_member_list(app: &App, ctx: &Context, id: &str) -> Result<(Gr
 /// `forbidden`, `conflict` for the last owner.
 pub async fn group_member_set(app: &App, ctx: &Context, id: &str, account: &str, role: Role) -> Result<()> {
     let group = group_at(app, ctx, id, Some(Role::Maintainer)).await?;
-    let own = role_in(app, ctx, &group.path).await?;
+    let own = app.group_role(ctx, &group.path).await?;
     if own.is_none_or(|own| role > own) {
         return Err(Error::new(Code::Forbidden, "nobody gives a higher role than their own"));
     }
@@ -171,7 +134,7 @@ pub async fn group_member_delete(app: &App, ctx: &Context, id: &str, account: &s
     let account = crate::account::find(app, account).await?;
     let leaves = matches!(ctx.actor, Actor::User { id, .. } if id == account.id);
     let group = group_at(app, ctx, id, Some(if leaves { Role::Guest } else { Role::Maintainer })).await?;
-    if !leaves && rows::group_role(app.db(), &group.path, account.id).await? > role_in(app, ctx, &group.path).await? {
+    if !leaves && rows::group_role(app.db(), &group.path, account.id).await? > app.group_role(ctx, &group.path).await? {
         return Err(Error::new(Code::Forbidden, "this member has a higher role than yours"));
     }
     let mut tx = app.db().begin().await?;
@@ -227,7 +190,7 @@ pub async fn namespace_for_project(app: &App, ctx: &Context, path: &NamespacePat
         let owner = kernel::UserId::from(id);
         return if ctx.user() == Some(owner) || ctx.is_admin() { Ok(Some(owner)) } else { Err(refused()) };
     }
-    match role_in(app, ctx, path.as_str()).await? {
+    match app.group_role(ctx, path.as_str()).await? {
         Some(role) if role >= Role::Maintainer => Ok(None),
         _ => Err(refused()),
     }
