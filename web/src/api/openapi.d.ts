@@ -108,6 +108,76 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/environments/{env}/secrets": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Names of the secrets of an environment, for the jobs that name it. */
+        get: operations["environment_secret_list"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/environments/{env}/secrets/{name}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        /** Sets a secret of an environment, for the jobs that name it. */
+        put: operations["environment_secret_put"];
+        post?: never;
+        /** Removes a secret of an environment, for the jobs that name it. */
+        delete: operations["environment_secret_delete"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/environments/{env}/variables": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The variables of an environment, for the jobs that name it. */
+        get: operations["environment_variable_list"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/environments/{env}/variables/{name}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        /** Sets a variable of an environment, for the jobs that name it. */
+        put: operations["environment_variable_put"];
+        post?: never;
+        /** Removes a variable of an environment, for the jobs that name it. */
+        delete: operations["environment_variable_delete"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/environments/{env}/watch": {
         parameters: {
             query?: never;
@@ -226,6 +296,76 @@ export interface paths {
         post?: never;
         /** Takes an account out. */
         delete: operations["group_member_delete"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/groups/{id}/secrets": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Names of the secrets of a group, for all projects below it. */
+        get: operations["group_secret_list"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/groups/{id}/secrets/{name}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        /** Sets a secret of a group, for all projects below it. */
+        put: operations["group_secret_put"];
+        post?: never;
+        /** Removes a secret of a group, for all projects below it. */
+        delete: operations["group_secret_delete"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/groups/{id}/variables": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The variables of a group, for all projects below it. */
+        get: operations["group_variable_list"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/groups/{id}/variables/{name}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        /** Sets a variable of a group, for all projects below it. */
+        put: operations["group_variable_put"];
+        post?: never;
+        /** Removes a variable of a group, for all projects below it. */
+        delete: operations["group_variable_delete"];
         options?: never;
         head?: never;
         patch?: never;
@@ -1089,7 +1229,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Names of a project's secrets. */
+        /** Names of the secrets of a project. */
         get: operations["secret_list"];
         put?: never;
         post?: never;
@@ -1107,10 +1247,10 @@ export interface paths {
             cookie?: never;
         };
         get?: never;
-        /** Sets a secret. */
+        /** Sets a secret of a project. */
         put: operations["secret_put"];
         post?: never;
-        /** Removes a secret. */
+        /** Removes a secret of a project. */
         delete: operations["secret_delete"];
         options?: never;
         head?: never;
@@ -1179,7 +1319,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** A project's variables. */
+        /** The variables of a project. */
         get: operations["variable_list"];
         put?: never;
         post?: never;
@@ -1197,10 +1337,10 @@ export interface paths {
             cookie?: never;
         };
         get?: never;
-        /** Sets a variable. */
+        /** Sets a variable of a project. */
         put: operations["variable_put"];
         post?: never;
-        /** Removes a variable. */
+        /** Removes a variable of a project. */
         delete: operations["variable_delete"];
         options?: never;
         head?: never;
@@ -3169,6 +3309,8 @@ export interface components {
                 state: components["schemas"]["RunState"];
                 /** @description What it is about. */
                 title: string;
+                /** @description Whether it gets secrets and an identity, and what is protected. */
+                trust: components["schemas"]["Trust"];
                 /**
                  * Format: int64
                  * @description Row version.
@@ -3284,6 +3426,8 @@ export interface components {
             items: {
                 /** @description Its name. */
                 name: string;
+                /** @description Only runs of protected refs get it: of the default branch, and of tags of its history. */
+                protected: boolean;
                 /** @description When it was last set. */
                 updated_at: string;
             }[];
@@ -3385,6 +3529,8 @@ export interface components {
             items: {
                 /** @description Its name. */
                 name: string;
+                /** @description Only runs of protected refs get it: of the default branch, and of tags of its history. */
+                protected: boolean;
                 /** @description When it was last set. */
                 updated_at: string;
                 /** @description Its value. */
@@ -4075,6 +4221,8 @@ export interface components {
             state: components["schemas"]["RunState"];
             /** @description What it is about. */
             title: string;
+            /** @description Whether it gets secrets and an identity, and what is protected. */
+            trust: components["schemas"]["Trust"];
             /**
              * Format: int64
              * @description Row version.
@@ -4264,6 +4412,8 @@ export interface components {
         Secret: {
             /** @description Its name. */
             name: string;
+            /** @description Only runs of protected refs get it: of the default branch, and of tags of its history. */
+            protected: boolean;
             /** @description When it was last set. */
             updated_at: string;
         };
@@ -4564,6 +4714,11 @@ export interface components {
             /** @description The ref as asked for, or the default branch. */
             ref: string;
         };
+        /**
+         * @description How far a run is trusted.
+         * @enum {string}
+         */
+        Trust: "protected" | "member" | "untrusted";
         /** @description An account. */
         User: {
             /** @description May administer the instance. */
@@ -4617,6 +4772,8 @@ export interface components {
          */
         UserState: "active" | "blocked";
         ValueBody: {
+            /** @description Only for runs of protected refs. Without it, it stays as it is; a new one is for all. */
+            protected?: boolean | null;
             /** @description The value. */
             value: string;
         };
@@ -4624,6 +4781,8 @@ export interface components {
         Variable: {
             /** @description Its name. */
             name: string;
+            /** @description Only runs of protected refs get it: of the default branch, and of tags of its history. */
+            protected: boolean;
             /** @description When it was last set. */
             updated_at: string;
             /** @description Its value. */
@@ -5021,6 +5180,194 @@ export interface operations {
             };
         };
     };
+    environment_secret_list: {
+        parameters: {
+            query?: {
+                /** @description How many items, 1 to 100; 30 when not given. */
+                limit?: number;
+                /** @description Where the page before ended: its `next`. */
+                after?: string;
+            };
+            header?: never;
+            path: {
+                env: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["List_Secret"];
+                };
+            };
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ProblemBody"];
+                };
+            };
+        };
+    };
+    environment_secret_put: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                env: string;
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ValueBody"];
+            };
+        };
+        responses: {
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ProblemBody"];
+                };
+            };
+        };
+    };
+    environment_secret_delete: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                env: string;
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ProblemBody"];
+                };
+            };
+        };
+    };
+    environment_variable_list: {
+        parameters: {
+            query?: {
+                /** @description How many items, 1 to 100; 30 when not given. */
+                limit?: number;
+                /** @description Where the page before ended: its `next`. */
+                after?: string;
+            };
+            header?: never;
+            path: {
+                env: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["List_Variable"];
+                };
+            };
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ProblemBody"];
+                };
+            };
+        };
+    };
+    environment_variable_put: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                env: string;
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ValueBody"];
+            };
+        };
+        responses: {
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ProblemBody"];
+                };
+            };
+        };
+    };
+    environment_variable_delete: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                env: string;
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ProblemBody"];
+                };
+            };
+        };
+    };
     environment_watch: {
         parameters: {
             query?: never;
@@ -5292,6 +5639,194 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content?: never;
+            };
+        };
+    };
+    group_secret_list: {
+        parameters: {
+            query?: {
+                /** @description How many items, 1 to 100; 30 when not given. */
+                limit?: number;
+                /** @description Where the page before ended: its `next`. */
+                after?: string;
+            };
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["List_Secret"];
+                };
+            };
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ProblemBody"];
+                };
+            };
+        };
+    };
+    group_secret_put: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ValueBody"];
+            };
+        };
+        responses: {
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ProblemBody"];
+                };
+            };
+        };
+    };
+    group_secret_delete: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ProblemBody"];
+                };
+            };
+        };
+    };
+    group_variable_list: {
+        parameters: {
+            query?: {
+                /** @description How many items, 1 to 100; 30 when not given. */
+                limit?: number;
+                /** @description Where the page before ended: its `next`. */
+                after?: string;
+            };
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["List_Variable"];
+                };
+            };
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ProblemBody"];
+                };
+            };
+        };
+    };
+    group_variable_put: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ValueBody"];
+            };
+        };
+        responses: {
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ProblemBody"];
+                };
+            };
+        };
+    };
+    group_variable_delete: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ProblemBody"];
+                };
             };
         };
     };

@@ -39,6 +39,7 @@ function Entries({ kind }: { kind: "secrets" | "variables" }) {
     apply: (old, vars) => {
       const entry: Entry = {
         name: vars.name,
+        protected: old.items.find((e) => e.name === vars.name)?.protected ?? false,
         updated_at: new Date().toISOString(),
         ...(kind === "variables" ? { value: vars.value } : {}),
       };
