@@ -1,5 +1,7 @@
 //! Reads a pipeline of GitLab into a draft: the tree after includes, `extends` and references, before rules are asked.
 
+mod parts;
+
 use indexmap::IndexMap;
 
 use crate::diagnostic::{Diagnostic, Diagnostics, Severity, Span};
@@ -487,90 +489,6 @@ impl Reader<'_> {
             format!("the jobs of `{0}` are called `{0}: [a, b]` in GitLab and otherwise there", job.key),
         );
         job.matrix = Some(Matrix { cells, fail_fast: false, max_parallel: None });
-    }
-
-    fn image(&mut self, node: &Node) -> Image {
-        let mut image = Image { name: text(&node.get("name").map_or_else(|| one(node), one)), ..Image::default() };
-        if let Value::Map(entries) = &node.value {
-            for (key, value) in entries {
-                match key.name.as_str() {
-                    "name" | "alias" => {}
-                    "command" => image.command = list(value),
-                    "variables" => image.env = self.variables(value, false),
-                    "entrypoint" if list(value).iter().all(String::is_empty) => {}
-                    "docker" if value.get("user").is_some() => image.args = value.get("user").map(|u| format!("--user {}", one(u))),
-                    other => self.lost(&key.span, "image", format!("`{other}` of an image cannot be said there")),
-                }
-            }
-        }
-        image
-    }
-
-    fn cache(&mut self, node: &Node) -> Option<Step> {
-        let paths = node.get("paths").map(list).unwrap_or_default();
-        if paths.is_empty() {
-            return None;
-        }
-        let key = match node.get("key") {
-            Some(key) if key.get("files").is_some() => {
-                let mut pieces = key.get("prefix").map(|p| text(&one(p)).0).unwrap_or_default();
-                if !pieces.is_empty() {
-                    pieces.push(Piece::Lit("-".into()));
-                }
-                pieces.push(Piece::Hash(key.get("files").map(list).unwrap_or_default()));
-                Text(pieces)
-            }
-            Some(key) => text(&one(key)),
-            None => Text::lit("default"),
-        };
-        let policy = node.get("policy").map(one).unwrap_or_default();
-        let restore = node.get("fallback_keys").map(list).unwrap_or_default().iter().map(|k| text(k)).collect();
-        let does = Does::Cache { key, restore, paths, pull: policy != "push", push: policy != "pull" };
-        self.out.warning(
-            &node.span,
-            "cache",
-            "a cache of GitLab changes under its key with each run; elsewhere a key keeps what was saved first",
-        );
-        Some(Step::new(&node.span, does))
-    }
-
-    fn artifacts(&mut self, node: &Node, job: &Job, steps: &mut Vec<Step>) {
-        let base = base_of(&node.get("when").map(one).unwrap_or_default());
-        for (name, what) in [
-            ("expire_in", "how long files are kept"),
-            ("expose_as", "where files are shown"),
-            ("name", "the name of the archive"),
-            ("public", "who may read files"),
-            ("access", "who may read files"),
-        ] {
-            if let Some(found) = node.get(name) {
-                self.out.warning(&found.span, "artifacts", format!("`artifacts:{name}`: {what} is not kept"));
-            }
-        }
-        let paths = node.get("paths").map(list).unwrap_or_default();
-        if !paths.is_empty() {
-            let exclude = node.get("exclude").map(list).unwrap_or_default();
-            let mut step = Step::new(&node.span, Does::Upload { name: Text::lit(&job.key), paths, exclude });
-            step.when.base = base;
-            steps.push(step);
-        }
-        let Some(Node { value: Value::Map(reports), .. }) = node.get("reports") else { return };
-        let mut read = Vec::new();
-        for (key, value) in reports {
-            match key.name.as_str() {
-                "junit" => read.push(("junit".to_owned(), list(value))),
-                "coverage_report" => {
-                    let format = value.get("coverage_format").map(one).unwrap_or_default();
-                    read.push((format, value.get("path").map(list).unwrap_or_default()));
-                }
-                other => self.lost(&key.span, "reports", format!("`reports:{other}` cannot be said there")),
-            }
-        }
-        if !read.is_empty() {
-            let mut step = Step::new(&node.span, Does::Report(read));
-            step.when.base = Base::Always;
-            steps.push(step);
-        }
     }
 }
 

@@ -1,5 +1,8 @@
 //! Writes a draft as a pipeline of GitLab.
 
+mod steps;
+mod triggers;
+
 use std::collections::HashMap;
 
 use indexmap::IndexMap;
@@ -13,6 +16,10 @@ use super::Writer;
 use super::conditions::to_gitlab;
 use super::draft::{Base, Cond, Does, Draft, Fact, Gate, Image, Job, Piece, Side, Step, Text};
 use super::shell::{PRELUDE, ident, secrets, speaks};
+
+use steps::steps;
+pub(super) use triggers::starts;
+use triggers::{one_rule, workflow};
 
 /// Names that no job may have.
 const RESERVED: &[&str] = &[
@@ -58,69 +65,6 @@ pub(super) fn axes(cells: &[IndexMap<String, String>]) -> Option<IndexMap<String
         product = product.iter().flat_map(more).take(cells.len() + 1).collect();
     }
     (product == cells).then_some(axes)
-}
-
-/// What a push or pull request must be to start the pipeline; none: all of them do.
-pub(super) fn starts(push: &RefFilter) -> Option<Cond> {
-    let pattern = |fact: Fact, p: &String| match p.strip_suffix("**").or_else(|| p.strip_suffix('*')) {
-        Some(begin) if !begin.contains(['*', '?', '[', '+', '!']) => {
-            if begin.is_empty() {
-                Cond::Set(Side::Fact(fact))
-            } else {
-                Cond::Starts(Side::Fact(fact), begin.to_owned())
-            }
-        }
-        _ if p.contains(['*', '?', '[', '+']) => Cond::Matches(Side::Fact(fact), regex(p)),
-        _ => Cond::Same(Side::Fact(fact), Side::Text(p.clone())),
-    };
-    let several = |fact: Fact, list: &[String]| {
-        // what is written later wins
-        list.iter().fold(Cond::True.not(), |cond, p| match p.strip_prefix('!') {
-            Some(p) => pattern(fact, &p.to_owned()).not().and(cond),
-            None if cond == Cond::True.not() => pattern(fact, p),
-            None => cond.or(pattern(fact, p)),
-        })
-    };
-    let side = |yes: &Option<Vec<String>>, no: &Option<Vec<String>>, fact: Fact| match (yes, no) {
-        (Some(list), _) => Some(several(fact, list)),
-        (None, Some(list)) => Some(Cond::Set(Side::Fact(fact)).and(several(fact, list).not())),
-        (None, None) => None,
-    };
-    let branches = side(&push.branches, &push.branches_ignore, Fact::Branch);
-    let tags = side(&push.tags, &push.tags_ignore, Fact::Tag);
-    let mut cond = match (branches, tags) {
-        (None, None) => None,
-        (Some(b), None) => Some(b),
-        (None, Some(t)) => Some(t),
-        (Some(b), Some(t)) => Some(b.or(t)),
-    };
-    if let Some(paths) = push.paths.as_ref().filter(|p| p.iter().all(|p| !p.starts_with('!'))) {
-        cond = Some(cond.unwrap_or(Cond::True).and(Cond::Changed(paths.clone())));
-    }
-    cond
-}
-
-/// A pattern of refs as a regular expression.
-fn regex(pattern: &str) -> String {
-    let mut out = String::from("^");
-    let mut chars = pattern.chars().peekable();
-    while let Some(c) = chars.next() {
-        match c {
-            '*' if chars.peek() == Some(&'*') => {
-                chars.next();
-                out.push_str(".*");
-            }
-            '*' => out.push_str("[^/]*"),
-            '?' | '+' | '[' | ']' => out.push(c),
-            c if c.is_alphanumeric() || "-_/".contains(c) => out.push(c),
-            c => {
-                out.push('\\');
-                out.push(c);
-            }
-        }
-    }
-    out.push('$');
-    out
 }
 
 pub(super) fn write(w: &mut Writer<'_>) -> String {
@@ -185,101 +129,6 @@ fn stages(draft: &Draft, levels: &[usize], names: &HashMap<String, String>) -> V
             }
         })
         .collect()
-}
-
-fn workflow(w: &mut Writer<'_>, root: &mut Map<String, Value>) {
-    let draft = w.draft;
-    let whole = Span::whole("");
-    let mut flow = Map::new();
-    if let Some(name) = draft.name.as_ref().filter(|n| !n.contains('$') && !n.contains('/')) {
-        flow.insert("name".into(), name.as_str().into());
-    }
-    if let Some(cancel) = draft.alone {
-        if cancel {
-            flow.insert("auto_cancel".into(), json!({"on_new_commit": "interruptible"}));
-            root.insert("default".into(), json!({"interruptible": true}));
-            w.differs(
-                &whole,
-                "concurrency",
-                "a newer pipeline stops the interruptible jobs of the older ones of its ref, if the project is set so",
-            );
-        } else {
-            w.lost(&whole, "concurrency", "pipelines of GitLab do not wait for each other as a whole: give the jobs a `resource_group`");
-        }
-    }
-    let is = |event: &str| Cond::Same(Side::Fact(Fact::Event), Side::Text(event.into()));
-    let mut rules = Vec::new();
-    let plain_push = draft.push.as_ref().is_some_and(|f| *f == RefFilter::default());
-    if !plain_push || draft.pull_request.is_some() || !draft.by_hand && draft.push.is_some() {
-        let mut rule = |w: &mut Writer<'_>, event: &str, filter: &RefFilter| {
-            let filter = if event == "pull_request" {
-                // the branches are those that it goes to
-                let same = |b: &String| Cond::Same(Side::Fact(Fact::BaseRef), Side::Text(b.clone()));
-                let cond = filter.branches.as_ref().and_then(|list| list.iter().map(same).reduce(Cond::or));
-                match &filter.paths {
-                    Some(paths) => Some(cond.unwrap_or(Cond::True).and(Cond::Changed(paths.clone()))),
-                    None => cond,
-                }
-            } else {
-                starts(filter)
-            };
-            let cond = is(event).and(filter.unwrap_or(Cond::True));
-            match one_rule(&cond) {
-                Ok(rule) => rules.push(Value::Object(rule)),
-                Err(why) => w.lost(&whole, "event", format!("which `{event}` starts the pipeline has to be written by hand: {why}")),
-            }
-        };
-        if let Some(filter) = &draft.push {
-            rule(w, "push", filter);
-            if filter.paths_ignore.is_some() || filter.paths.iter().flatten().any(|p| p.starts_with('!')) {
-                w.lost(&whole, "paths_ignore", "GitLab has no list of files whose changes do not count: every change starts the pipeline");
-            }
-        }
-        if let Some(filter) = &draft.pull_request {
-            rule(w, "pull_request", filter);
-        }
-        if draft.by_hand {
-            rules.push(json!({"if": "$CI_PIPELINE_SOURCE == \"web\" || $CI_PIPELINE_SOURCE == \"api\""}));
-        }
-        if !draft.schedules.is_empty() {
-            rules.push(json!({"if": "$CI_PIPELINE_SOURCE == \"schedule\""}));
-        }
-        if rules.is_empty() {
-            w.lost(&whole, "event", "nothing that GitLab knows starts the pipeline: it is started by hand");
-            rules.push(json!({"if": "$CI_PIPELINE_SOURCE == \"web\""}));
-        }
-        flow.insert("rules".into(), rules.into());
-    }
-    if !flow.is_empty() {
-        root.insert("workflow".into(), flow.into());
-    }
-}
-
-/// A condition as one rule.
-fn one_rule(cond: &Cond) -> Result<Map<String, Value>, String> {
-    let parts = match cond {
-        Cond::All(list) => list.clone(),
-        one => vec![one.clone()],
-    };
-    let (mut rule, mut rest) = (Map::new(), Cond::True);
-    for part in parts {
-        match part {
-            Cond::Changed(paths) if !rule.contains_key("changes") => {
-                rule.insert("changes".into(), json!(paths));
-            }
-            Cond::Exists(paths) if !rule.contains_key("exists") => {
-                rule.insert("exists".into(), json!(paths));
-            }
-            other => rest = rest.and(other),
-        }
-    }
-    if rest != Cond::True {
-        let mut whole = Map::new();
-        whole.insert("if".into(), to_gitlab(&rest, false)?.into());
-        whole.extend(rule);
-        return Ok(whole);
-    }
-    Ok(rule)
 }
 
 /// Does the variable only repeat a value that is in the environment under its name anyway?
@@ -553,171 +402,6 @@ fn when_word(base: Base) -> &'static str {
         Base::Success => "on_success",
         Base::Failure => "on_failure",
         Base::Always => "always",
-    }
-}
-
-fn steps(w: &mut Writer<'_>, job: &Job, o: &mut Map<String, Value>) {
-    w.shells_differ(job);
-    let (mut script, mut after): (Vec<String>, Vec<String>) = (Vec::new(), Vec::new());
-    let mut caches = Vec::new();
-    let mut artifacts = Map::new();
-    let mut keeps: Vec<(Base, Vec<String>, Vec<String>)> = Vec::new();
-    if speaks(job) {
-        script.push(PRELUDE.to_owned());
-    }
-    let mut ran = false;
-    for step in &job.steps {
-        match &step.does {
-            Does::Script { .. } if step.when.base == Base::Success => {
-                script.extend(w.shell_step(job, step, false));
-                ran = true;
-            }
-            Does::Script { .. } => {
-                let Some(mut text) = w.shell_step(job, step, false) else { continue };
-                if step.when.base == Base::Failure {
-                    text = format!("if [ \"$CI_JOB_STATUS\" = failed ]; then\n{text}\nfi");
-                }
-                w.differs(
-                    &step.span,
-                    "after_script",
-                    "`after_script` has five minutes and a shell of its own, and its failure does not fail the job",
-                );
-                after.push(text);
-            }
-            Does::Checkout => {
-                if ran {
-                    w.differs(&step.span, "checkout", "GitLab gets the sources before the script begins");
-                }
-            }
-            Does::Setup { action, with } => {
-                let which: Vec<String> = with.values().filter_map(Text::plain).collect();
-                w.differs(
-                    &step.span,
-                    "setup",
-                    format!("`{action}` ({}): the tool of the machine is used, or an `image` has to be named", which.join(", ")),
-                );
-            }
-            Does::Cache { key, restore, paths, pull, push } => caches.extend(cache(w, step, key, restore, paths, (*pull, *push))),
-            Does::Upload { paths, exclude, .. } => keeps.push((step.when.base, paths.clone(), exclude.clone())),
-            Does::Download { .. } => {}
-            Does::Report(kinds) => report(w, step, kinds, &mut artifacts),
-            Does::Action { uses, with } => {
-                script.push(w.action(step, uses, with));
-                ran = true;
-            }
-            Does::Groovy(_) => script.push("echo 'this step has to be written by hand' >&2; exit 1".into()),
-        }
-    }
-    if let Some((base, ..)) = keeps.first() {
-        let base = if keeps.iter().all(|(b, ..)| b == base) {
-            *base
-        } else {
-            w.differs(&job.span, "artifacts_when", "the files of a job are kept together: always, as one of the steps says");
-            Base::Always
-        };
-        artifacts.insert("paths".into(), json!(keeps.iter().flat_map(|(_, p, _)| p).collect::<Vec<_>>()));
-        let exclude: Vec<&String> = keeps.iter().flat_map(|(_, _, e)| e).collect();
-        if !exclude.is_empty() {
-            artifacts.insert("exclude".into(), json!(exclude));
-        }
-        if base != Base::Success {
-            artifacts.insert("when".into(), when_word(base).into());
-        }
-        if job.key != "artifact" {
-            w.differs(&job.span, "artifact_names", "a job of GitLab leaves one archive, which has the name of the job");
-        }
-    }
-    if !caches.is_empty() {
-        o.insert("cache".into(), if caches.len() == 1 { caches.remove(0) } else { caches.into() });
-    }
-    if script.is_empty() || !ran && script.len() == usize::from(speaks(job)) {
-        script.push("true".into());
-    }
-    o.insert("script".into(), json!(script));
-    if !after.is_empty() {
-        o.insert("after_script".into(), json!(after));
-    }
-    if !artifacts.is_empty() {
-        o.insert("artifacts".into(), artifacts.into());
-    }
-}
-
-fn cache(w: &mut Writer<'_>, step: &Step, key: &Text, restore: &[Text], paths: &[String], flow: (bool, bool)) -> Option<Value> {
-    let inside = |p: &&String| !p.starts_with('~') && !p.starts_with('/') && !p.starts_with("${{");
-    let (inner, outer): (Vec<&String>, Vec<&String>) = paths.iter().partition(inside);
-    if !outer.is_empty() {
-        let list: Vec<&str> = outer.iter().map(|p| p.as_str()).collect();
-        w.differs(&step.span, "cache_outside", format!("GitLab keeps files of the project only: {} is not cached", list.join(", ")));
-    }
-    if inner.is_empty() {
-        return None;
-    }
-    let mut cache = Map::new();
-    let files: Option<&Vec<String>> = key.0.iter().find_map(|p| if let Piece::Hash(files) = p { Some(files) } else { None });
-    match files {
-        Some(files) => {
-            let named: Vec<&String> = files.iter().filter(|f| !f.contains(['*', '!'])).take(2).collect();
-            if named.len() < files.len() {
-                w.differs(&step.span, "cache_key", "the key of a cache is made of two named files at most in GitLab");
-            }
-            let prefix: Vec<Piece> = key.0.iter().filter(|p| !matches!(p, Piece::Hash(_))).cloned().collect();
-            let prefix = expand(w, &Text(prefix), &step.span);
-            let prefix = prefix.trim_matches('-').to_owned();
-            if named.is_empty() {
-                cache.insert("key".into(), if prefix.is_empty() { json!("default") } else { prefix.into() });
-            } else if prefix.is_empty() {
-                cache.insert("key".into(), json!({"files": named}));
-            } else {
-                cache.insert("key".into(), json!({"files": named, "prefix": prefix}));
-            }
-        }
-        None => {
-            let key = expand(w, key, &step.span);
-            cache.insert("key".into(), if key.trim().is_empty() { json!("default") } else { key.into() });
-        }
-    }
-    cache.insert("paths".into(), json!(inner));
-    let keys: Vec<String> = restore.iter().map(|k| expand(w, k, &step.span)).filter(|k| !k.is_empty()).take(5).collect();
-    if !keys.is_empty() {
-        w.differs(&step.span, "cache_fallback", "`fallback_keys` of GitLab are whole keys, not their beginnings");
-        cache.insert("fallback_keys".into(), json!(keys));
-    }
-    match flow {
-        (true, false) => {
-            cache.insert("policy".into(), "pull".into());
-        }
-        (false, true) => {
-            cache.insert("policy".into(), "push".into());
-        }
-        _ => {}
-    }
-    Some(Value::Object(cache))
-}
-
-fn report(w: &mut Writer<'_>, step: &Step, kinds: &[(String, Vec<String>)], artifacts: &mut Map<String, Value>) {
-    let mut reports = match artifacts.remove("reports") {
-        Some(Value::Object(map)) => map,
-        _ => Map::new(),
-    };
-    for (kind, files) in kinds {
-        match (kind.as_str(), files.as_slice()) {
-            ("junit", files) => {
-                reports.insert("junit".into(), json!(files));
-            }
-            ("cobertura" | "jacoco", [one]) => {
-                reports.insert("coverage_report".into(), json!({"coverage_format": kind, "path": one}));
-            }
-            (other, files) => {
-                w.lost(
-                    &step.span,
-                    "report",
-                    format!("GitLab reads no `{other}` report ({}): convert it to JUnit or Cobertura", files.join(", ")),
-                );
-            }
-        }
-    }
-    if !reports.is_empty() {
-        artifacts.insert("reports".into(), reports.into());
     }
 }
 
