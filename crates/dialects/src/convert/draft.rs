@@ -258,8 +258,24 @@ pub(super) enum Does {
         uses: String,
         with: IndexMap<String, Text>,
     },
+    /// Starts another pipeline.
+    Start(Start),
     /// Code that only Jenkins runs.
     Groovy(String),
+}
+
+/// Another pipeline that a job starts.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct Start {
+    /// Of which project; none is a child of the same commit.
+    pub(super) project: Option<Text>,
+    pub(super) branch: Option<Text>,
+    /// Files that a child is made of.
+    pub(super) files: Vec<String>,
+    /// Waits for its end, and ends as it does.
+    pub(super) wait: bool,
+    /// What it is given, by name.
+    pub(super) given: IndexMap<String, Text>,
 }
 
 /// A step.

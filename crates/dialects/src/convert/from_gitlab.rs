@@ -11,7 +11,7 @@ use crate::yaml::{Key, Node, Value};
 
 use super::Target;
 use super::conditions;
-use super::draft::{Base, Cond, Does, Draft, Fact, Gate, Image, Job, Matrix, Piece, Side, Step, Text, When};
+use super::draft::{Base, Cond, Does, Draft, Fact, Gate, Image, Job, Matrix, Piece, Side, Start, Step, Text, When};
 
 pub(super) fn read(path: &str, bytes: &[u8], out: &mut Diagnostics) -> Result<Draft, Vec<Diagnostic>> {
     let compiled = gitlab::compile(path, bytes, &gitlab::Facts::sample(), &gitlab::Nothing);
@@ -313,8 +313,15 @@ impl Reader<'_> {
             None => true,
         };
         let own: &[(Key, Node)] = if let Value::Map(entries) = &node.value { entries } else { &[] };
-        let defaults: Vec<(Key, Node)> =
-            self.defaults.iter().filter(|(k, _)| node.get(&k.name).is_none() && inherit("default", &k.name)).cloned().collect();
+        let trigger = node.get("trigger");
+        // a job that starts a pipeline takes no defaults
+        let defaults: Vec<(Key, Node)> = self
+            .defaults
+            .iter()
+            .filter(|_| trigger.is_none())
+            .filter(|(k, _)| node.get(&k.name).is_none() && inherit("default", &k.name))
+            .cloned()
+            .collect();
         if node.get("inherit").is_some_and(|i| i.get("variables").is_some()) {
             self.out.warning(&key.span, "inherit", "the job does not take all variables of the pipeline; there every job has them");
         }
@@ -322,6 +329,10 @@ impl Reader<'_> {
         let find = |name: &str| entries.iter().find(|(k, _)| k.name == name).map(|(_, v)| *v);
         for (key, value) in &entries {
             self.key(key, value, &mut job);
+        }
+        if let Some(trigger) = trigger {
+            job.steps = vec![self.trigger(trigger)];
+            return job;
         }
         let no_sources = [&job.env, &self.draft.env].iter().find_map(|e| e.get("GIT_STRATEGY")?.plain()).as_deref() == Some("none");
         job.env.shift_remove("GIT_STRATEGY");
@@ -362,7 +373,7 @@ impl Reader<'_> {
     fn key(&mut self, key: &Key, value: &Node, job: &mut Job) {
         match key.name.as_str() {
             "stage" | "type" | "script" | "before_script" | "after_script" | "cache" | "artifacts" | "needs" | "dependencies"
-            | "extends" | "inherit" => {}
+            | "extends" | "inherit" | "trigger" => {}
             "image" => job.image = Some(self.image(value)),
             "services" => {
                 let items = if let Value::Seq(items) = &value.value { items.clone() } else { vec![value.clone()] };

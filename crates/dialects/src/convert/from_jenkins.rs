@@ -13,7 +13,7 @@ use crate::jenkins::{self, Source, run};
 use crate::plan::{Input, InputType, RefFilter};
 
 use super::conditions;
-use super::draft::{Base, Cond, Does, Draft, Fact, Gate, Image, Job, Matrix, Piece, Side, Step, Text, When};
+use super::draft::{Base, Cond, Does, Draft, Fact, Gate, Image, Job, Matrix, Piece, Side, Start, Step, Text, When};
 use super::shell::ident;
 
 use steps::constant;

@@ -7,6 +7,7 @@
 //! Read next: `draft` (the middle), `from_*` (readers), `to_*` (writers), `shell` (scripts).
 
 mod conditions;
+mod downstream;
 mod draft;
 mod from_github;
 mod from_gitlab;

@@ -326,6 +326,35 @@ fn nothing_is_lost_in_silence() {
 }
 
 #[test]
+fn pipelines_that_start_pipelines() {
+    let source = "stages: [test, go]\ndefault: {image: alpine, before_script: [x]}\nunit: {stage: test, script: make}\n\
+                  far:\n  stage: go\n  variables: {LEVEL: high}\n  trigger: {project: acme/ship, branch: main, strategy: depend, forward: {pipeline_variables: true}}\n\
+                  near:\n  stage: go\n  trigger:\n    include: [{local: ci/child.yml, inputs: {n: 1}}]\n    strategy: depend\n\
+                  two: {stage: go, trigger: {include: [a.yml, b.yml]}}\n";
+    let made = |to: Target| {
+        let made = convert(gitlab::FILE, source.as_bytes(), Target::Gitlab, to).unwrap();
+        assert_eq!(errors(to, &made.files[0].text), Vec::<String>::new(), "{}", made.files[0].text);
+        let codes: Vec<String> = made.differences.iter().map(|d| format!("{}:{}", d.span.line, d.code)).collect();
+        (made.files[0].text.clone(), codes)
+    };
+    let (text, told) = made(Target::Github);
+    assert!(text.contains("uses: ./.github/workflows/child.yml") && text.contains("secrets: inherit"), "{text}");
+    assert!(text.contains("starting acme/ship has to be written by hand"), "{text}");
+    assert_eq!(text.matches("image: alpine").count(), 1, "what starts a pipeline takes no defaults: {text}");
+    for code in ["7:start", "11:child_pipeline", "13:start"] {
+        assert!(told.iter().any(|t| t == code), "{code} not in {told:?}\n{text}");
+    }
+    let (text, told) = made(Target::Jenkins);
+    let line = "build job: 'acme/ship/main', wait: true, parameters: [string(name: 'LEVEL', value: 'high')]";
+    assert!(text.contains(line), "{text}");
+    assert!(told.iter().filter(|t| t.ends_with("child_pipeline")).count() >= 2, "{told:?}");
+    // and back
+    let back = convert(jenkins::FILE, text.as_bytes(), Target::Jenkins, Target::Gitlab).unwrap().files[0].text.clone();
+    assert!(back.contains("project: acme/ship/main") && back.contains("strategy: depend"), "{back}");
+    assert_eq!(errors(Target::Gitlab, &back), Vec::<String>::new(), "{back}");
+}
+
+#[test]
 fn a_broken_file_is_refused_with_its_messages() {
     for from in Target::ALL {
         assert!(!convert(from.path(), b"{{{", from, Target::Github).unwrap_err().is_empty());

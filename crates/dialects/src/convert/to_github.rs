@@ -12,7 +12,7 @@ use crate::plan::{Input, InputType, RefFilter, literal};
 use super::conditions::to_github;
 use super::draft::{Base, Cond, Does, Gate, Image, Job, Piece, Side, Step, Text, When};
 use super::shell::outside;
-use super::{Target, Writer};
+use super::{Target, Writer, downstream};
 
 /// An object in the order of its keys.
 #[derive(Default)]
@@ -230,6 +230,23 @@ fn one(w: &mut Writer<'_>, job: &Job, ids: &HashMap<String, String>) -> Value {
         None => {}
     }
     o.maybe("if", condition(w, &when, Some(job), "vars", &job.span));
+    if let Some((step, start)) = downstream::only(job)
+        && start.project.is_none()
+        && let Some(path) = downstream::called(w, step, start)
+    {
+        let given: Vec<(&String, &Text)> = start.given.iter().collect();
+        let with: Map<String, Value> =
+            given.into_iter().map(|(name, text)| (name.clone(), template(w, text, Some(job), "vars", &step.span).into())).collect();
+        if !job.env.is_empty() {
+            w.lost(&step.span, "child_pipeline", "variables of the job do not reach a called workflow: give them as inputs");
+        }
+        o.put("uses", path);
+        if !with.is_empty() {
+            o.put("with", with);
+        }
+        o.put("secrets", "inherit");
+        return Value::Object(o.0);
+    }
     let labels: Vec<String> = job.labels.iter().map(|l| template(w, l, Some(job), "vars", &job.span)).collect();
     match labels.as_slice() {
         [] => o.put("runs-on", "ubuntu-latest"),
@@ -461,6 +478,10 @@ fn step(w: &mut Writer<'_>, job: &Job, step: &Step) -> Vec<Value> {
         Does::Action { uses, with } => {
             o.put("uses", uses.as_str());
             o.maybe("with", env(w, with, Some(job), &step.span));
+        }
+        Does::Start(start) => {
+            let script = downstream::script(w, step, start);
+            o.put("run", script);
         }
         Does::Groovy(code) => {
             let code: Vec<String> = code.lines().map(|l| format!("# {}", literal(l))).collect();

@@ -12,10 +12,10 @@ use crate::diagnostic::Span;
 use crate::emit;
 use crate::plan::RefFilter;
 
-use super::Writer;
 use super::conditions::to_gitlab;
 use super::draft::{Base, Cond, Does, Draft, Fact, Gate, Image, Job, Piece, Side, Step, Text};
 use super::shell::{PRELUDE, ident, secrets, speaks};
+use super::{Writer, downstream};
 
 use steps::steps;
 pub(super) use triggers::starts;
@@ -174,6 +174,18 @@ fn one(w: &mut Writer<'_>, job: &Job, names: &HashMap<String, String>, stage: &s
     o.insert("stage".into(), stage.into());
     if let Some(title) = job.title.as_ref().and_then(Text::plain) {
         w.differs(&job.span, "name", format!("the job is called `{}`, not `{title}`", names[&job.key]));
+    }
+    if let Some((step, start)) = downstream::only(job).filter(|(_, s)| s.project.is_some()) {
+        // it needs no runner
+        rules(w, job, &mut o);
+        needs(w, job, names, &mut o);
+        let variables: Map<String, Value> =
+            job.env.iter().chain(&start.given).map(|(name, text)| (name.clone(), expand(w, text, &step.span).into())).collect();
+        if !variables.is_empty() {
+            o.insert("variables".into(), variables.into());
+        }
+        o.insert("trigger".into(), downstream::trigger(start, |text| expand(w, text, &step.span)));
+        return Value::Object(o);
     }
     let labels: Vec<String> = job.labels.iter().map(|l| expand(w, l, &job.span)).collect();
     if !labels.is_empty() {

@@ -5,11 +5,11 @@ mod steps;
 use crate::diagnostic::Span;
 use crate::plan::InputType;
 
-use super::Writer;
 use super::conditions::{groovy_text, to_groovy};
 use super::draft::{Base, Cond, Does, Draft, Fact, Gate, Job, Piece, Side, Step, Text};
 use super::shell::{PRELUDE, ident, outside, predefined, speaks};
 use super::to_gitlab::{axes, given, starts};
+use super::{Writer, downstream};
 
 use steps::body;
 

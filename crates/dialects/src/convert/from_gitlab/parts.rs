@@ -20,6 +20,38 @@ impl Reader<'_> {
         image
     }
 
+    /// A job that starts a pipeline.
+    pub(super) fn trigger(&mut self, node: &Node) -> Step {
+        let mut start = Start::default();
+        let Value::Map(entries) = &node.value else {
+            start.project = Some(text(&one(node)));
+            return Step::new(&node.span, Does::Start(start));
+        };
+        for (key, value) in entries {
+            match key.name.as_str() {
+                "project" => start.project = Some(text(&one(value))),
+                "branch" => start.branch = Some(text(&one(value))),
+                "strategy" => start.wait = true,
+                "inputs" => start.given = self.variables(value, false),
+                "include" => {
+                    let entries = if let Value::Seq(items) = &value.value { items.as_slice() } else { std::slice::from_ref(value) };
+                    for entry in entries {
+                        match (entry.scalar_text(), entry.get("local")) {
+                            (Some(path), _) => start.files.push(path),
+                            (None, Some(path)) => start.files.push(one(path)),
+                            (None, None) => self.lost(&entry.span, "child_pipeline", "only files of the same commit can be called there"),
+                        }
+                        if let Some(inputs) = entry.get("inputs") {
+                            start.given.extend(self.variables(inputs, false));
+                        }
+                    }
+                }
+                other => self.lost(&key.span, "start", format!("`trigger:{other}` cannot be said there")),
+            }
+        }
+        Step::new(&node.span, Does::Start(start))
+    }
+
     pub(super) fn cache(&mut self, node: &Node) -> Option<Step> {
         let paths = node.get("paths").map(list).unwrap_or_default();
         if paths.is_empty() {

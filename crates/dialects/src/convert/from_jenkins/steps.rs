@@ -147,6 +147,20 @@ impl Reader<'_> {
                 self.differs(at, "unstable", "failed tests make a build of Jenkins unstable; there they are shown and change nothing");
                 self.push(stmt, Does::Report(vec![("junit".into(), files)]), inside, out);
             }
+            "build" => {
+                let mut start = Start { project: arg("job").map(|e| self.text(e)), wait: true, ..Start::default() };
+                start.wait = !matches!(argument(call, "wait").map(|e| &e.kind), Some(ExprKind::Bool(false)));
+                if let Some(Expr { kind: ExprKind::List(items), .. }) = argument(call, "parameters") {
+                    for item in items {
+                        let ExprKind::Call(parameter) = &item.kind else { continue };
+                        if let (Some(name), Some(value)) = (argument(parameter, "name").and_then(constant), argument(parameter, "value")) {
+                            let value = self.text(value);
+                            start.given.insert(name, value);
+                        }
+                    }
+                }
+                self.push(stmt, Does::Start(start), inside, out);
+            }
             "cleanWs" | "deleteDir" => {
                 self.differs(at, "workspace", format!("`{name}` is not needed: a job begins with an empty directory there"));
             }
@@ -187,10 +201,21 @@ fn argument<'c>(call: &'c Call, name: &str) -> Option<&'c Expr> {
     let first = call.args.iter().find(|a| !matches!(a.kind, ExprKind::Closure(_)))?;
     match &first.kind {
         ExprKind::Map(entries) => entries.iter().find(|e| matches!(&e.key.kind, ExprKind::Str(k) if k == name)).map(|e| &e.value),
-        _ => {
-            (!matches!(name, "returnStdout" | "returnStatus" | "label" | "unit" | "excludes" | "allowEmpty" | "credentialsId" | "variable"))
-                .then_some(first)
-        }
+        _ => (!matches!(
+            name,
+            "returnStdout"
+                | "returnStatus"
+                | "label"
+                | "unit"
+                | "excludes"
+                | "allowEmpty"
+                | "credentialsId"
+                | "variable"
+                | "wait"
+                | "parameters"
+                | "value"
+        ))
+        .then_some(first),
     }
 }
 

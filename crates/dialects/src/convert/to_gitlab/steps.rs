@@ -51,6 +51,10 @@ pub(super) fn steps(w: &mut Writer<'_>, job: &Job, o: &mut Map<String, Value>) {
                 script.push(w.action(step, uses, with));
                 ran = true;
             }
+            Does::Start(start) => {
+                script.push(downstream::script(w, step, start));
+                ran = true;
+            }
             Does::Groovy(_) => script.push("echo 'this step has to be written by hand' >&2; exit 1".into()),
         }
     }

@@ -147,6 +147,10 @@ fn other(w: &mut Writer<'_>, o: &mut Out, job: &Job, step: &Step) -> usize {
             let text = w.action(step, uses, with);
             script(o, &text);
         }
+        Does::Start(start) => {
+            let line = downstream::build(w, job, step, start, |w, t| text(w, t, Some(job), &step.span));
+            o.line(&line);
+        }
         Does::Groovy(code) => o.line(&format!("error {}", groovy_text(&format!("to be written by hand: {code}")))),
         Does::Checkout | Does::Script { .. } => {}
     }
