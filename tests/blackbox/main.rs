@@ -7,6 +7,7 @@ mod actions;
 mod authorization;
 mod code;
 mod creation;
+mod environments;
 mod git;
 mod http_rules;
 mod journey;

@@ -186,6 +186,7 @@ fn a_domain_leaves_the_tables_of_others_alone() {
                 "upload",
                 "signing_key",
                 "provenance",
+                "job_environment",
             ],
         ),
         ("deliver", &["registry", "environment", "release", "deployment"]),

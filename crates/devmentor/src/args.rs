@@ -372,6 +372,23 @@ pub(crate) enum Environment {
         #[command(flatten)]
         of: InProject,
     },
+    /// List what jobs of pipelines have deployed where.
+    Jobs {
+        /// available, stopping or stopped.
+        #[arg(long)]
+        state: Option<String>,
+        #[command(flatten)]
+        of: InProject,
+    },
+    /// Stop an environment of jobs, by the job that is named for that.
+    Stop {
+        name: String,
+        /// Without that job.
+        #[arg(long)]
+        force: bool,
+        #[command(flatten)]
+        of: InProject,
+    },
     /// Create an environment.
     Create {
         name: String,

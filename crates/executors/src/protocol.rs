@@ -14,6 +14,8 @@ use serde_json::{Map, Value};
 
 /// Most bytes of one log write.
 pub const LOG_CHUNK_MAX: usize = 1 << 20;
+/// The output of a job that holds the address of its environment.
+pub const ENVIRONMENT_URL: &str = "environment_url";
 /// Longest a claim is held open by the server, in seconds.
 pub const CLAIM_SECONDS: u64 = 30;
 /// How often a runner shows that a job lives, in seconds.

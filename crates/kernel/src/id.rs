@@ -127,6 +127,8 @@ ids! {
     ScheduleId = "sch";
     /// A place to deploy to.
     EnvironmentId = "env";
+    /// An environment as jobs of pipelines name it.
+    JobEnvironmentId = "jen";
     /// An image digest with its configuration and secret versions.
     ReleaseId = "rel";
     /// One attempt to bring a release to an environment.

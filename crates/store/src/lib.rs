@@ -18,6 +18,7 @@ pub mod group;
 pub mod idempotency;
 mod inline;
 pub mod job;
+pub mod job_environment;
 pub mod job_log;
 pub mod listener;
 pub mod metric;

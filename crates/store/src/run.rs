@@ -445,6 +445,8 @@ pub async fn pipeline_purge(tx: &mut Tx, project: ProjectId) -> Result<bool> {
         sql!("DELETE FROM variable WHERE project_id = $1"),
         sql!("DELETE FROM schedule WHERE project_id = $1"),
         sql!("DELETE FROM run_listener WHERE project_id = $1"),
+        sql!("DELETE FROM job_environment WHERE project_id = $1"),
+        sql!("DELETE FROM resource_group WHERE project_id = $1"),
     ] {
         tx.exec(statement, args![project]).await?;
     }

@@ -157,6 +157,8 @@ settings! {
     cache_limit: u64 = "10737418240";
     /// Private or loopback addresses that outgoing requests may go to, separated by commas.
     egress_allow: Vec<String> = "";
+    /// Hosts that pipelines may include files from, separated by commas; `*` for any; empty: none.
+    include_hosts: Vec<String> = "";
 }
 
 /// Variables that start with `DEVMENTOR_` and belong to the command-line client or to the build.

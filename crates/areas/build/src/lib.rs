@@ -11,6 +11,7 @@
 
 pub mod artifacts;
 pub mod caches;
+pub mod environments;
 pub mod identity;
 pub mod logs;
 pub mod provenance;
@@ -52,6 +53,7 @@ pub fn router() -> OpenApiRouter<App> {
         .merge(provenance::routes::router())
         .merge(vars::routes::router())
         .merge(timers::routes::router())
+        .merge(environments::routes::router())
 }
 
 /// The area's background work.
@@ -72,6 +74,8 @@ pub fn jobs() -> Jobs {
         .on("cache_evict", |app, work| Box::pin(caches::cache_evict(app, work)))
         .every("leases", Duration::from_secs(3), None, |app| Box::pin(schedule::watch::leases(app)))
         .every("delays", Duration::from_secs(3), None, |app| Box::pin(schedule::gate::delays(app)))
+        .every("environments", Duration::from_secs(5), None, |app| Box::pin(environments::tick(app)))
+        .on("environments_of_ref", |app, work| Box::pin(environments::stop_of_ref(app, work)))
         .every("unschedulable", Duration::from_secs(10), Some("runners"), |app| Box::pin(schedule::watch::unschedulable(app)))
         .every("artifacts", Duration::from_secs(60), None, |app| Box::pin(artifacts::artifact_expire(app)))
         .every("signing_keys", Duration::from_secs(3600), None, |app| {

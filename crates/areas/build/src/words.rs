@@ -26,6 +26,48 @@ pub enum ScheduleSource {
     User,
 }
 
+/// What an environment is for.
+#[derive(ToSchema)]
+#[schema(rename_all = "snake_case")]
+pub enum EnvironmentTier {
+    /// People use it.
+    Production,
+    /// Like production, for a last look.
+    Staging,
+    /// For tests.
+    Testing,
+    /// For those who write it.
+    Development,
+    /// Anything else.
+    Other,
+}
+
+/// Does an environment of jobs stand?
+#[derive(ToSchema)]
+#[schema(rename_all = "snake_case")]
+pub enum JobEnvironmentState {
+    /// It does.
+    Available,
+    /// A job takes it down.
+    Stopping,
+    /// It does not.
+    Stopped,
+}
+
+/// In which order the jobs of a resource group take their turns.
+#[derive(ToSchema)]
+#[schema(rename_all = "snake_case")]
+pub enum ProcessMode {
+    /// As they became ready.
+    Unordered,
+    /// Those of older runs first, also when they are not ready yet.
+    OldestFirst,
+    /// Those of newer runs first, also when they are not ready yet.
+    NewestFirst,
+    /// Of those that are ready those of newer runs first.
+    NewestReadyFirst,
+}
+
 /// What happens with times of a schedule that passed while the service was down.
 #[derive(ToSchema)]
 #[schema(rename_all = "snake_case")]

@@ -1,12 +1,12 @@
-//! `environment list|create|delete`.
+//! `environment list|create|delete`, and `jobs|stop` for those that jobs of pipelines name.
 
 use serde_json::{Map, Value, json};
 
 use super::Session;
 use crate::api::segment;
 use crate::args::{Environment, word};
-use crate::failure::Result;
-use crate::output::{at, facts, text};
+use crate::failure::{Failure, Result};
+use crate::output::{at, facts, text, time};
 
 pub(super) async fn run(command: Environment, session: &Session) -> Result {
     match command {
@@ -31,6 +31,32 @@ pub(super) async fn run(command: Environment, session: &Session) -> Result {
             session.api.delete(&format!("/environments/{}", segment(&id))).await?;
             session.note(&format!("Deleted the environment {name}."));
             Ok(())
+        }
+        Environment::Jobs { state, of } => {
+            let query = state.map(|s| format!("?state={}", segment(&s))).unwrap_or_default();
+            let path = format!("/projects/{}/job-environments{query}", session.project(&of)?);
+            let items = session.api.list(&path, usize::MAX).await?;
+            session.format.list(
+                &items,
+                &[
+                    ("ENVIRONMENT", &at("name")),
+                    ("STATE", &at("state")),
+                    ("TIER", &at("tier")),
+                    ("REF", &at("ref")),
+                    ("ADDRESS", &at("url")),
+                    ("ENDS", &time("auto_stop_at")),
+                    ("DETAIL", &at("detail")),
+                ],
+            )
+        }
+        Environment::Stop { name, force, of } => {
+            let items = session.api.list(&format!("/projects/{}/job-environments", session.project(&of)?), usize::MAX).await?;
+            let Some(found) = items.iter().find(|e| e["name"] == name.as_str()) else {
+                return Err(Failure::NotFound(format!("no job has deployed to {name}")));
+            };
+            let path = format!("/job-environments/{}/stop", segment(&text(found, "id")));
+            let stopped: Value = session.api.post(&path, &json!({ "force": force })).await?;
+            session.format.show(&stopped, |e| format!("{} is {}.", text(e, "name"), text(e, "state")))
         }
         Environment::Create { name, target, config, health_path, container_port, of } => {
             let path = format!("/projects/{}/environments", session.project(&of)?);

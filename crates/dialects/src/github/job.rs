@@ -199,7 +199,7 @@ fn environment(r: &mut Reader<'_>, node: &Node) -> Option<Environment> {
     if !matches!(node.value, Value::Map(_)) {
         // an empty name means none
         let name = r.text(node, "environment", scope::JOB).filter(|t| !t.trim().is_empty())?;
-        return Some(Environment { name, url: None });
+        return Some(Environment { name, ..Environment::default() });
     }
     let (mut name, mut url) = (None, None);
     for (key, value) in r.mapping(node, "`environment`")? {
@@ -213,7 +213,7 @@ fn environment(r: &mut Reader<'_>, node: &Node) -> Option<Environment> {
     if name.is_none() && node.get("name").is_none() {
         r.out.error(&node.span, "missing_key", "Required property is missing: name");
     }
-    name.map(|name| Environment { name, url })
+    name.map(|name| Environment { name, url, ..Environment::default() })
 }
 
 /// Unknown needs, needs on itself, and circles.

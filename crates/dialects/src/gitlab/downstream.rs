@@ -107,7 +107,7 @@ pub(super) fn read(node: &Node, out: &mut Diagnostics) -> Option<Trigger> {
                 );
             }
             for entry in entries_of(include) {
-                if let Some(why) = super::include::refused(entry, &entry.scalar_text().unwrap_or_default()) {
+                if let Some(why) = super::include::refused(entry) {
                     out.error(&entry.span, "unsupported_include", why);
                 }
             }

@@ -17,6 +17,13 @@ pub enum Origin {
         /// Branch, tag or commit; the default branch for none.
         reference: Option<String>,
     },
+    /// A project of this instance, for a component of it.
+    Component {
+        /// Its path.
+        path: String,
+        /// Commit, tag, branch, `~latest`, or the first numbers of a version.
+        version: String,
+    },
     /// An artifact that a job of the pipeline above has made.
     Artifact {
         /// Name of the job.
@@ -32,6 +39,7 @@ impl Origin {
         match self {
             Origin::Here => file.to_owned(),
             Origin::Project { path, reference } => format!("{path}@{}:{file}", reference.as_deref().unwrap_or("HEAD")),
+            Origin::Component { path, version } => format!("{path}@{version}:{file}"),
             Origin::Artifact { job } => format!("artifact of {job}:{file}"),
             Origin::Remote => file.to_owned(),
         }

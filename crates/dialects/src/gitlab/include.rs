@@ -2,10 +2,13 @@
 
 use std::sync::Arc;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use indexmap::IndexMap;
+use sha2::{Digest as _, Sha256};
 
 use crate::diagnostic::{Diagnostics, Span};
-use crate::plan::Input;
+use crate::plan::{Included, Input};
 use crate::yaml::{self, Key, Node, Value};
 
 use super::facts::{Facts, Origin, World};
@@ -20,6 +23,9 @@ const MAX_FILES: usize = 150;
 /// Deepest chain of includes.
 const MAX_DEPTH: usize = 20;
 
+/// Most remote files of one pipeline.
+const MAX_REMOTE: usize = 20;
+
 /// Reads files and what they include.
 pub(super) struct Loader<'l> {
     pub(super) facts: &'l Facts,
@@ -30,6 +36,8 @@ pub(super) struct Loader<'l> {
     pub(super) files: usize,
     /// Is it the pipeline of a `trigger`?
     pub(super) child: bool,
+    /// What was fetched from elsewhere.
+    pub(super) remote: Vec<Included>,
     /// Inputs of the first file, to be shown.
     pub(super) shown_inputs: IndexMap<String, Input>,
 }
@@ -55,23 +63,13 @@ fn built_in(node: &Node) -> Option<(&'static str, &'static str)> {
     BUILT_IN.into_iter().find(|(known, _)| *known == name || known.strip_suffix(".gitlab-ci.yml") == Some(&*name))
 }
 
-/// Why an entry of `include`, or the address that it is, is not followed.
-pub(super) fn refused(node: &Node, address: &str) -> Option<String> {
-    if built_in(node).is_some() {
-        return None;
-    }
-    let (what, why) = if let Some(name) = node.get("template").and_then(Node::scalar_text) {
-        let why = format!(
-            "the templates of GitLab are not part of this service; put a copy of `{name}` into the repository and include it with `local`"
-        );
-        ("template", why)
-    } else if node.get("remote").is_some() || address.starts_with("http://") || address.starts_with("https://") {
-        let why = "remote files are not fetched when a pipeline is made; copy the file into the repository and include it with `local`";
-        ("remote", why.to_owned())
-    } else {
-        return None;
-    };
-    Some(format!("`include:{what}` is not supported: {why}"))
+/// Why an entry of `include` is not followed.
+pub(super) fn refused(node: &Node) -> Option<String> {
+    let name = node.get("template").and_then(Node::scalar_text).filter(|_| built_in(node).is_none())?;
+    Some(format!(
+        "`include:template` is not supported: the templates of GitLab are not part of this service; put a copy of `{name}` into the \
+         repository and include it with `local`"
+    ))
 }
 
 impl Loader<'_> {
@@ -154,6 +152,9 @@ impl Loader<'_> {
                     return None;
                 }
             };
+            if matches!(entry.origin, Origin::Remote) && !self.pinned(&entry, &bytes) {
+                return None;
+            }
             let label = entry.origin.label(&entry.path);
             // what a generated file includes is looked for in the commit
             let origin = if matches!(entry.origin, Origin::Artifact { .. }) { &Origin::Here } else { &entry.origin };
@@ -168,9 +169,8 @@ impl Loader<'_> {
         let expand = |loader: &Self, text: &str| loader.vars.expand(text).value.plain.unwrap_or_else(|| text.to_owned());
         if let Some(text) = node.scalar_text() {
             let text = expand(self, &text);
-            if let Some(why) = refused(node, &text) {
-                self.out.error(&node.span, "unsupported_include", why);
-                return None;
+            if text.starts_with("http://") || text.starts_with("https://") {
+                return self.remote(node, &text);
             }
             return self.local(node, &text, origin);
         }
@@ -223,11 +223,15 @@ impl Loader<'_> {
         if let Some(component) = text("component") {
             return self.component(node, &component);
         }
-        if let Some(why) = refused(node, "") {
+        if let Some(why) = refused(node) {
             self.out.error(&node.span, "unsupported_include", why);
             return None;
         }
-        self.out.error(&node.span, "missing_key", "an entry of `include` needs `local`, `project` or `component`");
+        if let Some(address) = text("remote") {
+            return self.remote(node, &address);
+        }
+        let ways = "an entry of `include` needs `local`, `project`, `component`, `remote` or `template`";
+        self.out.error(&node.span, "missing_key", ways);
         None
     }
 
@@ -247,7 +251,45 @@ impl Loader<'_> {
         Some(vec![Entry { node, origin: Origin::Artifact { job }, path: path.trim_start_matches('/').to_owned() }])
     }
 
+    fn remote<'n>(&mut self, node: &'n Node, address: &str) -> Option<Vec<Entry<'n>>> {
+        if !address.starts_with("https://") && !address.starts_with("http://") || address.contains(char::is_whitespace) {
+            self.out.error(&node.span, "bad_value", format!("Remote file `{address}` does not have a valid address!"));
+            return None;
+        }
+        if self.remote.len() >= MAX_REMOTE {
+            self.out.error(&node.span, "too_many_includes", format!("more than {MAX_REMOTE} remote files are included"));
+            return None;
+        }
+        Some(vec![Entry { node, origin: Origin::Remote, path: address.to_owned() }])
+    }
+
+    /// Notes what a remote file was, and compares it with what it should be.
+    fn pinned(&mut self, entry: &Entry<'_>, bytes: &[u8]) -> bool {
+        let digest = Sha256::digest(bytes);
+        let hex: String = digest.iter().map(|b| format!("{b:02x}")).collect();
+        self.remote.push(Included { file: entry.path.clone(), digest: format!("sha256:{hex}") });
+        let Some(wanted) = entry.node.get("integrity") else { return true };
+        let text = wanted.scalar_text().unwrap_or_default();
+        let expected = text.strip_prefix("sha256-").and_then(|t| STANDARD.decode(t).ok());
+        match expected {
+            Some(expected) if expected == digest.as_slice() => true,
+            Some(_) => {
+                self.out.error(&wanted.span, "integrity", format!("`{}` is not what `integrity` says: it is sha256:{hex}", entry.path));
+                false
+            }
+            None => {
+                self.out.error(&wanted.span, "bad_value", "`integrity` is `sha256-` and the digest in Base64");
+                false
+            }
+        }
+    }
+
     fn local<'n>(&mut self, node: &'n Node, path: &str, origin: &Origin) -> Option<Vec<Entry<'n>>> {
+        if matches!(origin, Origin::Remote) {
+            let why = "`include:local` is not supported: a file that is of no repository can include no file beside it";
+            self.out.error(&node.span, "unsupported_include", why);
+            return None;
+        }
         let path = path.trim_start_matches('/');
         if !path.contains('*') {
             return Some(vec![Entry { node, origin: origin.clone(), path: path.to_owned() }]);
@@ -283,7 +325,7 @@ impl Loader<'_> {
             self.out.error(&node.span, "unsupported_include", why);
             return None;
         }
-        let origin = Origin::Project { path: project, reference: Some(version) };
+        let origin = Origin::Component { path: project, version };
         let single = format!("templates/{name}.yml");
         let path = if self.world.file(&origin, &single).is_ok() { single } else { format!("templates/{name}/template.yml") };
         Some(vec![Entry { node, origin, path }])

@@ -3,7 +3,7 @@
 use indexmap::IndexMap;
 
 use crate::diagnostic::{Diagnostics, Span};
-use crate::plan::Retry;
+use crate::plan::{EnvironmentAction, Retry};
 use crate::yaml::{Node, Value};
 
 use super::read::{self, VarDef, flag, mapping, number, text, texts};
@@ -186,6 +186,8 @@ pub(super) struct Artifacts {
     pub(super) jacoco: Vec<String>,
     pub(super) dotenv: Vec<String>,
     pub(super) codequality: Vec<String>,
+    /// A name under which they are shown with the run.
+    pub(super) expose_as: Option<String>,
     /// Reports that are kept as files.
     pub(super) kept: Vec<String>,
     /// How long it is all kept, within what the service allows.
@@ -205,6 +207,7 @@ pub(super) fn artifacts(node: &Node, out: &mut Diagnostics) -> Option<Artifacts>
         jacoco: Vec::new(),
         dotenv: Vec::new(),
         codequality: Vec::new(),
+        expose_as: None,
         kept: Vec::new(),
         keep_seconds: None,
     };
@@ -234,7 +237,7 @@ pub(super) fn artifacts(node: &Node, out: &mut Diagnostics) -> Option<Artifacts>
                 text(value, "name", out);
                 out.warning(&key.span, "artifact_name", "an artifact has the name of its job here; `artifacts:name` is not applied");
             }
-            "expose_as" => out.warning(&key.span, "unsupported_key", "`expose_as` has no effect; the artifact is shown with the run"),
+            "expose_as" => a.expose_as = exposed(value, out),
             "public" | "access" => out.warning(
                 &key.span,
                 "unsupported_key",
@@ -249,7 +252,28 @@ pub(super) fn artifacts(node: &Node, out: &mut Diagnostics) -> Option<Artifacts>
             other => out.error(&key.span, "unknown_key", format!("`artifacts` has no key `{other}`")),
         }
     }
+    if a.expose_as.is_some() {
+        if a.paths.is_empty() {
+            out.error(&node.span, "bad_combination", "artifacts paths can't be blank when used with `expose_as`");
+        } else if a.paths.iter().any(|p| p.contains('*')) {
+            out.error(&node.span, "bad_combination", "artifacts paths can't contain '*' when used with `expose_as`");
+        }
+    }
     Some(a)
+}
+
+/// Longest text of `expose_as`.
+const MAX_EXPOSED: usize = 100;
+
+fn exposed(node: &Node, out: &mut Diagnostics) -> Option<String> {
+    let text = text(node, "expose_as", out)?;
+    let plain = text.chars().all(|c| c.is_alphanumeric() || "_- ".contains(c));
+    if text.trim().is_empty() || text.chars().count() > MAX_EXPOSED {
+        out.error(&node.span, "bad_value", format!("artifacts expose as has 1 to {MAX_EXPOSED} characters"));
+    } else if !plain {
+        out.error(&node.span, "bad_value", "artifacts expose as can contain only letters, digits, '-', '_' and spaces");
+    }
+    Some(text)
 }
 
 fn reports(node: &Node, a: &mut Artifacts, out: &mut Diagnostics) {
@@ -351,20 +375,25 @@ pub(super) fn retry(node: &Node, out: &mut Diagnostics) -> Option<Retry> {
     Some(retry)
 }
 
-/// Kinds of environments.
-const TIERS: &[&str] = &["production", "staging", "testing", "development", "other"];
-
 /// `environment`.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Environment {
     pub(super) name: String,
+    pub(super) span: Option<Span>,
     pub(super) url: Option<String>,
-    pub(super) action: Option<String>,
+    pub(super) action: EnvironmentAction,
     pub(super) tier: Option<String>,
+    /// Name of the job that stops it.
+    pub(super) on_stop: Option<String>,
+    /// A time, or a text with variables that gives one.
+    pub(super) auto_stop_in: Option<String>,
 }
 
+/// What environments are for.
+pub(super) const TIERS: &[&str] = &["production", "staging", "testing", "development", "other"];
+
 pub(super) fn environment(node: &Node, out: &mut Diagnostics) -> Option<Environment> {
-    let mut e = Environment::default();
+    let mut e = Environment { span: Some(node.span.clone()), ..Environment::default() };
     let Value::Map(entries) = &node.value else {
         e.name = text(node, "environment", out)?;
         return Some(e);
@@ -374,34 +403,26 @@ pub(super) fn environment(node: &Node, out: &mut Diagnostics) -> Option<Environm
             "name" => e.name = text(value, "name", out)?,
             "url" => e.url = text(value, "url", out),
             "action" => {
-                e.action = text(value, "action", out);
-                match e.action.as_deref() {
-                    Some("stop") => {
-                        out.warning(
-                            &value.span,
-                            "environment",
-                            "the job runs its script; it does not stop the environment, which is done by hand",
-                        );
-                    }
-                    Some("start" | "prepare" | "verify" | "access") | None => {}
-                    Some(_) => {
-                        out.error(&value.span, "bad_value", "environment action should be start, stop, prepare, verify, or access");
-                    }
+                let word = text(value, "action", out)?;
+                match EnvironmentAction::parse(&word) {
+                    Some(action) => e.action = action,
+                    None => out.error(&value.span, "bad_value", "environment action should be start, stop, prepare, verify, or access"),
                 }
             }
             "deployment_tier" => {
-                e.tier = text(value, "deployment_tier", out);
-                if e.tier.as_deref().is_some_and(|t| !TIERS.contains(&t)) {
+                let word = text(value, "deployment_tier", out)?;
+                if !word.contains('$') && !TIERS.contains(&word.as_str()) {
                     out.error(&value.span, "bad_value", format!("environment deployment tier must be one of {}", TIERS.join(", ")));
                 }
+                e.tier = Some(word);
             }
-            "on_stop" => out.warning(
-                &key.span,
-                "environment",
-                "the job of `on_stop` is not started when the environment is stopped; start it by hand",
-            ),
+            "on_stop" => e.on_stop = text(value, "on_stop", out),
             "auto_stop_in" => {
-                out.warning(&key.span, "environment", "`auto_stop_in` is not carried out; the environment stays until it is stopped");
+                let word = text(value, "auto_stop_in", out)?;
+                if !word.contains('$') && read::parse_stop(&word).is_none() {
+                    out.error(&value.span, "bad_duration", "environment auto stop in should be a duration");
+                }
+                e.auto_stop_in = Some(word);
             }
             "kubernetes" => out.error(&key.span, "unsupported_key", "`environment:kubernetes` is not supported"),
             other => out.error(&key.span, "unknown_key", format!("`environment` has no key `{other}`")),

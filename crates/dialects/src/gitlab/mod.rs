@@ -9,6 +9,7 @@
 //! Read next: `include` and `tree` (one tree out of many files), `job` (what the keys of a job say), `rules` and
 //! `condition` (whether it runs), `select` (which jobs, in which order), `steps` (what it does on the runner).
 
+mod catalog;
 mod condition;
 mod downstream;
 mod facts;
@@ -29,6 +30,7 @@ mod tests_more;
 mod tree;
 mod vars;
 
+pub use catalog::component_tag;
 pub use condition::{Condition, Judged};
 pub use facts::{Facts, Nothing, Origin, Stored, World};
 pub use vars::{Value, Var, Vars};
@@ -37,7 +39,7 @@ use indexmap::IndexMap;
 
 use crate::diagnostic::{Diagnostics, Span};
 use crate::github::Compiled;
-use crate::plan::{AutoCancel, Dialect, Input, InputType, Plan, RefFilter, Trigger};
+use crate::plan::{AutoCancel, Dialect, Included, Input, InputType, Plan, RefFilter, Trigger};
 use crate::yaml::{Key, Node, Value as Tree};
 
 use job::{DEFAULT_KEYS, JobDef};
@@ -67,6 +69,7 @@ struct Pipeline {
     auto_cancel: AutoCancel,
     jobs: Vec<JobDef>,
     inputs: IndexMap<String, Input>,
+    remote: Vec<Included>,
 }
 
 /// Compiles a pipeline for an event. A plan without triggers is one in which nothing is to run; its decisions say why.
@@ -96,7 +99,7 @@ enum Source<'s> {
 /// One tree of a file and what it includes of nowhere else, with `extends` and references resolved.
 pub(crate) fn tree(path: &str, bytes: &[u8]) -> Option<Node> {
     let (facts, mut out) = (Facts::sample(), Diagnostics::default());
-    whole_tree(&Source::File(path, bytes), &facts, &Nothing, &mut out).map(|(root, _)| root)
+    whole_tree(&Source::File(path, bytes), &facts, &Nothing, &mut out).map(|whole| whole.root)
 }
 
 /// A time such as `1 hour 30 minutes` in seconds.
@@ -105,19 +108,27 @@ pub(crate) fn seconds(text: &str) -> Option<u64> {
 }
 
 fn read_file(source: &Source<'_>, facts: &Facts, world: &dyn World, out: &mut Diagnostics) -> Option<Pipeline> {
-    let (root, inputs) = whole_tree(source, facts, world, out)?;
+    let Whole { root, inputs, remote } = whole_tree(source, facts, world, out)?;
     let Tree::Map(entries) = &root.value else { return None };
-    Some(pipeline(&root, entries, inputs, out))
+    Some(Pipeline { remote, ..pipeline(&root, entries, inputs, out) })
 }
 
-fn whole_tree(source: &Source<'_>, facts: &Facts, world: &dyn World, out: &mut Diagnostics) -> Option<(Node, IndexMap<String, Input>)> {
+/// A file with everything it includes, as one tree.
+struct Whole {
+    root: Node,
+    inputs: IndexMap<String, Input>,
+    remote: Vec<Included>,
+}
+
+fn whole_tree(source: &Source<'_>, facts: &Facts, world: &dyn World, out: &mut Diagnostics) -> Option<Whole> {
     let mut vars = facts.predefined();
     vars.extend(&facts.outer(&IndexMap::new()));
     let mut budget = tree::Budget::new();
     let given = include::given_inputs(facts);
     let child = matches!(source, Source::Child(..));
     let shown_inputs = IndexMap::new();
-    let mut loader = include::Loader { facts, world, vars: &vars, budget: &mut budget, out, files: 0, child, shown_inputs };
+    let mut loader =
+        include::Loader { facts, world, vars: &vars, budget: &mut budget, out, files: 0, child, remote: Vec::new(), shown_inputs };
     let root = match source {
         Source::File(path, bytes) => {
             let given = given.filter(|_| declares_inputs(path, bytes));
@@ -129,9 +140,10 @@ fn whole_tree(source: &Source<'_>, facts: &Facts, world: &dyn World, out: &mut D
         }
     };
     let inputs = std::mem::take(&mut loader.shown_inputs);
+    let remote = std::mem::take(&mut loader.remote);
     let root = tree::extends(root, &mut budget, out)?;
     let root = tree::references(root, &mut budget, out)?;
-    Some((root, inputs))
+    Some(Whole { root, inputs, remote })
 }
 
 /// Only a file with a header takes what a person gave as inputs; for others they are variables.
@@ -148,7 +160,16 @@ fn pipeline(root: &Node, entries: &[(Key, Node)], inputs: IndexMap<String, Input
     stages.insert(0, ".pre".into());
     stages.push(".post".into());
     let auto_cancel = AutoCancel::default();
-    let mut p = Pipeline { stages, variables: Vec::new(), workflow_rules: None, name: None, auto_cancel, jobs: Vec::new(), inputs };
+    let mut p = Pipeline {
+        stages,
+        variables: Vec::new(),
+        workflow_rules: None,
+        name: None,
+        auto_cancel,
+        jobs: Vec::new(),
+        inputs,
+        remote: Vec::new(),
+    };
     let mut defaults: Vec<(Key, Node)> = Vec::new();
     for (key, value) in root.get("default").map(|n| read::mapping(n, "default", out)).unwrap_or_default() {
         if DEFAULT_KEYS.contains(&key.name.as_str()) {
@@ -227,6 +248,7 @@ fn workflow(node: &Node, p: &mut Pipeline, out: &mut Diagnostics) {
 fn plan(path: &str, p: &Pipeline, facts: &Facts, world: &dyn World, out: &mut Diagnostics) -> Option<Plan> {
     let mut plan = Plan::new(Dialect::GitlabCi, path, "GitLab CI");
     plan.inputs.clone_from(&p.inputs);
+    plan.includes.clone_from(&p.remote);
     plan.auto_cancel = Some(p.auto_cancel);
     for (name, def) in p.variables.iter().filter(|(_, d)| !d.description.is_empty() || !d.options.is_empty()) {
         let kind = if def.options.is_empty() { InputType::String } else { InputType::Choice };

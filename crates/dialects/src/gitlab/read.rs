@@ -121,6 +121,11 @@ pub(super) fn duration(node: &Node, what: &str, out: &mut Diagnostics) -> Option
     parsed
 }
 
+/// `auto_stop_in`: a time, or `never`, which is 0.
+pub(super) fn parse_stop(text: &str) -> Option<u64> {
+    if text.trim() == "never" { Some(0) } else { parse_duration(text).filter(|s| *s > 0) }
+}
+
 /// Is it a time such as `1 week`?
 pub(super) fn is_duration(text: &str) -> bool {
     parse_duration(text).is_some()

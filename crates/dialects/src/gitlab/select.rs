@@ -5,7 +5,7 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use indexmap::IndexMap;
 
 use crate::diagnostic::{Diagnostics, Span};
-use crate::plan::{Decision, Gate, Job, Late, Map, Plan};
+use crate::plan::{Decision, EnvironmentAction, Gate, Job, Late, Map, Plan};
 
 use super::Pipeline;
 use super::downstream;
@@ -128,6 +128,7 @@ pub(super) fn jobs(plan: &mut Plan, order: &Order<'_>, out: &mut Diagnostics) ->
         job.needs = needs.iter().map(|&n| chosen[n].key.clone()).collect();
         job.condition = condition(instance, !needs.is_empty());
         gate(&mut job, instance);
+        environment(&mut job, instance, &chosen, order, out);
         plan.jobs.push(job);
     }
     let used: HashSet<usize> = chosen.iter().map(|i| i.stage).collect();
@@ -449,6 +450,35 @@ fn condition(instance: &Instance<'_>, waits: bool) -> Option<String> {
         _ if !waits => None,
         _ => Some(good(instance.needs.is_some())),
     }
+}
+
+/// What is said of the environment besides its name: what is only known with variables, and the job that stops it.
+fn environment(job: &mut Job, instance: &Instance<'_>, chosen: &[Instance<'_>], order: &Order<'_>, out: &mut Diagnostics) {
+    let (Some(said), Some(environment)) = (&instance.def.environment, job.environment.as_mut()) else { return };
+    let span = said.span.as_ref().unwrap_or(&instance.def.span);
+    if said.auto_stop_in.is_some() && environment.auto_stop_seconds.is_none() {
+        out.error(span, "bad_duration", "environment auto stop in should be a duration");
+    }
+    if environment.tier.as_deref().map_or(said.tier.is_some(), |t| !keywords::TIERS.contains(&t)) {
+        out.error(span, "bad_value", format!("environment deployment tier must be one of {}", keywords::TIERS.join(", ")));
+    }
+    let Some(on_stop) = &said.on_stop else { return };
+    let name = &instance.def.name;
+    let of_file = order.pipeline.jobs.iter().find(|j| j.name == *on_stop);
+    let wrong = match of_file.map(|j| &j.environment) {
+        None => Some(format!("{name} job: on_stop job {on_stop} is not defined")),
+        Some(None) => Some(format!("{name} job: on_stop job {on_stop} does not have environment defined")),
+        Some(Some(other)) if other.name != said.name => Some(format!("{name} job: on_stop job {on_stop} have different environment name")),
+        Some(Some(other)) if other.action != EnvironmentAction::Stop => {
+            Some(format!("{name} job: on_stop job {on_stop} needs to have action stop defined"))
+        }
+        Some(Some(_)) => None,
+    };
+    if let Some(text) = wrong {
+        out.error(span, "bad_on_stop", text);
+    }
+    // one that its rules leave out stops nothing: the environment is stopped without it
+    environment.on_stop = chosen.iter().find(|i| i.def.name == *on_stop).map(|i| i.key.clone());
 }
 
 fn gate(job: &mut Job, instance: &Instance<'_>) {

@@ -5,8 +5,10 @@ use std::collections::{BTreeSet, HashMap};
 use crate::diagnostic::Span;
 use crate::plan::{Action, Concurrency, Container, Environment, Job, Late, Map, Step, StepKind, literal};
 
+use super::job::JobDef;
 use super::keywords::{CacheKey, Image};
 use super::select::{Instance, Order, Sources, expand};
+use super::vars::{Value, Var, Vars};
 
 /// Label that a job without `tags` asks for; the in-process runner has it.
 const RUNS_ON: &str = "ubuntu-latest";
@@ -79,15 +81,24 @@ pub(super) fn job(order: &Order<'_>, i: &Instance<'_>, names: &HashMap<String, S
             vars.raw("CI_ENVIRONMENT_NAME", plain);
             vars.raw("CI_ENVIRONMENT_SLUG", super::facts::slug(plain));
         }
-        vars.raw("CI_ENVIRONMENT_ACTION", environment.action.as_deref().unwrap_or("start"));
-        if let Some(tier) = &environment.tier {
+        vars.raw("CI_ENVIRONMENT_ACTION", environment.action.as_str());
+        let tier = environment.tier.as_ref().and_then(|t| expand(&vars, t, &def.span, tell).plain);
+        if let Some(tier) = tier.as_deref().or_else(|| name.plain.as_deref().map(Environment::tier_of)) {
             vars.raw("CI_ENVIRONMENT_TIER", tier);
         }
-        let url = environment.url.as_ref().map(|u| vars.expand(u).value);
+        let url = environment.url.as_ref().map(|u| url(u, &vars, def));
         if let Some(plain) = url.as_ref().and_then(|u| u.plain.as_ref()) {
             vars.raw("CI_ENVIRONMENT_URL", plain);
         }
-        job.environment = Some(Environment { name: name.template, url: url.map(|u| u.template) });
+        let stop = environment.auto_stop_in.as_ref().and_then(|t| expand(&vars, t, &def.span, tell).plain);
+        job.environment = Some(Environment {
+            name: name.template,
+            url: url.map(|u| u.template),
+            action: environment.action,
+            tier,
+            on_stop: None,
+            auto_stop_seconds: stop.as_deref().and_then(super::read::parse_stop),
+        });
     }
     if let Some(group) = &def.resource_group {
         let group = expand(&vars, group, &def.span, tell).template;
@@ -116,6 +127,20 @@ pub(super) fn job(order: &Order<'_>, i: &Instance<'_>, names: &HashMap<String, S
     }
     steps(order, i, &vars, &mut job, names, sources, tell);
     job
+}
+
+/// The address of an environment. It may name variables that the job itself writes into a dotenv report.
+fn url(text: &str, vars: &Vars, def: &JobDef) -> Value {
+    let expanded = vars.expand(text);
+    if expanded.unknown.is_empty() || def.artifacts.as_ref().is_none_or(|a| a.dotenv.is_empty()) {
+        return expanded.value;
+    }
+    let mut with_own = vars.clone();
+    for name in expanded.unknown {
+        let late = format!("${{{{ fromJSON(steps.dotenv.outputs.variables || '{{}}')['{name}'] }}}}");
+        with_own.set(name, Var::Late(late));
+    }
+    with_own.expand(text).value
 }
 
 fn services(job: &mut Job, service: &Image, vars: &super::vars::Vars, tell: Tell<'_>) {
@@ -258,6 +283,7 @@ fn steps(
         let name = names.get(&i.key).cloned().unwrap_or_default();
         let mut with = vec![("name", name), ("path", lines.join("\n")), ("exact", "true".into()), ("overwrite", "true".into())];
         with.extend(artifacts.keep_seconds.map(|n| ("keep-seconds", n.to_string())));
+        with.extend(artifacts.expose_as.as_ref().map(|t| ("expose-as", literal(t))));
         let mut step = uses(&span, "Upload artifacts", Action::UploadArtifact, &with);
         step.condition = if artifacts.paths.is_empty() { Some("always()".into()) } else { when(&artifacts.when) };
         job.steps.push(step);

@@ -15,9 +15,9 @@ impl World for Repo {
     fn file(&self, origin: &Origin, path: &str) -> Result<Vec<u8>, String> {
         let found = match origin {
             Origin::Here => self.files.get(path),
-            Origin::Project { path: project, .. } => self.others.get(&(project.as_str(), path)),
+            Origin::Project { path: project, .. } | Origin::Component { path: project, .. } => self.others.get(&(project.as_str(), path)),
             Origin::Artifact { job } => self.others.get(&(job.as_str(), path)),
-            Origin::Remote => None,
+            Origin::Remote => self.others.get(&("", path)),
         };
         found.map(|t| t.as_bytes().to_vec()).ok_or_else(|| "there is no such file".into())
     }
@@ -370,9 +370,9 @@ a: {script: [from root]}
     assert_eq!(p.job("go-run 1/2").unwrap().env["E"], "to pr");
     for (text, expect) in [
         ("include: nope.yml", ".gitlab-ci.yml:1:10: error[include_not_found]"),
-        ("include: {template: Jobs/Build.gitlab-ci.yml}", "error[unsupported_include]"),
-        ("include: {remote: 'https://x/y.yml'}", "error[unsupported_include]"),
-        ("include: 'https://x/y.yml'", "error[unsupported_include]"),
+        ("include: {template: Jobs/Build.gitlab-ci.yml}\na: {script: x}", "error[unsupported_include]"),
+        ("include: {remote: 'https://x/y.yml'}", "error[include_not_found]"),
+        ("include: 'https://x/y.yml'", "error[include_not_found]"),
         ("include: {component: other.host/g/p/c@1}", "only components of this instance"),
         ("include: {local: tpl.yml}", "error[missing_input]"),
         ("include: {local: tpl.yml, inputs: {job: x, nope: 1}}", "error[unknown_input]"),
@@ -431,7 +431,20 @@ fn everything_that_is_not_done_is_said() {
         ("a: {script: x, artifacts: {reports: {sast: c.json}}}", "warning[unsupported_report]"),
         ("a: {script: x, artifacts: {untracked: true}}", "error[unsupported_key]"),
         ("a: {script: x, cache: {paths: [a], key: {files: [a, b, c]}}}", "one or two files"),
-        ("a: {script: x, environment: {name: p, on_stop: s, auto_stop_in: 1 day}}", "warning[environment]"),
+        ("a: {script: x, environment: {name: p, on_stop: s}}", "a job: on_stop job s is not defined"),
+        ("a: {script: x, environment: {name: p, on_stop: s}}\ns: {script: x}", "on_stop job s does not have environment defined"),
+        (
+            "a: {script: x, environment: {name: p, on_stop: s}}\ns: {script: x, environment: {name: q, action: stop}}",
+            "on_stop job s have different environment name",
+        ),
+        ("a: {script: x, environment: {name: p, on_stop: s}}\ns: {script: x, environment: p}", "needs to have action stop defined"),
+        ("a: {script: x, environment: {name: p, auto_stop_in: soon}}", "environment auto stop in should be a duration"),
+        ("variables: {T: soon}\na: {script: x, environment: {name: p, auto_stop_in: $T}}", "auto stop in should be a duration"),
+        ("a: {script: x, environment: {name: p, action: look}}", "should be start, stop, prepare, verify, or access"),
+        ("a: {script: x, environment: {name: p, deployment_tier: moon}}", "deployment tier must be one of production"),
+        ("a: {script: x, artifacts: {paths: ['*.x'], expose_as: y}}", "can't contain '*'"),
+        ("a: {script: x, artifacts: {expose_as: y}}", "can't be blank"),
+        ("a: {script: x, artifacts: {paths: [x], expose_as: 'a/b'}}", "only letters, digits"),
         ("a: {script: x, image: $NOBODY/x}", "warning[unknown_variable]: `$NOBODY`"),
         ("a: {script: x, image: $CI_NO_SUCH}", "this service does not set it"),
         ("a: {script: x, needs: [{pipeline: $X, job: y}]}", "error[unsupported_key]"),

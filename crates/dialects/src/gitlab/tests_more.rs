@@ -2,7 +2,7 @@
 
 use super::tests::{Repo, build, facts, keys, plan, said, steps, with};
 use super::*;
-use crate::plan::Gate;
+use crate::plan::{Environment, EnvironmentAction, Gate};
 
 #[test]
 fn a_job_starts_another_pipeline() {
@@ -120,19 +120,15 @@ fn keys_of_other_executors_and_reports() {
     let job = p.job("a").unwrap();
     assert_eq!(job.services["db"].options.as_deref(), Some("--user 7"));
     assert_eq!(said(&c).matches("`kubernetes` has no effect").count(), 2);
-    let stop = build("a: {script: x, environment: {name: e, action: stop}}", &facts(), &Repo::default());
-    assert!(stop.plan.is_some() && said(&stop).contains("warning[environment]: the job runs its script"), "{}", said(&stop));
     assert_eq!(said(&c).matches("is not read here; the file is kept").count(), 3);
     assert_eq!(with(&p, "a", "Reports")["jacoco"], "j.xml");
 }
 
 #[test]
 fn children_are_not_fetched_from_elsewhere() {
-    for (include, expect) in [
-        ("[{local: a.yml}, {template: T.yml}]", ".gitlab-ci.yml:1:41: error[unsupported_include]: `include:template` is not supported"),
-        ("{remote: 'https://a/b.yml'}", ".gitlab-ci.yml:1:24: error[unsupported_include]: `include:remote` is not supported"),
-        ("https://a/b.yml", ".gitlab-ci.yml:1:24: error[unsupported_include]: `include:remote` is not supported"),
-    ] {
+    for (include, expect) in
+        [("[{local: a.yml}, {template: T.yml}]", ".gitlab-ci.yml:1:41: error[unsupported_include]: `include:template` is not supported")]
+    {
         let c = build(&format!("a: {{trigger: {{include: {include}}}}}"), &facts(), &Repo::default());
         assert!(said(&c).contains(expect), "{include}: {}", said(&c));
     }
@@ -224,4 +220,70 @@ fn what_the_service_watches_is_in_the_plan() {
     assert_eq!(with(&p, "a", "Reports")["codequality"], "q.json");
     let p = plan("workflow:\n  rules: [{if: $CI_COMMIT_BRANCH, auto_cancel: {on_new_commit: none}}]\na: {script: x}");
     assert_eq!(p.auto_cancel.unwrap().on_new_commit, OnNewCommit::None);
+}
+
+#[test]
+fn environments_say_who_stops_them() {
+    let p = plan(
+        "variables: {KEPT: 2 hours}
+deploy:
+  script: x
+  environment: {name: review/$CI_COMMIT_REF_SLUG, url: 'https://$HOST', on_stop: stop, auto_stop_in: $KEPT}
+  artifacts: {paths: [site], expose_as: The site, reports: {dotenv: d.env}}
+stop:
+  script: x
+  when: manual
+  environment: {name: review/$CI_COMMIT_REF_SLUG, action: stop}
+look:
+  script: x
+  environment: {name: live, action: verify, auto_stop_in: never, deployment_tier: staging}
+",
+    );
+    let e = p.job("deploy").unwrap().environment.clone().unwrap();
+    assert_eq!((e.name.as_str(), e.on_stop.as_deref(), e.auto_stop_seconds), ("review/main", Some("stop"), Some(7200)));
+    // the job writes the name of the host itself
+    assert_eq!(e.url.as_deref(), Some("https://${{ fromJSON(steps.dotenv.outputs.variables || '{}')['HOST'] }}"));
+    assert_eq!(p.job("deploy").unwrap().env["CI_ENVIRONMENT_TIER"], "development");
+    assert_eq!(with(&p, "deploy", "Upload artifacts")["expose-as"], "The site");
+    assert_eq!(p.job("stop").unwrap().environment.clone().unwrap().action, EnvironmentAction::Stop);
+    let look = p.job("look").unwrap().environment.clone().unwrap();
+    assert_eq!((look.action, look.auto_stop_seconds, look.tier.as_deref()), (EnvironmentAction::Verify, Some(0), Some("staging")));
+    for (name, tier) in
+        [("Production", "production"), ("review/x", "development"), ("pre-live", "staging"), ("qa", "testing"), ("x", "other")]
+    {
+        assert_eq!(Environment::tier_of(name), tier, "{name}");
+    }
+}
+
+#[test]
+fn files_come_from_elsewhere() {
+    let repo = Repo {
+        others: [
+            (("", "https://files.example/a.yml"), "far: {script: [f]}\n"),
+            (("", "https://files.example/b.yml"), "include: {local: c.yml}\n"),
+            (("group/comp", "templates/lint/template.yml"), "lint: {script: [l]}\n"),
+        ]
+        .into(),
+        ..Repo::default()
+    };
+    let sum = "sha256-EB4IgBUQ3a43CZpHQIWyMTL5EIqT8HUpH1Q0mD4ZQk0=";
+    let whole = build(
+        "include:\n- remote: https://files.example/a.yml\n- {component: localhost/group/comp/lint@~latest}\n- template: Workflows/Branch-Pipelines.gitlab-ci.yml\n",
+        &facts(),
+        &repo,
+    );
+    let p = whole.plan.clone().unwrap_or_else(|| panic!("{}", said(&whole)));
+    assert_eq!(keys(&p), ["far", "lint"]);
+    assert_eq!((p.includes.len(), p.includes[0].file.as_str()), (1, "https://files.example/a.yml"));
+    assert!(p.includes[0].digest.starts_with("sha256:"));
+    for (text, why) in [
+        (format!("include: {{remote: 'https://files.example/a.yml', integrity: {sum}}}"), "is not what `integrity` says"),
+        ("include: {remote: 'https://files.example/a.yml', integrity: md5-x}".into(), "`sha256-` and the digest"),
+        ("include: https://files.example/b.yml".into(), "of no repository can include no file beside it"),
+        ("include: {remote: 'ftp://files.example/a.yml'}".into(), "does not have a valid address"),
+        ("include: {template: Nodejs.gitlab-ci.yml}".into(), "put a copy of `Nodejs.gitlab-ci.yml`"),
+    ] {
+        let said = said(&build(&format!("{text}\na: {{script: x}}"), &facts(), &repo));
+        assert!(said.contains(why), "{text}: {said}");
+    }
 }

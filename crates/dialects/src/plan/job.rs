@@ -269,13 +269,79 @@ pub struct Retry {
 }
 
 /// The environment a job names.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Environment {
     /// Name, may hold expressions.
     pub name: String,
-    /// Shown address, may hold expressions.
+    /// Shown address, may hold expressions; evaluated at the end of the job.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub url: Option<String>,
+    /// What the job does with it.
+    #[serde(default, skip_serializing_if = "EnvironmentAction::is_start")]
+    pub action: EnvironmentAction,
+    /// What it is for: `production`, `staging`, `testing`, `development`, `other`; none is told from its name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tier: Option<String>,
+    /// Key of the job that stops it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub on_stop: Option<String>,
+    /// Stopped so many seconds after the job; 0 takes back what an earlier job said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub auto_stop_seconds: Option<u64>,
+}
+
+impl Environment {
+    /// What an environment of this name is for.
+    pub fn tier_of(name: &str) -> &'static str {
+        const WORDS: &[(&str, &[&str])] = &[
+            ("development", &["dev", "review", "trunk"]),
+            ("testing", &["test", "tst", "int", "accept", "acpt", "qa", "qc", "control", "quality"]),
+            ("staging", &["stg", "stag", "model", "modl", "pre", "demo", "non"]),
+            ("production", &["prd", "prod", "live"]),
+        ];
+        let name = name.to_lowercase();
+        WORDS.iter().find(|(_, words)| words.iter().any(|w| name.contains(w))).map_or("other", |(tier, _)| tier)
+    }
+}
+
+/// What a job does with its environment.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum EnvironmentAction {
+    /// Deploys to it.
+    #[default]
+    Start,
+    /// Takes it down.
+    Stop,
+    /// Makes it ready for a deployment.
+    Prepare,
+    /// Looks whether it is well.
+    Verify,
+    /// Uses it.
+    Access,
+}
+
+impl EnvironmentAction {
+    /// The text form.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Start => "start",
+            Self::Stop => "stop",
+            Self::Prepare => "prepare",
+            Self::Verify => "verify",
+            Self::Access => "access",
+        }
+    }
+
+    /// From the text form.
+    pub fn parse(text: &str) -> Option<Self> {
+        [Self::Start, Self::Stop, Self::Prepare, Self::Verify, Self::Access].into_iter().find(|a| a.as_str() == text)
+    }
+
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
+    fn is_start(&self) -> bool {
+        *self == Self::Start
+    }
 }
 
 /// How the jobs of a matrix run together.

@@ -12,8 +12,8 @@ mod step;
 
 pub use crate::diagnostic::Span;
 pub use job::{
-    CallInput, CallInterface, CallResult, CallScope, Cell, Container, Credentials, Downstream, Environment, Follow, Gate, Job, Matrix,
-    Retry, Strategy,
+    CallInput, CallInterface, CallResult, CallScope, Cell, Container, Credentials, Downstream, Environment, EnvironmentAction, Follow,
+    Gate, Job, Matrix, Retry, Strategy,
 };
 pub use step::{Action, ActionHook, ActionInput, ActionPlace, ActionRuns, CustomAction, Step, StepKind};
 
@@ -97,6 +97,18 @@ pub struct Plan {
     /// For each job of the file why it is in the plan or not, where that is decided when the run is made.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub decisions: Vec<Decision>,
+    /// What was fetched from other services to make it, as it was then.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub includes: Vec<Included>,
+}
+
+/// A file that is of no repository of this service.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Included {
+    /// Its address.
+    pub file: String,
+    /// `sha256:…` of its bytes.
+    pub digest: String,
 }
 
 /// When a run is stopped without anybody asking for it.
@@ -159,6 +171,7 @@ impl Plan {
             stages: Vec::new(),
             auto_cancel: None,
             decisions: Vec::new(),
+            includes: Vec::new(),
         }
     }
 

@@ -32,7 +32,7 @@ use crate::actions::{self, Logins};
 use crate::docker::{self, Containers};
 use crate::host::{HostError, HostResult, JobHost};
 use crate::log::JobLog;
-use crate::protocol::{Conclusion, JobSpec, StepState, StepUpdate};
+use crate::protocol::{Conclusion, ENVIRONMENT_URL, JobSpec, StepState, StepUpdate};
 use crate::sandbox::{HostPlace, Isolation, Machine, Place};
 use crate::spawn::Stop;
 
@@ -369,6 +369,7 @@ impl Run<'_> {
         }
         let mut outputs = self.outputs(contexts, &mut out).await?;
         outputs.extend(self.coverage.as_ref().and_then(|c| c.found()).map(|c| ("coverage".to_owned(), c)));
+        self.environment_url(contexts, &mut outputs, &mut out).await?;
         out.finish().await?;
         self.end(index, Conclusion::Success, Conclusion::Success, None).await?;
         Ok(outputs)
@@ -391,6 +392,19 @@ impl Run<'_> {
             }
         }
         Ok(outputs)
+    }
+
+    /// The address of the environment, which may be what a step has put out.
+    async fn environment_url(&self, contexts: &Contexts, outputs: &mut BTreeMap<String, String>, out: &mut StepOutput) -> HostResult<()> {
+        let Some(text) = self.spec.job.environment.as_ref().and_then(|e| e.url.as_ref()) else { return Ok(()) };
+        match contexts.text(text) {
+            Ok(url) if self.log.is_secret(&url).await => out.warning("The environment's URL may contain a secret, it is not kept.").await?,
+            Ok(url) => {
+                outputs.entry(ENVIRONMENT_URL.into()).or_insert(url);
+            }
+            Err(error) => out.warning(&format!("The environment's URL cannot be evaluated: {error}")).await?,
+        }
+        Ok(())
     }
 
     async fn put_away(&mut self, place: Where) {

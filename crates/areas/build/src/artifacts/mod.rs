@@ -2,9 +2,11 @@
 
 pub mod routes;
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use blobs::{Blobs, Digest, Owner, Stored, Want};
+use dialects::plan::{Action, StepKind};
 use executors::protocol::{ArtifactItem, ArtifactList};
 use futures::StreamExt as _;
 use kernel::{ArtifactId, Code, Error, ProjectId, Result, RunId, Timestamp};
@@ -12,6 +14,8 @@ use store::Tx;
 use store::artifact::{ArtifactRow, artifact_blob_used, artifact_by_name, artifact_list_current, artifact_set};
 use store::job::JobRow;
 use web_kit::{App, Body, Config};
+
+use crate::schedule::plans;
 
 /// Seconds of a day.
 const DAY: u64 = 86_400;
@@ -43,6 +47,19 @@ pub async fn open_sized(app: &App, project: ProjectId, digest: &str) -> Result<(
     let reader = app.part::<Blobs>()?.get(&Owner::from(project), &digest, Want::All).await?;
     let reader = reader.ok_or_else(|| Error::new(Code::Gone, "its content was removed"))?;
     Ok((i64::try_from(reader.total).unwrap_or(i64::MAX), Body::from_stream(reader.body)))
+}
+
+/// Names under which a workflow shows artifacts with its runs, by the names of these.
+///
+/// # Errors
+/// The database's.
+async fn exposed(app: &App, run: RunId) -> Result<HashMap<String, String>> {
+    let Some(planned) = plans::look(app.db(), run).await? else { return Ok(HashMap::new()) };
+    let uploads = planned.plan.jobs.iter().flat_map(|j| &j.steps).filter_map(|step| match &step.kind {
+        StepKind::Uses { action: Action::UploadArtifact, with, .. } => Some(with),
+        _ => None,
+    });
+    Ok(uploads.filter_map(|with| Some((with.get("name")?.clone(), with.get("expose-as")?.clone()))).collect())
 }
 
 /// Number of files in a zip by its directory's end; an error when it is no zip.

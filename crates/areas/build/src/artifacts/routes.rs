@@ -38,6 +38,9 @@ struct Artifact {
     /// Removed then.
     #[schema(value_type = String)]
     expires_at: Timestamp,
+    /// The name under which its workflow shows it with the run.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    exposed_as: Option<String>,
     /// What it is, when it is no zip but one file as it was.
     #[serde(skip_serializing_if = "Option::is_none")]
     content_type: Option<String>,
@@ -50,19 +53,21 @@ async fn artifact_page(State(app): State<App>, Ctx(ctx): Ctx, Path(run): Path<St
     let (row, _) = run_for(&app, &ctx, &run, Permission::PipelineRead).await?;
     let after = page.after::<String>("artifacts")?.unwrap_or_default();
     let rows = artifact_list(app.db(), row.id, &after, page.fetch()).await?;
+    let exposed = super::exposed(&app, row.id).await?;
     Ok(page.finish(
         "artifacts",
         rows,
         |a| a.name.clone(),
         |a| Artifact {
             id: a.id,
-            name: a.name,
             size: a.size,
             digest: a.digest,
             files: a.files,
             created_at: a.created_at,
             expires_at: a.expires_at,
             content_type: a.content_type,
+            exposed_as: exposed.get(&a.name).cloned(),
+            name: a.name,
         },
     ))
 }

@@ -19,6 +19,8 @@ use crate::schedule::model;
 pub struct Why {
     /// Which jobs of the file are in the run, where that was decided when it was made.
     decisions: Vec<WhyDecision>,
+    /// Files that were fetched from other services to make it, as they were then.
+    includes: Vec<WhyIncluded>,
     /// What became of the jobs, and why.
     jobs: Vec<WhyJob>,
 }
@@ -38,6 +40,15 @@ pub struct WhyDecision {
     line: u32,
     /// Its column.
     column: u32,
+}
+
+/// A file of another service.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct WhyIncluded {
+    /// Its address.
+    file: String,
+    /// `sha256:…` of what it was.
+    digest: String,
 }
 
 /// What became of a job.
@@ -153,5 +164,6 @@ pub async fn run_why(app: &App, ctx: &Context, id: &str) -> Result<Why> {
         reason: j.reason.clone(),
         evaluation: evaluated(&j.key),
     });
-    Ok(Why { decisions, jobs: jobs.collect() })
+    let includes = plan.iter().flat_map(|p| &p.includes).map(|i| WhyIncluded { file: i.file.clone(), digest: i.digest.clone() });
+    Ok(Why { decisions, includes: includes.collect(), jobs: jobs.collect() })
 }

@@ -16,7 +16,7 @@ use store::{NewWork, Tx};
 
 use super::gate::{self, Gated};
 use super::plans::{Planned, plan_of};
-use super::{downstream, model, save};
+use super::{downstream, model, save, turn};
 use crate::runners::ONLINE;
 
 /// A run with all that decides about it.
@@ -275,11 +275,8 @@ async fn queue(tx: &mut Tx, state: &mut State, index: usize, job: &Job, known: &
     if let (None, Some(group)) = (&held, row.concurrency_group.clone()) {
         let cancel = job.concurrency.as_ref().is_some_and(|c| model::late_bool(&c.cancel_in_progress, &base).unwrap_or(false));
         let queue = job.concurrency.as_ref().is_some_and(|c| c.queue);
-        held = if queue {
-            turn_in_group(tx, state, index, &group).await?
-        } else {
-            hold_for_group(tx, state, index, &group, cancel, now).await?
-        };
+        held =
+            if queue { turn::wait(tx, state, index, &group).await? } else { hold_for_group(tx, state, index, &group, cancel, now).await? };
     }
     let row = &mut state.jobs[index];
     if let Some(reason) = held {
@@ -304,14 +301,6 @@ async fn queue(tx: &mut Tx, state: &mut State, index: usize, job: &Job, known: &
     row.turn = model::turn(now, row.priority);
     save(tx, row).await?;
     Ok(true)
-}
-
-/// Why a job must wait for its turn in a group in which all keep their turn, in the order they came.
-async fn turn_in_group(tx: &mut Tx, state: &State, index: usize, group: &str) -> Result<Option<String>> {
-    let me = state.jobs[index].id;
-    let ahead = |j: &JobRow| j.id != me && (j.state != "waiting" || (j.cell.is_some() && j.id < me));
-    let busy = job_group(tx, state.run.project, group).await?.iter().any(ahead);
-    Ok(busy.then(|| format!("waits for its turn in the group `{group}`")))
 }
 
 /// Why a job must wait for its concurrency group. The older one that waits there is cancelled: the newest waits.

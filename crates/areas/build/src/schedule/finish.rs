@@ -148,6 +148,7 @@ async fn apply(tx: &mut Tx, state: &mut State, index: usize, end: End, now: Time
     save(tx, job).await?;
     let ended = job.clone();
     finished(tx, &ended).await?;
+    crate::environments::job_ended(tx, state, &ended, now).await?;
     if conclusion == "failure" && !ended.allowed_to_fail {
         fail_fast(tx, state, &ended, now).await?;
         if state.plan.auto_cancel.is_some_and(|a| a.on_job_failure) && !state.run.cancelled {

@@ -80,40 +80,53 @@ pub async fn job_play(app: &App, ctx: &Context, id: &str) -> Result<JobId> {
             let mut tx = db.begin().await?;
             let locked = run_lock(&mut tx, run).await?.ok_or_else(|| Error::not_found("run"))?;
             let mut state = State::load(&mut tx, locked).await?;
-            let refuse = |why: &str| Err(Error::new(Code::Conflict, why.to_owned()));
             let Some(index) = state.jobs.iter().position(|j| j.id == job) else {
                 return refuse("a later attempt took the place of this job");
             };
-            let planned = state.plan.job(&state.jobs[index].key).cloned();
-            let gate = planned.as_ref().and_then(|p| p.gate.clone());
-            if !playable(&state.jobs[index], gate.as_ref()) {
-                return refuse("the job does not wait for anybody to start it");
+            let gate = state.plan.job(&state.jobs[index].key).and_then(|p| p.gate.clone());
+            if playable(&state.jobs[index], gate.as_ref()) {
+                may_answer(&ctx, gate.as_ref())?;
             }
-            if state.run.cancelled {
-                return refuse("the run was cancelled; retry it");
-            }
-            may_answer(&ctx, gate.as_ref())?;
-            let now = Timestamp::now();
-            let started = if state.jobs[index].state == "waiting" {
-                let planned = planned.ok_or_else(|| Error::internal("the job is not in its plan"))?;
-                let results = model::results(&state.jobs);
-                if !matches!(decide(&state.plan, &planned, &results, false, &state.contexts), Decision::Run) {
-                    return refuse("the jobs before it have not ended");
-                }
-                state.jobs[index].released_at = Some(now);
-                let row = &mut state.jobs[index];
-                save(&mut tx, row).await?;
-                row.id
-            } else {
-                reopen(&mut tx, &mut state, index, now).await?
-            };
-            advance(&mut tx, &mut state, now).await?;
+            let started = play(&mut tx, &mut state, index, Timestamp::now()).await?;
             tx.keep(app.receipt(&ctx, &started)?).await?;
             tx.commit().await?;
             Ok(started)
         })
     })
     .await
+}
+
+fn refuse<T>(why: &str) -> Result<T> {
+    Err(Error::new(Code::Conflict, why.to_owned()))
+}
+
+/// Lets a job of a locked run go that waits for a person or for time, and brings the run forward. Gives the job that starts.
+///
+/// # Errors
+/// `conflict` for a job that does not wait for anybody.
+pub(crate) async fn play(tx: &mut store::Tx, state: &mut State, index: usize, now: Timestamp) -> Result<JobId> {
+    let planned = state.plan.job(&state.jobs[index].key).cloned();
+    if !playable(&state.jobs[index], planned.as_ref().and_then(|p| p.gate.as_ref())) {
+        return refuse("the job does not wait for anybody to start it");
+    }
+    if state.run.cancelled {
+        return refuse("the run was cancelled; retry it");
+    }
+    let started = if state.jobs[index].state == "waiting" {
+        let planned = planned.ok_or_else(|| Error::internal("the job is not in its plan"))?;
+        let results = model::results(&state.jobs);
+        if !matches!(decide(&state.plan, &planned, &results, false, &state.contexts), Decision::Run) {
+            return refuse("the jobs before it have not ended");
+        }
+        state.jobs[index].released_at = Some(now);
+        let row = &mut state.jobs[index];
+        save(tx, row).await?;
+        row.id
+    } else {
+        reopen(tx, state, index, now).await?
+    };
+    advance(tx, state, now).await?;
+    Ok(started)
 }
 
 /// Is the caller among those who may answer?

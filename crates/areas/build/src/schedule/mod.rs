@@ -4,8 +4,8 @@
 //! queues, ends the run. Whatever changes a job (a result, a cancel, a retry, a lost lease) calls it in the same
 //! transaction. It never looks at runners to decide about needs, so a job waits for nothing but what its reason says.
 //!
-//! Read next: `model` (pure: labels, contexts, results), `advance`, `gate`, `downstream` (jobs that start pipelines), `finish`,
-//! `watch`.
+//! Read next: `model` (pure: labels, contexts, results), `advance`, `gate`, `downstream` (jobs that start pipelines), `turn`
+//! (resource groups), `finish`, `watch`.
 
 pub mod advance;
 pub mod downstream;
@@ -14,6 +14,7 @@ pub mod gate;
 pub mod model;
 pub mod plans;
 mod quick;
+pub(crate) mod turn;
 pub mod watch;
 
 use std::time::Duration;

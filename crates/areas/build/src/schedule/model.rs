@@ -8,6 +8,8 @@ use kernel::{JobId, Timestamp};
 use serde_json::{Map, Value, json};
 use store::job::JobRow;
 
+use super::turn;
+
 /// A job runs this long when its plan does not say.
 const DEFAULT_TIMEOUT_MINUTES: f64 = 360.0;
 /// A job may run this long at most: 35 days, like a run.
@@ -136,7 +138,12 @@ pub fn placeholder(run: &store::run::RunRow, job: &Job, position: usize, attempt
         matrix: None,
         outputs: json!({}),
         annotations: json!([]),
-        concurrency_group: None,
+        // known from the beginning where the order of a group may depend on jobs that are not ready
+        concurrency_group: job
+            .concurrency
+            .as_ref()
+            .filter(|c| c.group.starts_with(turn::RESOURCE) && !c.group.contains("${{"))
+            .map(|c| c.group.trim().to_lowercase()),
         timeout_seconds: 0,
         runner: None,
         lease_until: None,

@@ -25,7 +25,8 @@ pub(super) async fn end(tx: &mut Tx, run: &mut RunRow, job: &mut JobRow, planned
         return Ok(false);
     }
     let Some(of_plan) = planned.plan.job(&job.key) else { return Ok(false) };
-    if of_plan.strategy.as_ref().is_some_and(|s| s.max_parallel.is_some()) {
+    // what was deployed is noted, which needs the whole run
+    if of_plan.environment.is_some() || of_plan.strategy.as_ref().is_some_and(|s| s.max_parallel.is_some()) {
         return Ok(false);
     }
     // with the rest of its matrix open, nobody can see this end; without, nobody must be waiting for it

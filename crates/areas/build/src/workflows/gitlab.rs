@@ -14,7 +14,7 @@ use store::project::ProjectRow;
 use store::run::Trust;
 use web_kit::App;
 
-use super::source;
+use super::{remote, source};
 use crate::runs::trust::trust_of;
 use crate::vars::reach::names;
 
@@ -144,7 +144,15 @@ async fn facts(app: &App, project: &ProjectRow, repository: &Repository, commit:
 /// Reads a file that is not in the commit.
 async fn fetch(app: &App, cause: &Cause, (origin, path): &Wanted) -> Result<std::result::Result<Vec<u8>, String>> {
     match origin {
-        Origin::Project { path: project, reference } => of_project(app, cause.actor, project, reference.as_deref(), path).await,
+        Origin::Project { path: project, reference } => {
+            let reference = reference.clone().unwrap_or_default();
+            of_project(app, cause.actor, project, path, move |reader| Ok(reader.resolve(&reference)?.commit)).await
+        }
+        Origin::Component { path: project, version } => {
+            let version = version.clone();
+            of_project(app, cause.actor, project, path, move |reader| component(reader, &version)).await
+        }
+        Origin::Remote => remote::fetch(app, path).await,
         Origin::Artifact { job } => match &cause.artifacts {
             Some((run, names)) if names.contains_key(job) => {
                 let max = dialects::yaml::MAX_BYTES as u64;
@@ -152,7 +160,7 @@ async fn fetch(app: &App, cause: &Cause, (origin, path): &Wanted) -> Result<std:
             }
             _ => Ok(Err(format!("the job `{job}` has no artifact"))),
         },
-        Origin::Here | Origin::Remote => Ok(Err("it cannot be fetched".into())),
+        Origin::Here => Ok(Err("it cannot be fetched".into())),
     }
 }
 
@@ -173,17 +181,17 @@ async fn of_project(
     app: &App,
     actor: Option<UserId>,
     project: &str,
-    reference: Option<&str>,
     path: &str,
+    commit: impl Fn(&Reader) -> git::Result<Oid> + Send + Sync + 'static,
 ) -> Result<std::result::Result<Vec<u8>, String>> {
     let ctx = as_person(app, actor).await?;
     let hidden = || format!("there is no project `{project}`, or who set the pipeline off may not read it");
     let Ok(found) = app.project(&ctx, project, Permission::RepositoryRead).await else { return Ok(Err(hidden())) };
     let repository = app.part::<Repositories>()?.get(found.id())?;
-    let (name, path) = (reference.unwrap_or_default().to_owned(), path.to_owned());
+    let path = path.to_owned();
     let read = repository
         .read(move |reader| {
-            let commit = reader.resolve(&name)?.commit;
+            let commit = commit(reader)?;
             Ok(file(reader, reader.commit(commit)?.tree, &path))
         })
         .await;
@@ -192,6 +200,23 @@ async fn of_project(
         Err(GitError::NotFound(what)) => Ok(Err(format!("{what} does not exist in `{project}`"))),
         Err(e) => Err(e.into()),
     }
+}
+
+/// The commit of a version of a component: a commit, a tag, a branch, or the newest tag that fits.
+fn component(reader: &Reader, version: &str) -> git::Result<Oid> {
+    const TAGS: &str = "refs/tags/";
+    if version.len() == 40 && version.bytes().all(|b| b.is_ascii_hexdigit()) {
+        return Ok(reader.resolve(version)?.commit);
+    }
+    for full in [format!("{TAGS}{version}"), format!("refs/heads/{version}")] {
+        if reader.refs().get(&full).is_some() {
+            return Ok(reader.resolve(&full)?.commit);
+        }
+    }
+    let tags = reader.refs().refs.iter().filter_map(|r| r.name.strip_prefix(TAGS));
+    let tag = gitlab::component_tag(version, tags);
+    let tag = tag.ok_or_else(|| GitError::NotFound(format!("a version `{version}`")))?;
+    Ok(reader.resolve(&format!("{TAGS}{tag}"))?.commit)
 }
 
 fn file(reader: &Reader, root: Oid, path: &str) -> std::result::Result<Vec<u8>, String> {

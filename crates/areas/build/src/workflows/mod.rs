@@ -4,6 +4,7 @@ pub mod dispatch;
 pub mod follow;
 pub mod gitlab;
 mod jenkins;
+mod remote;
 pub mod routes;
 pub mod source;
 pub mod trigger;

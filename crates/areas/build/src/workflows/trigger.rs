@@ -133,6 +133,7 @@ async fn deleted(app: &App, project: &ProjectRow, push: PushId, updates: &[RefUp
     if gone.is_empty() {
         return Ok(Vec::new());
     }
+    crate::environments::refs_gone(app, project.id, push, gone.iter().map(|u| u.name.as_str())).await?;
     let Some(branch) = DefaultBranch::load(app, project.clone(), actor).await? else { return Ok(Vec::new()) };
     let mut runs = Vec::new();
     for update in gone {
