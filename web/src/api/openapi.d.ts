@@ -422,6 +422,41 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/job-environments/{environment}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** An environment that jobs have deployed to. */
+        get: operations["job_environment_get"];
+        put?: never;
+        post?: never;
+        /** Forgets an environment that is stopped. */
+        delete: operations["job_environment_delete"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/job-environments/{environment}/stop": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Stops an environment, by the job that its last deployment names for that. */
+        post: operations["job_environment_stop"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/jobs/{job}": {
         parameters: {
             query?: never;
@@ -944,6 +979,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/projects/{id}/job-environments": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Environments that jobs of the project have deployed to, by name. */
+        get: operations["job_environment_list"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/projects/{id}/languages": {
         parameters: {
             query?: never;
@@ -1143,6 +1195,40 @@ export interface paths {
         /** Releases of a project, newest first. */
         get: operations["release_list"];
         put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/projects/{id}/resource-groups": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Resource groups of which somebody said how turns are taken, by name. All others are unordered. */
+        get: operations["resource_group_list"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/projects/{id}/resource-groups/{name}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        /** Says how the jobs of a resource group take their turns. */
+        put: operations["resource_group_update"];
         post?: never;
         delete?: never;
         options?: never;
@@ -1923,6 +2009,8 @@ export interface components {
             digest: string;
             /** @description Removed then. */
             expires_at: string;
+            /** @description The name under which its workflow shows it with the run. */
+            exposed_as?: string | null;
             /**
              * Format: int64
              * @description Files in the zip.
@@ -2276,6 +2364,11 @@ export interface components {
          * @enum {string}
          */
         EnvironmentState: "empty" | "deploying" | "healthy" | "unhealthy" | "stopped";
+        /**
+         * @description What an environment is for.
+         * @enum {string}
+         */
+        EnvironmentTier: "production" | "staging" | "testing" | "development" | "other";
         /** @description A part of the feed. */
         EventPage: {
             /** @description The events, oldest first. */
@@ -2658,6 +2751,46 @@ export interface components {
              */
             line: number;
         };
+        /** @description An environment as jobs of pipelines name it. */
+        JobEnvironment: {
+            /** @description Stopped then. */
+            auto_stop_at?: string | null;
+            /** @description Commit that was deployed. */
+            commit: string;
+            /** @description When it was first deployed to. */
+            created_at: string;
+            /** @description Why it could not be stopped. */
+            detail?: string | null;
+            /** @description Its id. */
+            id: string;
+            /** @description The job that deployed. */
+            job: string;
+            /** @description Its name in the project. */
+            name: string;
+            /** @description Key of the job of that run that stops it. */
+            on_stop?: string | null;
+            /** @description Its project. */
+            project_id: string;
+            /** @description Full name of the ref that was deployed. */
+            ref: string;
+            /** @description The run that deployed. */
+            run: string;
+            /** @description Does it stand? */
+            state: components["schemas"]["JobEnvironmentState"];
+            /** @description The job that is stopping it. */
+            stop_job?: string | null;
+            /** @description What it is for. */
+            tier: components["schemas"]["EnvironmentTier"];
+            /** @description When its state last changed. */
+            updated_at: string;
+            /** @description Where it answers, by the word of the job. */
+            url?: string | null;
+        };
+        /**
+         * @description Does an environment of jobs stand?
+         * @enum {string}
+         */
+        JobEnvironmentState: "available" | "stopping" | "stopped";
         /** @description What holds a job that could start. */
         JobGate: {
             /** @description `manual`, `delay` or `input`. */
@@ -2748,6 +2881,8 @@ export interface components {
                 digest: string;
                 /** @description Removed then. */
                 expires_at: string;
+                /** @description The name under which its workflow shows it with the run. */
+                exposed_as?: string | null;
                 /**
                  * Format: int64
                  * @description Files in the zip.
@@ -2972,6 +3107,46 @@ export interface components {
                  * @description When that was.
                  */
                 updated_at: string;
+            }[];
+            /** @description Pass as `after` for the next page; null on the last. */
+            next?: string | null;
+        };
+        /** @description One page of a list. */
+        List_JobEnvironment: {
+            /** @description The items. */
+            items: {
+                /** @description Stopped then. */
+                auto_stop_at?: string | null;
+                /** @description Commit that was deployed. */
+                commit: string;
+                /** @description When it was first deployed to. */
+                created_at: string;
+                /** @description Why it could not be stopped. */
+                detail?: string | null;
+                /** @description Its id. */
+                id: string;
+                /** @description The job that deployed. */
+                job: string;
+                /** @description Its name in the project. */
+                name: string;
+                /** @description Key of the job of that run that stops it. */
+                on_stop?: string | null;
+                /** @description Its project. */
+                project_id: string;
+                /** @description Full name of the ref that was deployed. */
+                ref: string;
+                /** @description The run that deployed. */
+                run: string;
+                /** @description Does it stand? */
+                state: components["schemas"]["JobEnvironmentState"];
+                /** @description The job that is stopping it. */
+                stop_job?: string | null;
+                /** @description What it is for. */
+                tier: components["schemas"]["EnvironmentTier"];
+                /** @description When its state last changed. */
+                updated_at: string;
+                /** @description Where it answers, by the word of the job. */
+                url?: string | null;
             }[];
             /** @description Pass as `after` for the next page; null on the last. */
             next?: string | null;
@@ -3239,6 +3414,20 @@ export interface components {
                 secrets: {
                     [key: string]: string;
                 };
+            }[];
+            /** @description Pass as `after` for the next page; null on the last. */
+            next?: string | null;
+        };
+        /** @description One page of a list. */
+        List_ResourceGroup: {
+            /** @description The items. */
+            items: {
+                /** @description Its name. */
+                name: string;
+                /** @description In which order. */
+                process_mode: components["schemas"]["ProcessMode"];
+                /** @description When that was said. */
+                updated_at: string;
             }[];
             /** @description Pass as `after` for the next page; null on the last. */
             next?: string | null;
@@ -3715,6 +3904,11 @@ export interface components {
             /** @description What is wrong. */
             message: string;
         };
+        /**
+         * @description In which order the jobs of a resource group take their turns.
+         * @enum {string}
+         */
+        ProcessMode: "unordered" | "oldest_first" | "newest_first" | "newest_ready_first";
         /** @description A project. */
         Project: {
             /** @description Read-only. */
@@ -4136,6 +4330,19 @@ export interface components {
              */
             total: number;
         };
+        /** @description How the jobs of a resource group take their turns. */
+        ResourceGroup: {
+            /** @description Its name. */
+            name: string;
+            /** @description In which order. */
+            process_mode: components["schemas"]["ProcessMode"];
+            /** @description When that was said. */
+            updated_at: string;
+        };
+        ResourceGroupBody: {
+            /** @description In which order. */
+            process_mode: components["schemas"]["ProcessMode"];
+        };
         RetryBody: {
             /** @description Only what failed or was cancelled, and what needs it. */
             failed_only?: boolean;
@@ -4501,6 +4708,10 @@ export interface components {
          * @enum {string}
          */
         StepState: "pending" | "running" | "completed";
+        StopBody: {
+            /** @description Without the job that stops it. */
+            force?: boolean;
+        };
         /** @description A step's summary. */
         Summary: {
             /** @description Rendered and sanitised. */
@@ -4833,6 +5044,8 @@ export interface components {
         Why: {
             /** @description Which jobs of the file are in the run, where that was decided when it was made. */
             decisions: components["schemas"]["WhyDecision"][];
+            /** @description Files that were fetched from other services to make it, as they were then. */
+            includes: components["schemas"]["WhyIncluded"][];
             /** @description What became of the jobs, and why. */
             jobs: components["schemas"]["WhyJob"][];
         };
@@ -4876,6 +5089,13 @@ export interface components {
             operands: components["schemas"]["WhyOperand"][];
             /** @description Does it hold? None while jobs before it go on. */
             value?: boolean | null;
+        };
+        /** @description A file of another service. */
+        WhyIncluded: {
+            /** @description `sha256:…` of what it was. */
+            digest: string;
+            /** @description Its address. */
+            file: string;
         };
         /** @description What became of a job. */
         WhyJob: {
@@ -5891,6 +6111,95 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Instance"];
+                };
+            };
+        };
+    };
+    job_environment_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                environment: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["JobEnvironment"];
+                };
+            };
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ProblemBody"];
+                };
+            };
+        };
+    };
+    job_environment_delete: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                environment: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ProblemBody"];
+                };
+            };
+        };
+    };
+    job_environment_stop: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                environment: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["StopBody"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["JobEnvironment"];
+                };
+            };
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ProblemBody"];
                 };
             };
         };
@@ -6979,6 +7288,42 @@ export interface operations {
             };
         };
     };
+    job_environment_list: {
+        parameters: {
+            query?: {
+                /** @description `available`, `stopping` or `stopped`. */
+                state?: string;
+                /** @description How many items, 1 to 100; 30 when not given. */
+                limit?: number;
+                /** @description Where the page before ended: its `next`. */
+                after?: string;
+            };
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["List_JobEnvironment"];
+                };
+            };
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ProblemBody"];
+                };
+            };
+        };
+    };
     language_list: {
         parameters: {
             query?: never;
@@ -7333,6 +7678,74 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["List_Release"];
+                };
+            };
+        };
+    };
+    resource_group_list: {
+        parameters: {
+            query?: {
+                /** @description How many items, 1 to 100; 30 when not given. */
+                limit?: number;
+                /** @description Where the page before ended: its `next`. */
+                after?: string;
+            };
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["List_ResourceGroup"];
+                };
+            };
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ProblemBody"];
+                };
+            };
+        };
+    };
+    resource_group_update: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ResourceGroupBody"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ResourceGroup"];
+                };
+            };
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ProblemBody"];
                 };
             };
         };
