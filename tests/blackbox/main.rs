@@ -9,6 +9,7 @@ mod code;
 mod creation;
 mod environments;
 mod git;
+mod here;
 mod http_rules;
 mod journey;
 mod pipelines;

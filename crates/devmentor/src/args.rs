@@ -5,7 +5,7 @@ mod pipeline;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
-pub(crate) use pipeline::{ExpressionDialect, FileDialect, Pipeline, PlanOf};
+pub(crate) use pipeline::{ExpressionDialect, FileDialect, Pipeline, PlanOf, RunHere};
 
 const EXIT_CODES: &str = "\
 Exit codes: 0 done; 1 done, and the outcome is bad (a failed run, a failed deployment, a refused request); 2 the command \

@@ -37,8 +37,12 @@ fn main() -> ExitCode {
 }
 
 fn client(command: Client, global: &Global) -> failure::Result {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(commands::run(command, global))
+    let mut runtime = match command {
+        // it brings a server
+        Client::Pipeline(args::Pipeline::Run(_)) => tokio::runtime::Builder::new_multi_thread(),
+        _ => tokio::runtime::Builder::new_current_thread(),
+    };
+    runtime.enable_all().build()?.block_on(commands::run(command, global))
 }
 
 fn client_told(outcome: failure::Result) -> ExitCode {

@@ -24,6 +24,7 @@ pub mod read;
 pub mod refs;
 mod repositories;
 pub mod serve;
+mod worktree;
 pub mod write;
 
 pub use error::{GitError, Result};
@@ -33,3 +34,4 @@ pub use program::MINIMUM_VERSION;
 pub use read::{Blob, Commit, EntryKind, Reader, Resolved, Signature, TreeEntry};
 pub use refs::{RefEdit, RefEntry, RefSnapshot};
 pub use repositories::{Options, Repositories, Repository};
+pub use worktree::{Snapshot, Worktree};

@@ -290,7 +290,7 @@ fn insert(reader: &Reader, root: &mut Dir, path: &RepoPath, mode: u32, kind: Ent
 }
 
 /// `Name <mail> seconds +0000` with nothing in the name or mail that could end them early.
-fn signature_line(who: &Signature) -> String {
+pub(crate) fn signature_line(who: &Signature) -> String {
     let clean = |text: &str, instead: &str| {
         let kept: String = text.chars().filter(|c| !c.is_control() && !matches!(c, '<' | '>')).take(200).collect();
         let kept = kept.trim().to_owned();

@@ -53,6 +53,8 @@ pub(crate) enum Pipeline {
         /// The file; without it the one at the root of the repository here.
         file: Option<std::path::PathBuf>,
     },
+    /// Run the pipeline of the working directory on this machine, with what is not committed yet.
+    Run(RunHere),
     /// Evaluate an expression and print its value with its kind.
     Eval {
         /// Language of the expression.
@@ -65,6 +67,38 @@ pub(crate) enum Pipeline {
         #[arg(long, value_name = "FILE")]
         context: Option<std::path::PathBuf>,
     },
+}
+
+/// What to run of the working directory, and with what.
+#[derive(Debug, Args)]
+pub(crate) struct RunHere {
+    /// Pipeline file, or the name of its workflow; without it, all that the event starts.
+    #[arg(long, short, value_name = "FILE")]
+    pub(crate) workflow: Option<String>,
+    /// Only this job and those it needs; may be given many times.
+    #[arg(long, short)]
+    pub(crate) job: Vec<String>,
+    /// What happens: push, workflow_dispatch, schedule.
+    #[arg(long, default_value = "push")]
+    pub(crate) event: String,
+    /// Input of a manual start; may be given many times.
+    #[arg(long = "input", short = 'i', value_name = "NAME=VALUE", value_parser = pair)]
+    pub(crate) inputs: Vec<(String, String)>,
+    /// A secret; with the name alone it is taken from the environment. May be given many times.
+    #[arg(long = "secret", short = 's', value_name = "NAME[=VALUE]")]
+    pub(crate) secrets: Vec<String>,
+    /// A variable; may be given many times.
+    #[arg(long = "variable", value_name = "NAME=VALUE", value_parser = pair)]
+    pub(crate) variables: Vec<(String, String)>,
+    /// Jobs at a time; as many as there are processors without it.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
+    pub(crate) capacity: Option<u16>,
+    /// Where the artifacts of the run go.
+    #[arg(long, value_name = "DIRECTORY")]
+    pub(crate) artifacts: Option<std::path::PathBuf>,
+    /// Where caches and earlier runs are kept; without it a directory of its own below ~/.cache/devmentor.
+    #[arg(long, value_name = "DIRECTORY")]
+    pub(crate) state: Option<std::path::PathBuf>,
 }
 
 /// Which plan, and for which event.

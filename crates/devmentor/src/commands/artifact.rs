@@ -56,11 +56,14 @@ fn target(output: Option<&str>, name: &str) -> To {
     match output {
         Some("-") => To::Stdout,
         Some(path) => To::File(path.into()),
-        None => {
-            let safe: String = name.chars().map(|c| if c.is_alphanumeric() || "-_.+ ".contains(c) { c } else { '_' }).collect();
-            To::File(format!("{}.zip", safe.trim_start_matches('.')).into())
-        }
+        None => To::File(file_name(name).into()),
     }
+}
+
+/// A name for the zip of an artifact that cannot lead out of a directory.
+pub(super) fn file_name(artifact: &str) -> String {
+    let safe: String = artifact.chars().map(|c| if c.is_alphanumeric() || "-_.+ ".contains(c) { c } else { '_' }).collect();
+    format!("{}.zip", safe.trim_start_matches('.'))
 }
 
 async fn download(session: &Session, id: &str, to: &To) -> Result {
@@ -82,7 +85,7 @@ async fn download(session: &Session, id: &str, to: &To) -> Result {
 }
 
 /// Writes beside the target and renames: a download that breaks off leaves no half file under the name.
-async fn save(answer: egress::Response, path: &Path, seen: impl FnMut(u64)) -> Result<u64> {
+pub(super) async fn save(answer: egress::Response, path: &Path, seen: impl FnMut(u64)) -> Result<u64> {
     let mut part = path.as_os_str().to_owned();
     part.push(".part");
     let part = PathBuf::from(part);

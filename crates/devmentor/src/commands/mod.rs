@@ -117,7 +117,7 @@ pub(crate) async fn run(command: Client, global: &Global) -> Result {
         Client::Artifact(command) => artifact::run(command, &Session::open(global)?).await,
         Client::Provenance(command) => provenance::run(command, global).await,
         Client::Image(command) => image::run(command, &Session::open(global)?).await,
-        Client::Pipeline(command) => pipeline::run(command, global.json),
+        Client::Pipeline(command) => pipeline::run(command, global).await,
         Client::Completion { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut <crate::args::Cli as clap::CommandFactory>::command(), "devmentor", &mut script);

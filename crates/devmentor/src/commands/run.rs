@@ -168,7 +168,7 @@ pub(super) async fn watch(session: &Session, run: &str) -> Result {
 }
 
 /// The totals of a run's tests, and the cases that did not pass.
-fn tests(report: &Value) -> String {
+pub(super) fn tests(report: &Value) -> String {
     let count = |key: &str| report["totals"][key].as_u64().unwrap_or(0);
     let mut out = format!(
         "{} tests: {} passed, {} failed, {} skipped\n",

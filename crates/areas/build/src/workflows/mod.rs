@@ -3,6 +3,7 @@
 pub mod dispatch;
 pub mod follow;
 pub mod gitlab;
+pub mod here;
 mod jenkins;
 mod remote;
 pub mod routes;

@@ -1,9 +1,11 @@
-//! `pipeline lint|plan|model|convert|detect|test|eval`: the compiler of pipeline files and their expressions, without a server.
+//! `pipeline lint|plan|model|convert|detect|test|eval`: the compiler of pipeline files and their expressions, without a server;
+//! and `run`, which brings one of its own.
 
 mod compile;
 mod convert;
 mod eval;
 mod expect;
+mod local;
 
 use std::fs;
 use std::io::{self, IsTerminal as _, Read as _};
@@ -18,14 +20,15 @@ use serde_json::{Value, json};
 
 use compile::compile;
 
-use crate::args::{ExpressionDialect, FileDialect, Pipeline, PlanOf};
+use crate::args::{ExpressionDialect, FileDialect, Global, Pipeline, PlanOf};
 use crate::failure::{Failure, Result};
 use crate::output::{Format, line, plain};
 
 /// Larger files are no pipelines.
 const MAX_FILE: u64 = 1 << 20;
 
-pub(super) fn run(command: Pipeline, json: bool) -> Result {
+pub(super) async fn run(command: Pipeline, global: &Global) -> Result {
+    let json = global.json;
     let format = if json { Format::Json } else { Format::Human };
     match command {
         Pipeline::Lint { files, dialect } => lint(&if files.is_empty() { workflows_here()? } else { files }, dialect, format),
@@ -33,6 +36,7 @@ pub(super) fn run(command: Pipeline, json: bool) -> Result {
         Pipeline::Model { file } => model(&file, format),
         Pipeline::Convert { file, to, from, output } => convert::file(&file, from, to, output.as_deref(), format),
         Pipeline::Detect { directory, to, output } => convert::detect(directory.as_deref(), to, output.as_deref(), format),
+        Pipeline::Run(asked) => local::run(&asked, global).await,
         Pipeline::Test { file } => expect::run(file.as_deref(), format),
         Pipeline::Eval { dialect: ExpressionDialect::Github, expression, context } => match expression.as_str() {
             "-" => eval::stream(io::stdin().lock(), io::stdout().lock()),
