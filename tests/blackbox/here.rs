@@ -1,7 +1,9 @@
 //! `devmentor pipeline run`: the pipeline of a working directory, without a server, with the real git.
 
+#![expect(clippy::disallowed_methods, reason = "the binary itself is under test")]
+
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
@@ -111,10 +113,6 @@ impl Ran {
     }
 }
 
-fn exists(path: &Path) -> bool {
-    path.exists()
-}
-
 #[test]
 fn what_is_not_committed_is_run_and_nothing_of_it_is_left_behind() {
     let desk = Desk::new();
@@ -128,7 +126,7 @@ fn what_is_not_committed_is_run_and_nothing_of_it_is_left_behind() {
     assert_eq!(ran.code(), 0, "{}", ran.text());
     ran.has("history the first v1 files kept new word").has("secret true *** variable loud input");
     ran.has("cell 1 got changed on refs/heads/trunk of trunk").has("cell 2 got changed").has("success   test (2)").has("skipped   bad");
-    assert!(exists(&artifacts.join("out.zip")));
+    assert!(artifacts.join("out.zip").exists());
     assert_eq!(before, (desk.git(&["status", "--short"]), desk.git(&["count-objects"]), desk.git(&["for-each-ref"])));
     // what an earlier run was given is gone, what it kept is there
     let again = desk.run(&["--job", "build", "--event", "workflow_dispatch", "-i", "word=given"]);
