@@ -97,6 +97,28 @@ fn ended(api: &Api, commit: &str) -> Value {
     })
 }
 
+/// Asking for submodules does no harm where there are none, and fails where there are.
+#[test]
+fn submodules_are_asked_for() {
+    for database in databases() {
+        let server = Server::start(database);
+        let token = server.user_token("ann");
+        let ann = server.anonymous().token(&token);
+        ann.post("/projects/create", &json!({ "name": "web" })).expect(201);
+        let web = clone_of(&server, &token, "ann/web");
+        web.write(
+            ".github/workflows/ci.yml",
+            "on: push\njobs: {a: {runs-on: ubuntu-latest, steps: [{uses: actions/checkout@v4, with: {submodules: recursive}}]}}\n",
+        );
+        let ended_as = |commit: &str| ended(&ann, commit)["conclusion"].as_str().unwrap().to_owned();
+        let plain = web.push("none");
+        assert_eq!(ended_as(&plain), "success");
+        web.write(".gitmodules", "[submodule \"a\"]\n\tpath = a\n\turl = ../a.git\n");
+        let with = web.push("some");
+        assert_eq!(ended_as(&with), "failure");
+    }
+}
+
 #[test]
 fn own_and_shared_actions_and_workflows_run() {
     for database in databases() {

@@ -11,6 +11,8 @@ use super::read::Reader;
 enum Input {
     /// Read by the executor.
     Used,
+    /// Read by the executor, which does not do all of it; the reason is shown.
+    Partly(&'static str),
     /// Must be given.
     Required,
     /// Harmless without effect here; the reason is shown.
@@ -19,7 +21,7 @@ enum Input {
     Unsupported(&'static str),
 }
 
-use Input::{NoEffect, Required, Unsupported, Used};
+use Input::{NoEffect, Partly, Required, Unsupported, Used};
 
 const TOOL_CHAIN: &str = "the tool chain installed on the runner is used and checked against the version";
 const NO_CACHE: &str = "use actions/cache to keep downloads between runs";
@@ -40,7 +42,7 @@ fn inputs(action: Action) -> &'static [(&'static str, Input)] {
             ("fetch-tags", Used),
             ("show-progress", NoEffect("progress is never written to the log")),
             ("set-safe-directory", NoEffect("the workspace always is safe")),
-            ("submodules", Unsupported("submodules are not fetched")),
+            ("submodules", Partly("submodules are not fetched; the step fails in a repository that has some")),
             ("lfs", Unsupported("LFS files are not fetched")),
             ("filter", NoEffect("all objects of the commit are fetched")),
             ("sparse-checkout", Unsupported("the whole tree is checked out")),
@@ -239,6 +241,12 @@ pub(super) fn read(r: &mut Reader<'_>, uses: &Node, with: Option<&Node>) -> Opti
         };
         match input {
             Used | Required => {
+                kept.insert((*name).to_owned(), value);
+            }
+            Partly(why) => {
+                if !matches!(value.trim(), "" | "false") {
+                    r.out.warning(&span, "partly_supported", format!("`{name}`: {why}"));
+                }
                 kept.insert((*name).to_owned(), value);
             }
             NoEffect(why) => r.out.warning(&span, "input_without_effect", format!("`{name}` has no effect: {why}")),

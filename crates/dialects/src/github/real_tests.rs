@@ -126,7 +126,7 @@ jobs:
           type=pep440,pattern={{ version }},value=${{ inputs.plan != '' && fromJson(inputs.plan).tag || 'dry-run' }}
         env: {D: '${{ steps.build.outputs.digest }}'}
 ",
-        &["error[unsupported_input]: `submodules` is not supported"],
+        &["warning[partly_supported]: `submodules`: submodules are not fetched"],
     ),
     (
         "nodejs/node create-release-proposal.yml",

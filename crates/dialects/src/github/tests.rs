@@ -131,7 +131,8 @@ fn every_oddity_is_located() {
             "on: push\njobs: {a: {uses: ./.github/workflows/b.yml, strategy: {matrix: '${{ github.x }}'}}}".into(),
             "error[unsupported_key]: the matrix of a job that calls",
         ),
-        (job("    steps: [{uses: actions/checkout@v4, with: {submodules: true}}]"), "w.yml:5:60: error[unsupported_input]"),
+        (job("    steps: [{uses: actions/checkout@v4, with: {submodules: true}}]"), "w.yml:5:60: warning[partly_supported]: `submodules`"),
+        (job("    steps: [{uses: actions/checkout@v4, with: {lfs: true}}]"), "w.yml:5:53: error[unsupported_input]"),
         (job("    steps: [{uses: actions/checkout@v4, with: {bogus: 1}}]"), "warning[unknown_input]"),
         (job("    steps: [{uses: actions/cache@v4, with: {path: a}}]"), "error[missing_input]: Input required and not supplied: key"),
         (

@@ -393,7 +393,8 @@ impl Planner<'_> {
             }
             other => self.error(at, format!("agents of type `{other}` are not supported here: use any, label or docker")),
         }
-        if agent.get("customWorkspace").is_some() {
+        // a lone value answers to every name
+        if matches!(agent.setting, Some(Setting::Map(_))) && agent.get("customWorkspace").is_some() {
             self.warning(at, "`customWorkspace` has no effect: the runner chooses the directory");
         }
     }

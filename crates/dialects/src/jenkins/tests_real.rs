@@ -128,3 +128,11 @@ fn what_other_plugins_bring_is_told() {
         assert!(!good && said.iter().any(|s| s.contains(expected)), "{steps}: {said:?}");
     }
 }
+
+#[test]
+fn agents_by_label_say_nothing_of_directories() {
+    let (good, said) = told("pipeline { agent { label 'big' }\n stages { stage('a') { steps { echo 'x' } } } }");
+    assert!(good && said.is_empty(), "{said:?}");
+    let custom = "pipeline { agent { node { label 'big'\ncustomWorkspace 'w' } }\n stages { stage('a') { steps { echo 'x' } } } }";
+    assert!(told(custom).1.iter().any(|m| m.contains("`customWorkspace` has no effect")));
+}

@@ -10,11 +10,14 @@ use super::{ActionEnd, ActionError, ActionResult, Call, failed};
 
 /// How often a checkout is tried.
 const TRIES: u32 = 3;
+/// The exit code of the script for what another try does not change.
+const REFUSED: i32 = 75;
 /// Time between two tries.
 const PAUSE: Duration = Duration::from_secs(1);
 
 /// `$1` directory, `$2` url, `$3` depth option, `$4` tags option, `$5` source, `$6` target ref, `$7` branch or empty
-/// for a detached head, `$8` another refspec or empty, `$9` not empty to clean a directory that is there.
+/// for a detached head, `$8` another refspec or empty, `$9` not empty to clean a directory that is there, `${10}` not
+/// empty when submodules are asked for.
 const SCRIPT: &str = r#"set -e
 mkdir -p "$1"; cd "$1"
 git config --global --get-all safe.directory 2>/dev/null | grep -qxF -- "$1" || git config --global --add safe.directory "$1"
@@ -23,7 +26,10 @@ else git -c init.defaultBranch=main init -q .; git remote add origin "$2"; git c
 git fetch -q --no-recurse-submodules --force $4 $3 origin "+$5:$6" $8
 if [ -n "$7" ]; then git checkout -q --force -B "$7" "$6"; else git checkout -q --force --detach "$6"; fi
 printf 'HEAD is now at '; git --no-pager log -1 --format='%H %s'
-if [ -f .gitmodules ]; then echo '##[warning]The repository has submodules; they are not fetched.'; fi
+if [ -f .gitmodules ]; then
+  if [ -n "${10}" ]; then echo '##[error]The repository has submodules, and submodules cannot be fetched here.'; exit 75; fi
+  echo '##[warning]The repository has submodules; they are not fetched.'
+fi
 "#;
 
 pub(super) async fn run(call: &mut Call<'_>) -> ActionResult {
@@ -39,6 +45,11 @@ pub(super) async fn run(call: &mut Call<'_>) -> ActionResult {
     let tags = if call.flag("fetch-tags", false)? || depth == 0 { "--tags" } else { "--no-tags" };
     let clean = if call.flag("clean", true)? { "clean" } else { "" };
     let persist = call.flag("persist-credentials", true)?;
+    let submodules = match call.input("submodules") {
+        Some("recursive") => "recursive",
+        _ if call.flag("submodules", false)? => "one level",
+        _ => "",
+    };
     let credentials = askpass(call, &source.url, &source.token)?;
     call.helper_env.extend(credentials.iter().cloned());
 
@@ -62,10 +73,11 @@ pub(super) async fn run(call: &mut Call<'_>) -> ActionResult {
     let more = if depth == 0 { "+refs/heads/*:refs/remotes/origin/*" } else { "" };
     let directory = directory.to_string_lossy().into_owned();
     call.out.line(&format!("Fetching {from} ({full}) from {}", source.url)).await?;
-    let argv = ["/bin/sh", "-c", SCRIPT, "sh", &directory, &source.url, &depth_option, tags, &from, &target, &branch, more, clean];
+    let argv =
+        ["/bin/sh", "-c", SCRIPT, "sh", &directory, &source.url, &depth_option, tags, &from, &target, &branch, more, clean, submodules];
     let mut exit = call.run(&argv).await?;
     for _ in 1..TRIES {
-        if exit.ok() || exit.stopped {
+        if exit.ok() || exit.stopped || exit.code == REFUSED {
             break;
         }
         // the server may have gone away under it: asking waits until it is back
