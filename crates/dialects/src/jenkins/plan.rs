@@ -8,7 +8,7 @@ use indexmap::IndexMap;
 use super::ast::{Call, Entry, Expr, ExprKind, Part, Stmt, StmtKind};
 use super::interp::{KNOWN, NOTIFIERS, UNSUPPORTED};
 use super::library::{self, Libraries, Library};
-use super::model::{Agent, Arg, Condition, MethodCall, Pipeline, PostCondition, Stage, StageBase};
+use super::model::{Agent, Arg, Condition, MethodCall, Pipeline, PostCondition, Setting, Stage, StageBase};
 use super::run::{MAX_CELLS, cells, choices, default_of};
 use super::{Read, Source, read_with};
 use crate::cron;
