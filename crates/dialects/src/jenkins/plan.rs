@@ -3,6 +3,8 @@
 //! Stages share one machine, environment and result, as they share one build in Jenkins; an agent of a stage is a
 //! workspace of its own there. What the runner does not carry out is told here, with its place.
 
+use std::collections::HashSet;
+
 use indexmap::IndexMap;
 
 use super::ast::{Call, Entry, Expr, ExprKind, Part, Stmt, StmtKind};
@@ -56,6 +58,12 @@ pub fn compile_with(path: &str, bytes: &[u8], libraries: &Libraries) -> Compiled
             images: Vec::new(),
             labels: Vec::new(),
             libraries: &loaded,
+            methods: found
+                .script
+                .body
+                .iter()
+                .filter_map(|s| if let StmtKind::Method(m) = &s.kind { Some(m.name.clone()) } else { None })
+                .collect(),
             locks: Vec::new(),
             offline,
         };
@@ -74,6 +82,8 @@ struct Planner<'p> {
     images: Vec<(String, Option<String>)>,
     labels: Vec<String>,
     libraries: &'p [Library],
+    /// Names of the methods of the file.
+    methods: HashSet<String>,
     /// Resources that are locked.
     locks: Vec<String>,
     /// Names may come from libraries that nobody has looked up.
@@ -496,15 +506,20 @@ impl Planner<'_> {
         }
     }
 
+    /// Is it a method of the file, or a variable of a library, and so no step?
+    fn defines(&self, name: &str) -> bool {
+        self.methods.contains(name) || self.libraries.iter().any(|l| l.vars().any(|v| v == name))
+    }
+
     fn call(&mut self, call: &Call, at: u32) {
         if let Some(name) = call.plain_name()
-            && !self.libraries.iter().any(|l| l.vars().any(|v| v == name))
+            && !self.defines(name)
             && let Some((_, why)) = UNSUPPORTED.iter().find(|(known, _)| *known == name)
         {
             self.error(at, format!("the step `{name}` is not supported here: {why}"));
         }
         match call.plain_name() {
-            Some(name) if NOTIFIERS.contains(&name) && !self.libraries.iter().any(|l| l.vars().any(|v| v == name)) => {
+            Some(name) if NOTIFIERS.contains(&name) && !self.defines(name) => {
                 self.warning(at, format!("`{name}` sends nothing here: what it would say is written into the log"));
             }
             Some("publishHTML") => {

@@ -136,3 +136,68 @@ fn agents_by_label_say_nothing_of_directories() {
     let custom = "pipeline { agent { node { label 'big'\ncustomWorkspace 'w' } }\n stages { stage('a') { steps { echo 'x' } } } }";
     assert!(told(custom).1.iter().any(|m| m.contains("`customWorkspace` has no effect")));
 }
+
+#[test]
+fn what_stands_around_a_pipeline() {
+    // variables before imports, fields, typed functions without `return`, commas at the end, a regex literal
+    let text = r#"#!/usr/bin/groovy
+runner = 'ci/build.sh'
+import groovy.transform.Field
+@Field
+def commit_id   // kept from stage to stage
+def isBranch(String b) { env.BRANCH_NAME == b }
+String mail() {
+    if (isBranch('main')) {
+        "a@b"
+    } else ""
+}
+Boolean isPR() { env.CHANGE_URL != null }
+def Build(args) {
+    def kind = (args.multi) ? 'many' : 'one'
+    def version = (args.version) ?: runner
+    sh "${runner} ${kind} ${version} ${mail()}"
+}
+pipeline {
+    agent any
+    parameters {
+        booleanParam(defaultValue: false, description:
+        'Run more',
+        name: 'more')
+    }
+    stages {
+        stage('One') {
+            when {
+                not { branch 'develop' }
+                not { triggeredBy 'UpstreamCause' }
+                expression { env.BRANCH_NAME ==~ /PR-\d+/ || params.more }
+            }
+            steps {
+                retry(3) { checkout scm }
+                script {
+                    commit_id = "${GIT_COMMIT}"
+                    parallel ([
+                        'first': { Build(version: '10.0', multi: true) },
+                        'second': { Build([:]) },
+                    ])
+                }
+            }
+            post { cleanup() { script { try { junit "${env.DIR}/*.xml" } catch(e) { echo 'no: ' + e.toString() } } } }
+        }
+    }
+}
+"#;
+    let (good, said) = told(text);
+    assert!(good && said.is_empty(), "{said:?}");
+    for (steps, expect) in [
+        ("git 'https://example.com/a'", "error[unsupported]: the step `git`"),
+        ("milestone ordinal: 1", "error[unsupported]: the step `milestone`"),
+        ("bat 'dir'", "error[unsupported]: the step `bat`"),
+    ] {
+        let (good, said) = told(&format!("pipeline {{\nagent any\nstages {{ stage('a') {{ steps {{\n{steps}\n}} }} }} }}"));
+        assert!(!good && said.iter().any(|m| m.starts_with("Jenkinsfile:4:1: ") && m.contains(expect)), "{steps}: {said:?}");
+    }
+    let cell = "pipeline { agent none\nstages { stage('a') { matrix {\nagent { label \"${OS}\" }\naxes { axis { name 'OS'; values 'JDK 1.8 (latest)', 'b' } }\n\
+                stages { stage('b') { steps { echo 'x' } } } } } } }";
+    let (good, said) = told(cell);
+    assert!(!good && said.iter().any(|m| m.contains("Jenkinsfile:3:1: error[unsupported]: a label must be a constant text")), "{said:?}");
+}
