@@ -12,6 +12,7 @@
 pub mod artifacts;
 pub mod caches;
 pub mod environments;
+pub mod compiler;
 pub mod identity;
 pub mod logs;
 pub mod provenance;
@@ -54,6 +55,7 @@ pub fn router() -> OpenApiRouter<App> {
         .merge(vars::routes::router())
         .merge(timers::routes::router())
         .merge(environments::routes::router())
+        .merge(compiler::routes::router())
 }
 
 /// The area's background work.

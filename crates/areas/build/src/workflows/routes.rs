@@ -18,6 +18,7 @@ use web_kit::{App, Ctx, Json, List, Path, ProblemBody, Query, Reply};
 use super::gitlab::Cause;
 use super::trigger::{self, BuildRequest};
 use super::{Workflows, source};
+use crate::compiler::routes::FileDialect;
 use crate::runs::view::{self, Run};
 
 /// The routes.
@@ -120,6 +121,8 @@ struct At {
     r#ref: Option<String>,
     /// Path, file name or name of a workflow.
     workflow: Option<String>,
+    /// For the plan: write the detected one in this language, as `files` and `differences`.
+    dialect: Option<FileDialect>,
 }
 
 /// A workflow of a commit.
@@ -205,11 +208,16 @@ async fn workflow_list(State(app): State<App>, Ctx(ctx): Ctx, Path(id): Path<Str
 
 #[utoipa::path(get, path = "/projects/{id}/plan", tag = "pipelines", params(("id" = String, Path), At),
     responses((status = 200, body = Object, description = "The compiled plan"), (status = "4XX", body = ProblemBody)))]
-/// The compiled plan of a workflow.
+/// The compiled plan of a workflow; with `dialect`, the detected one written in it.
 async fn plan_get(State(app): State<App>, Ctx(ctx): Ctx, Path(id): Path<String>, Query(at): Query<At>) -> Reply<Json<Value>> {
     let found = load(&app, &ctx, &id, &at).await?;
     if let Some(plan) = found.plan(at.workflow.as_deref()) {
-        return Ok(Json(json!(plan)));
+        let Some(dialect) = at.dialect else { return Ok(Json(json!(plan))) };
+        if plan.dialect != dialects::plan::Dialect::Detected {
+            let why = "only a detected plan is written out; a file is converted by `POST /pipeline/convert`";
+            return Err(Error::new(kernel::Code::Unprocessable, why).into());
+        }
+        return Ok(Json(json!(dialects::convert::write_detected(plan, dialect.target()))));
     }
     let broken = at.workflow.as_deref().map_or_else(|| found.files.first(), |w| found.find(w));
     let why = broken.map(|w| w.compiled.diagnostics.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "));

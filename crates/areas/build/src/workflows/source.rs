@@ -4,7 +4,8 @@ use std::collections::VecDeque;
 
 use dialects::detect::{Tree, detect};
 use dialects::github::{self, DIRECTORY, Found, Library, Pin, Want, compile_with};
-use dialects::jenkins;
+use dialects::trial::Sources as _;
+use dialects::{expect, jenkins};
 use git::read::DiffLimits;
 use git::{EntryKind, GitError, Oid, Reader, Repositories, Repository};
 use kernel::{Code, Error, RepoPath, Result, Visibility};
@@ -13,6 +14,7 @@ use web_kit::App;
 
 use super::gitlab::{self, Cause};
 use super::{Workflow, Workflows};
+use crate::compiler::{Committed, Files};
 use crate::runs::create::Head;
 
 /// Most workflow files of a commit that are read.
@@ -65,6 +67,37 @@ pub async fn workflows(app: &App, project: &ProjectRow, repository: &Repository,
         }
     }
     Err(Error::new(Code::Unprocessable, format!("the workflows use more than {MAX_NAMED} files of other repositories")))
+}
+
+/// Evaluates the tests of pipelines that the commit holds; what is not as expected is told with the file it is about.
+///
+/// # Errors
+/// The repository's.
+pub async fn expectations(found: &mut Workflows, repository: &Repository, commit: Oid) -> Result<()> {
+    if found.files.is_empty() {
+        return Ok(());
+    }
+    let report = repository
+        .read(move |reader| {
+            let root = reader.commit(commit)?.tree;
+            let sources = Committed { reader, root, given: Files::default() };
+            Ok(sources.file(expect::FILE).map(|bytes| expect::evaluate(expect::FILE, &bytes, &sources)))
+        })
+        .await?;
+    let Some(report) = report else { return Ok(()) };
+    // a warning: what is tested is the file, and the run shows what it does
+    let soft = |d: &dialects::Diagnostic, case: &str| dialects::Diagnostic {
+        severity: dialects::Severity::Warning,
+        code: "pipeline_test".into(),
+        message: if case.is_empty() { d.message.clone() } else { format!("the test `{case}` failed: {}", d.message) },
+        ..d.clone()
+    };
+    for workflow in &mut found.files {
+        let own = report.cases.iter().filter(|c| c.workflow == workflow.path);
+        let failures = own.flat_map(|c| c.failures.iter().map(|d| soft(d, &c.name)));
+        workflow.compiled.diagnostics.extend(report.diagnostics.iter().map(|d| soft(d, "")).chain(failures));
+    }
+    Ok(())
 }
 
 /// A file of another repository of the instance, if it is shared: actions are read by everybody who may read their project.

@@ -64,7 +64,8 @@ pub async fn run_create_for_push(
         }
         let old = update.old.as_deref().map(Oid::parse).transpose()?;
         let cause = Cause { before: old, ..Cause::look(update.name.clone(), actor) };
-        let workflows = source::workflows(app, project, &repository, commit, &cause).await?;
+        let mut workflows = source::workflows(app, project, &repository, commit, &cause).await?;
+        source::expectations(&mut workflows, &repository, commit).await?;
         let mut changed: Option<Option<Vec<String>>> = None;
         let Workflows { files, detected } = workflows;
         let base = NewRun {

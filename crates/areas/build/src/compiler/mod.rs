@@ -1,0 +1,104 @@
+//! The compiler of pipeline files over the API: lint, plan, evaluate, model, convert. Nothing is kept and nothing is run.
+//!
+//! Bounded: the files of a request have 1 MiB together, and compiling happens off the threads that answer requests. With a
+//! project, files that were not given are read from a commit of it; those that were given take their place.
+
+pub mod routes;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+use dialects::trial::Sources;
+use git::{EntryKind, Oid, Reader};
+use kernel::{Actor, Code, Context, Error, RepoPath, Result};
+
+/// Most bytes of all files of a request.
+const MAX_BYTES: usize = 1 << 20;
+/// Most files of a request.
+const MAX_FILES: usize = 100;
+/// With more paths than this, `exists` counts as a match.
+const MAX_PATHS: usize = 20_000;
+/// Directories deeper than this are not looked into.
+const MAX_DEPTH: usize = 20;
+
+/// Files by path.
+pub(crate) type Files = Arc<BTreeMap<String, String>>;
+
+/// Somebody must be signed in.
+///
+/// # Errors
+/// `unauthenticated`.
+pub(crate) fn signed_in(ctx: &Context) -> Result<()> {
+    match ctx.actor {
+        Actor::Anonymous => Err(Error::new(Code::Unauthenticated, "sign in first")),
+        _ => Ok(()),
+    }
+}
+
+/// Takes the files of a request.
+///
+/// # Errors
+/// Too many, or too large.
+pub(crate) fn files(given: Vec<(String, String)>) -> Result<Files> {
+    let size: usize = given.iter().map(|(path, text)| path.len() + text.len()).sum();
+    if given.len() > MAX_FILES || size > MAX_BYTES {
+        let why = format!("at most {MAX_FILES} files and {MAX_BYTES} bytes are compiled at once");
+        return Err(Error::new(Code::TooLarge, why));
+    }
+    Ok(Arc::new(given.into_iter().collect()))
+}
+
+/// The files of a request alone.
+pub(crate) struct Given(pub(crate) Files);
+
+impl Sources for Given {
+    fn file(&self, path: &str) -> Option<Vec<u8>> {
+        self.0.get(path).map(|text| text.clone().into_bytes())
+    }
+
+    fn paths(&self) -> Option<Vec<String>> {
+        Some(self.0.keys().cloned().collect())
+    }
+}
+
+/// The files of a commit, under those that were given.
+pub(crate) struct Committed<'r> {
+    pub(crate) reader: &'r Reader,
+    pub(crate) root: Oid,
+    pub(crate) given: Files,
+}
+
+impl Sources for Committed<'_> {
+    fn file(&self, path: &str) -> Option<Vec<u8>> {
+        if let Some(text) = self.given.get(path) {
+            return Some(text.clone().into_bytes());
+        }
+        let path = RepoPath::parse(path).ok()?;
+        let entry = self.reader.entry(self.root, &path).ok().filter(|e| e.kind == EntryKind::Blob)?;
+        self.reader.blob(entry.oid, dialects::yaml::MAX_BYTES as u64).ok()?.data
+    }
+
+    fn paths(&self) -> Option<Vec<String>> {
+        let mut paths: Vec<String> = self.given.keys().cloned().collect();
+        let mut open = VecDeque::from([(String::new(), self.root, 0)]);
+        let mut trees = 0;
+        while let Some((prefix, tree, depth)) = open.pop_front() {
+            trees += 1;
+            if trees > MAX_PATHS || depth > MAX_DEPTH {
+                return None;
+            }
+            for entry in self.reader.tree(tree).ok()? {
+                let path = format!("{prefix}{}", entry.name_lossy());
+                match entry.kind {
+                    EntryKind::Tree => open.push_back((format!("{path}/"), entry.oid, depth + 1)),
+                    EntryKind::Blob if paths.len() >= MAX_PATHS => return None,
+                    EntryKind::Blob => paths.push(path),
+                    _ => {}
+                }
+            }
+        }
+        paths.sort();
+        paths.dedup();
+        Some(paths)
+    }
+}
