@@ -6,6 +6,7 @@ mod accounts;
 mod actions;
 mod authorization;
 mod code;
+mod compiler;
 mod creation;
 mod environments;
 mod git;

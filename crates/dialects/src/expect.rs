@@ -1,21 +1,28 @@
 //! Tests of pipelines: `pipeline.tests.yml` names events and the jobs that are expected of them. Nothing is run: files are
 //! compiled for the event, which takes milliseconds. What is not as expected is a message at the line that expects it.
+//! The tests of a file share a budget of work, so that a hostile one costs seconds at most.
+
+mod desk;
+
+use std::collections::BTreeSet;
 
 use serde::Serialize;
 use serde_json::Map;
 
-use crate::convert::Target;
-use crate::diagnostic::{Diagnostic, Diagnostics, Severity};
+use desk::Desk;
+
+use crate::diagnostic::{Diagnostic, Diagnostics, Severity, Span};
 use crate::plan::{Job, Matrix, Plan};
 use crate::ready::ancestors;
-use crate::trial::{self, Event, Sources};
+use crate::trial::{Event, MAX_CHANGED, Sources};
 use crate::yaml::{self, Key, Node, Value};
-use crate::{github, gitlab, jenkins};
 
 /// Where the file is expected.
 pub const FILE: &str = "pipeline.tests.yml";
 /// Most tests of a file.
 const MAX_TESTS: usize = 500;
+/// Names and values are shown up to so many characters.
+const MAX_SHOWN: usize = 200;
 
 /// One test.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -50,6 +57,7 @@ impl Report {
 pub fn evaluate(path: &str, bytes: &[u8], sources: &dyn Sources) -> Report {
     let mut out = Diagnostics::default();
     let mut cases = Vec::new();
+    let desk = Desk::new(sources);
     if let Some(root) = yaml::parse(path, bytes, &mut out) {
         let mut tests = None;
         for (key, value) in entries(&root, "the file", &mut out) {
@@ -63,7 +71,13 @@ pub fn evaluate(path: &str, bytes: &[u8], sources: &dyn Sources) -> Report {
                 if items.len() > MAX_TESTS {
                     out.error(&root.span, "too_many_tests", format!("at most {MAX_TESTS} tests are evaluated"));
                 }
-                cases.extend(items.iter().take(MAX_TESTS).filter_map(|item| case(item, sources, &mut out)));
+                for item in items.iter().take(MAX_TESTS) {
+                    if desk.exhausted() {
+                        out.error(&item.span, "too_much_work", "this test and those after it are not evaluated: the ones before took all the work that the tests of a file may take");
+                        break;
+                    }
+                    cases.extend(case(item, &desk, &mut out));
+                }
             }
             _ => out.error(&root.span, "missing_key", "`tests` must be a list of tests"),
         }
@@ -72,7 +86,7 @@ pub fn evaluate(path: &str, bytes: &[u8], sources: &dyn Sources) -> Report {
 }
 
 fn unknown(key: &Key, known: &[&str], out: &mut Diagnostics) {
-    out.error(&key.span, "unknown_key", format!("`{}` means nothing here. Known are: {}", key.name, known.join(", ")));
+    out.error(&key.span, "unknown_key", format!("`{}` means nothing here. Known are: {}", shown(&key.name), known.join(", ")));
 }
 
 fn entries<'n>(node: &'n Node, what: &str, out: &mut Diagnostics) -> &'n [(Key, Node)] {
@@ -85,8 +99,14 @@ fn entries<'n>(node: &'n Node, what: &str, out: &mut Diagnostics) -> &'n [(Key, 
     }
 }
 
+/// As much of a text as a message shows.
+fn shown(text: &str) -> &str {
+    text.char_indices().nth(MAX_SHOWN).map_or(text, |(end, _)| &text[..end])
+}
+
 fn text(node: &Node, what: &str, out: &mut Diagnostics) -> String {
     node.scalar_text().unwrap_or_else(|| {
+        let what = shown(what);
         out.error(&node.span, "wrong_type", format!("`{what}` must be a text, this is {}", node.kind()));
         String::new()
     })
@@ -102,7 +122,7 @@ fn texts(node: &Node, what: &str, out: &mut Diagnostics) -> Vec<String> {
 
 const KEYS: &[&str] = &["name", "workflow", "event", "ref", "changed", "action", "base", "default_branch", "inputs", "variables", "expect"];
 
-fn case(node: &Node, sources: &dyn Sources, out: &mut Diagnostics) -> Option<Case> {
+fn case(node: &Node, desk: &Desk<'_>, out: &mut Diagnostics) -> Option<Case> {
     let mut event = Event::default();
     let (mut name, mut workflow, mut expect) = (None, None, None);
     for (key, value) in entries(node, "a test", out) {
@@ -125,13 +145,17 @@ fn case(node: &Node, sources: &dyn Sources, out: &mut Diagnostics) -> Option<Cas
             _ => unknown(key, KEYS, out),
         }
     }
+    if event.changed.as_ref().is_some_and(|c| c.len() > MAX_CHANGED) {
+        out.error(&node.span, "too_many_paths", format!("`changed` has at most {MAX_CHANGED} paths"));
+        return None;
+    }
     let Some(expect) = expect else {
         out.error(&node.span, "missing_key", "a test needs `expect`");
         return None;
     };
     let (at, path) = match workflow {
         Some((node, path)) => (node, path),
-        None => match only_file(sources) {
+        None => match desk.only_file() {
             Ok(path) => (node, path),
             Err(why) => {
                 out.error(&node.span, "workflow", why);
@@ -140,110 +164,197 @@ fn case(node: &Node, sources: &dyn Sources, out: &mut Diagnostics) -> Option<Cas
         },
     };
     let mut failures = Diagnostics::default();
-    match sources.file(&path) {
-        None => failures.error(&at.span, "workflow", format!("there is no file `{path}`")),
-        Some(bytes) => {
-            let tried = trial::plan(&path, &bytes, Target::of(&path), &event, sources);
-            match &tried.plan {
-                None => {
-                    let first = tried.diagnostics.iter().find(|d| d.severity == Severity::Error).map(ToString::to_string);
-                    failures.error(&at.span, "workflow", format!("`{path}` has errors: {}", first.unwrap_or_default()));
-                }
-                Some(plan) => expected(expect, plan, tried.quiet.as_deref(), &mut failures, out),
+    match desk.plan(&path, &event) {
+        None => failures.error(&at.span, "workflow", format!("there is no file `{}`", shown(&path))),
+        Some(tried) => match &tried.plan {
+            None => {
+                let first = tried.diagnostics.iter().find(|d| d.severity == Severity::Error).map(ToString::to_string);
+                failures.error(&at.span, "workflow", format!("`{}` has errors: {}", shown(&path), first.unwrap_or_default()));
             }
-        }
+            Some(plan) => {
+                let mut judge = Judge { plan, quiet: tried.quiet.as_deref(), desk, there: there(plan), failures: &mut failures, out };
+                judge.all(expect);
+            }
+        },
+    }
+    if desk.exhausted() {
+        failures.error(
+            &node.span,
+            "too_much_work",
+            "it is not known whether this holds: the tests took all the work that those of a file may take",
+        );
     }
     let failures = failures.into_sorted();
     let name = name.unwrap_or_else(|| format!("{} on {}", event.event, event.reference));
-    Some(Case { name, workflow: path, passed: failures.is_empty(), failures })
+    Some(Case { name: shown(&name).to_owned(), workflow: path, passed: failures.is_empty(), failures })
 }
 
-/// The pipeline file that there is, if there is one only.
-fn only_file(sources: &dyn Sources) -> Result<String, String> {
-    let mut found: Vec<String> = sources.paths().unwrap_or_default().into_iter().filter(|p| github::is_workflow(p)).collect();
-    for path in [gitlab::FILE, jenkins::FILE] {
-        if sources.file(path).is_some() && !found.iter().any(|f| f == path) {
-            found.push(path.to_owned());
+/// What an expectation may name: the jobs, and the stages if any job is in.
+fn there(plan: &Plan) -> BTreeSet<&str> {
+    let stages = plan.stages.iter().filter(|_| !plan.jobs.is_empty());
+    plan.jobs.iter().map(|j| j.key.as_str()).chain(stages.map(String::as_str)).collect()
+}
+
+/// Compares a plan with what is expected of it.
+struct Judge<'j> {
+    plan: &'j Plan,
+    quiet: Option<&'j str>,
+    desk: &'j Desk<'j>,
+    there: BTreeSet<&'j str>,
+    failures: &'j mut Diagnostics,
+    out: &'j mut Diagnostics,
+}
+
+impl Judge<'_> {
+    fn fail(&mut self, at: &Span, code: &str, why: String) {
+        self.desk.spend(256 + why.len());
+        self.failures.error(at, code, why);
+    }
+
+    fn because(&self, job: &str) -> String {
+        self.desk.spend(self.plan.decisions.len());
+        match self.plan.decisions.iter().find(|d| d.job == job) {
+            Some(decision) => format!("{} ({})", decision.because, decision.span),
+            None => self.quiet.map_or_else(|| "the file has no such job".to_owned(), str::to_owned),
         }
     }
-    match found.as_slice() {
-        [one] => Ok(one.clone()),
-        [] => Err("there is no pipeline file; name it with `workflow`".into()),
-        many => Err(format!("there are several pipeline files ({}); name one with `workflow`", many.join(", "))),
-    }
-}
 
-fn because(plan: &Plan, job: &str, quiet: Option<&str>) -> String {
-    match plan.decisions.iter().find(|d| d.job == job) {
-        Some(decision) => format!("{} ({})", decision.because, decision.span),
-        None => quiet.map_or_else(|| "the file has no such job".to_owned(), str::to_owned),
+    fn absent(&mut self, at: &Span, name: &str) {
+        let why = format!("`{}` is not there: {}", shown(name), self.because(name));
+        self.fail(at, "absent", why);
     }
-}
 
-fn expected(node: &Node, plan: &Plan, quiet: Option<&str>, failures: &mut Diagnostics, out: &mut Diagnostics) {
-    let there = |name: &str| plan.jobs.iter().any(|j| j.key == name) || plan.stages.iter().any(|s| s == name) && !plan.jobs.is_empty();
-    for (key, value) in entries(node, "`expect`", out) {
-        let what = key.name.as_str();
-        match what {
-            "starts" => {
-                let wanted = matches!(value.value, Value::Bool(true));
-                if wanted != quiet.is_none() {
-                    let why = quiet.map_or_else(|| "it starts".to_owned(), |q| format!("it does not start: {q}"));
-                    failures.error(&value.span, "starts", why);
+    fn present(&mut self, at: &Span, name: &str) {
+        let why = format!("`{}` is there: {}", shown(name), self.because(name));
+        self.fail(at, "present", why);
+    }
+
+    fn all(&mut self, node: &Node) {
+        for (key, value) in entries(node, "`expect`", self.out) {
+            let at = &value.span;
+            match key.name.as_str() {
+                "starts" => self.starts(value),
+                "jobs" => {
+                    let wanted = texts(value, "jobs", self.out);
+                    self.jobs(at, &wanted);
                 }
-            }
-            "jobs" => {
-                let wanted = texts(value, what, out);
-                for name in wanted.iter().filter(|n| !there(n)) {
-                    failures.error(&value.span, "absent", format!("`{name}` is not there: {}", because(plan, name, quiet)));
-                }
-                for job in plan.jobs.iter().filter(|j| !wanted.contains(&j.key)) {
-                    failures.error(&value.span, "present", format!("`{}` is there: {}", job.key, because(plan, &job.key, quiet)));
-                }
-            }
-            "present" | "absent" => {
-                let items: Vec<&Node> = if let Value::Seq(items) = &value.value { items.iter().collect() } else { vec![value] };
-                for item in items {
-                    let name = text(item, what, out);
-                    if there(&name) != (what == "present") {
-                        let is = if what == "present" { "is not there" } else { "is there" };
-                        let code = if what == "present" { "absent" } else { "present" };
-                        failures.error(&item.span, code, format!("`{name}` {is}: {}", because(plan, &name, quiet)));
-                    }
-                }
-            }
-            "order" => {
-                for pair in texts(value, what, out).windows(2) {
-                    let [first, second] = pair else { continue };
-                    let behind = plan.job(second).is_some_and(|job| ancestors(plan, job).contains(first.as_str()));
-                    if !behind {
-                        failures.error(&value.span, "order", format!("`{second}` does not wait for `{first}`"));
-                    }
-                }
-            }
-            "matrix" => {
-                for (name, count) in entries(value, what, out) {
-                    let wanted = count.scalar_text().and_then(|t| t.parse::<usize>().ok());
-                    let found = cells(plan, &name.name);
-                    match (wanted, found) {
-                        (None, _) => out.error(&count.span, "wrong_type", "the size of a matrix is a whole number"),
-                        (Some(wanted), Some(found)) if wanted == found => {}
-                        (Some(wanted), Some(found)) => {
-                            failures.error(&count.span, "matrix", format!("`{}` makes {found} jobs, not {wanted}", name.name));
+                what @ ("present" | "absent") => {
+                    let items: &[Node] = if let Value::Seq(items) = &value.value { items } else { std::slice::from_ref(value) };
+                    for item in items {
+                        if self.desk.exhausted() {
+                            return;
                         }
-                        (Some(_), None) => {
-                            let why = format!("the size of `{}` is not known before the run, or there is no such job", name.name);
-                            failures.error(&count.span, "matrix", why);
+                        let name = text(item, what, self.out);
+                        self.desk.spend(name.len() + 16);
+                        match (what, self.there.contains(name.as_str())) {
+                            ("present", false) => self.absent(&item.span, &name),
+                            ("absent", true) => self.present(&item.span, &name),
+                            _ => {}
                         }
                     }
                 }
+                "order" => {
+                    let wanted = texts(value, "order", self.out);
+                    self.order(at, &wanted);
+                }
+                "matrix" => self.matrix(value),
+                "env" => {
+                    for (name, vars) in entries(value, "env", self.out) {
+                        self.environment(name, vars);
+                    }
+                }
+                _ => unknown(key, &["starts", "jobs", "present", "absent", "order", "matrix", "env"], self.out),
             }
-            "env" => {
-                for (name, vars) in entries(value, what, out) {
-                    environment(plan, name, vars, failures, out);
+        }
+    }
+
+    fn starts(&mut self, value: &Node) {
+        let Value::Bool(wanted) = value.value else {
+            self.out.error(&value.span, "wrong_type", format!("`starts` is true or false, this is {}", value.kind()));
+            return;
+        };
+        if wanted != self.quiet.is_none() {
+            let why = self.quiet.map_or_else(|| "it starts".to_owned(), |q| format!("it does not start: {q}"));
+            self.fail(&value.span, "starts", why);
+        }
+    }
+
+    fn jobs(&mut self, at: &Span, wanted: &[String]) {
+        self.desk.spend(wanted.iter().map(|w| w.len() + 16).sum());
+        for name in wanted {
+            if !self.there.contains(name.as_str()) && !self.desk.exhausted() {
+                self.absent(at, name);
+            }
+        }
+        let wanted: BTreeSet<&str> = wanted.iter().map(String::as_str).collect();
+        for job in &self.plan.jobs {
+            if !wanted.contains(job.key.as_str()) && !self.desk.exhausted() {
+                self.present(at, &job.key);
+            }
+        }
+    }
+
+    fn order(&mut self, at: &Span, wanted: &[String]) {
+        self.desk.spend(wanted.iter().map(|w| w.len() + 16).sum());
+        for pair in wanted.windows(2) {
+            let [first, second] = pair else { continue };
+            if self.desk.exhausted() {
+                return;
+            }
+            self.desk.spend(self.plan.jobs.len());
+            let behind = self.plan.job(second).is_some_and(|job| {
+                let above = ancestors(self.plan, job);
+                // each of them is looked for among all jobs
+                self.desk.spend(above.len() * (16 + self.plan.jobs.len() / 8));
+                above.contains(first.as_str())
+            });
+            if !behind {
+                self.fail(at, "order", format!("`{}` does not wait for `{}`", shown(second), shown(first)));
+            }
+        }
+    }
+
+    fn matrix(&mut self, value: &Node) {
+        for (name, count) in entries(value, "matrix", self.out) {
+            if self.desk.exhausted() {
+                return;
+            }
+            self.desk.spend(16 + self.plan.jobs.len() * 4);
+            let named = shown(&name.name);
+            let wanted = count.scalar_text().and_then(|t| t.parse::<usize>().ok());
+            match (wanted, cells(self.plan, &name.name)) {
+                (None, _) => self.out.error(&count.span, "wrong_type", "the size of a matrix is a whole number"),
+                (Some(wanted), Some(found)) if wanted == found => {}
+                (Some(wanted), Some(found)) => self.fail(&count.span, "matrix", format!("`{named}` makes {found} jobs, not {wanted}")),
+                (Some(_), None) => {
+                    let why = format!("the size of `{named}` is not known before the run, or there is no such job");
+                    self.fail(&count.span, "matrix", why);
                 }
             }
-            _ => unknown(key, &["starts", "jobs", "present", "absent", "order", "matrix", "env"], out),
+        }
+    }
+
+    fn environment(&mut self, name: &Key, vars: &Node) {
+        self.desk.spend(self.plan.jobs.len());
+        let Some(job) = self.plan.job(&name.name) else {
+            self.fail(&name.span, "absent", format!("`{}` is not there", shown(&name.name)));
+            return;
+        };
+        for (key, value) in entries(vars, "the environment of a job", self.out) {
+            if self.desk.exhausted() {
+                return;
+            }
+            let wanted = text(value, &key.name, self.out);
+            self.desk.spend(wanted.len() + 16);
+            let named = shown(&key.name);
+            match env_of(self.plan, job, &key.name) {
+                Some(found) if found == wanted => {}
+                Some(found) => {
+                    let why = format!("`{named}` is `{}`, not `{}`", shown(found), shown(&wanted));
+                    self.fail(&value.span, "env", why);
+                }
+                None => self.fail(&value.span, "env", format!("`{named}` is not set")),
+            }
         }
     }
 }
@@ -262,21 +373,6 @@ fn cells(plan: &Plan, name: &str) -> Option<usize> {
     let one_of =
         |key: &str| key.starts_with(&listed) || key.strip_prefix(&numbered).is_some_and(|r| r.split('/').all(|n| n.parse::<u32>().is_ok()));
     Some(plan.jobs.iter().filter(|j| one_of(&j.key)).count()).filter(|n| *n > 0)
-}
-
-fn environment(plan: &Plan, name: &Key, vars: &Node, failures: &mut Diagnostics, out: &mut Diagnostics) {
-    let Some(job) = plan.job(&name.name) else {
-        failures.error(&name.span, "absent", format!("`{}` is not there", name.name));
-        return;
-    };
-    for (key, value) in entries(vars, "the environment of a job", out) {
-        let wanted = text(value, &key.name, out);
-        match env_of(plan, job, &key.name) {
-            Some(found) if found == wanted => {}
-            Some(found) => failures.error(&value.span, "env", format!("`{}` is `{found}`, not `{wanted}`", key.name)),
-            None => failures.error(&value.span, "env", format!("`{}` is not set", key.name)),
-        }
-    }
 }
 
 fn env_of<'p>(plan: &'p Plan, job: &'p Job, name: &str) -> Option<&'p str> {
@@ -349,6 +445,37 @@ jobs:
         let lines: Vec<&str> = told.iter().map(|t| t.split(' ').next().unwrap()).collect();
         assert_eq!(lines, ["4:starts", "5:present", "7:absent", "8:present", "9:order", "10:matrix", "11:env", "11:env"], "{told:?}");
         assert!(told[6].contains("`TARGET` is `live`, not `test`"));
+    }
+
+    #[test]
+    fn the_work_of_a_file_is_bounded() {
+        // each pipeline of GitLab is made for its event, so each test compiles the file again
+        let big = format!("{}a: {{script: x}}\n", format!("# {}\n", "x".repeat(1000)).repeat(900));
+        let big: &'static str = Box::leak(big.into_boxed_str());
+        let files: &'static [(&str, &str)] = Box::leak(Box::new([(".gitlab-ci.yml", big)]));
+        let tests = format!("tests:\n{}", "  - {expect: {present: a}}\n".repeat(100));
+        let report = evaluated(&tests, files);
+        assert!(!report.passed());
+        let passed = report.cases.iter().filter(|c| c.passed).count();
+        assert!((20..60).contains(&passed), "{passed}");
+        let last = report.cases.last().unwrap();
+        assert_eq!(last.failures[0].code, "too_much_work");
+        assert_eq!(report.diagnostics.len(), 1);
+        assert_eq!((report.diagnostics[0].code.as_str(), report.diagnostics[0].span.line), ("too_much_work", passed as u32 + 3));
+        // a list that is repeated by an alias, and names that are long
+        let list = vec!["deploy"; 190].join(", ");
+        let repeated = "  - {ref: main, expect: {order: *l}}\n".repeat(450);
+        let tests = format!("tests:\n  - {{ref: main, expect: {{order: &l [{list}]}}}}\n{repeated}");
+        let report = evaluated(&tests, &[(".github/workflows/ci.yml", WORKFLOW)]);
+        assert!(report.cases.len() > 10 && !report.passed());
+        let tests = format!("tests:\n  - {{expect: {{absent: &l {}}}}}\n  - {{expect: {{present: *l}}}}\n", "n".repeat(100_000));
+        let report = evaluated(&tests, &[(".github/workflows/ci.yml", WORKFLOW)]);
+        assert!(report.cases[1].failures[0].message.len() < 400);
+        let many = vec!["a"; 3001].join(", ");
+        let report = evaluated(&format!("tests: [{{changed: [{many}], expect: {{}}}}]\n"), &[(".github/workflows/ci.yml", WORKFLOW)]);
+        assert_eq!(report.diagnostics[0].code, "too_many_paths");
+        let report = evaluated("tests: [{expect: {starts: maybe}}]\n", &[(".github/workflows/ci.yml", WORKFLOW)]);
+        assert_eq!(report.diagnostics[0].code, "wrong_type");
     }
 
     #[test]

@@ -11,6 +11,8 @@ use crate::{Diagnostic, gitlab, jenkins};
 
 /// Files lead to further ones; more rounds than this lead nowhere.
 const MAX_ROUNDS: usize = 24;
+/// With more changed files than this, filters of paths are not asked, neither here nor when a push starts runs.
+pub const MAX_CHANGED: usize = 3000;
 
 /// The files of a repository.
 pub trait Sources {
@@ -145,7 +147,11 @@ pub fn compile(path: &str, bytes: &[u8], dialect: Target, event: &Event, sources
 
 /// Compiles a file, and says what the event starts of it.
 pub fn plan(path: &str, bytes: &[u8], dialect: Target, event: &Event, sources: &dyn Sources) -> Tried {
-    let compiled = compile(path, bytes, dialect, event, sources);
+    decide(compile(path, bytes, dialect, event, sources), event)
+}
+
+/// What the event starts of a file that was compiled for it.
+pub fn decide(compiled: Compiled, event: &Event) -> Tried {
     let Some(mut plan) = compiled.plan else { return Tried { plan: None, quiet: None, diagnostics: compiled.diagnostics } };
     let facts = forecast::Facts {
         event: &event.event,

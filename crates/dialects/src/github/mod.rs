@@ -45,7 +45,7 @@ pub fn is_workflow(path: &str) -> bool {
 }
 
 /// What became of a file.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Compiled {
     /// The plan; none when the file has errors.
     pub plan: Option<Plan>,

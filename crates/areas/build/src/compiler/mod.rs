@@ -7,10 +7,12 @@ pub mod routes;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
+use std::time::Duration;
 
 use dialects::trial::Sources;
 use git::{EntryKind, Oid, Reader};
 use kernel::{Actor, Code, Context, Error, RepoPath, Result};
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 /// Most bytes of all files of a request.
 const MAX_BYTES: usize = 1 << 20;
@@ -20,6 +22,22 @@ const MAX_FILES: usize = 100;
 const MAX_PATHS: usize = 20_000;
 /// Directories deeper than this are not looked into.
 const MAX_DEPTH: usize = 20;
+
+/// So many files are compiled at once: a large one keeps a processor busy.
+static PLACES: Semaphore = Semaphore::const_new(4);
+/// Whoever asks waits so long for a place.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// A place to compile.
+///
+/// # Errors
+/// `unavailable` when there is none for long.
+pub(crate) async fn place() -> Result<SemaphorePermit<'static>> {
+    match tokio::time::timeout(PATIENCE, PLACES.acquire()).await {
+        Ok(Ok(place)) => Ok(place),
+        _ => Err(Error::new(Code::Unavailable, "many pipelines are compiled right now; try again")),
+    }
+}
 
 /// Files by path.
 pub(crate) type Files = Arc<BTreeMap<String, String>>;

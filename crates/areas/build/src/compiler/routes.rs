@@ -1,20 +1,21 @@
 //! Routes of the compiler.
 
 use axum::extract::State;
+use axum::http::header::CONTENT_TYPE;
+use axum::response::{IntoResponse as _, Response};
 use dialects::convert::{self, Target};
 use dialects::trial::{self, Event, Sources};
 use dialects::{expr, jenkins};
-use git::Repositories;
-use kernel::{Code, Error, Permission};
+use git::{GitError, Repositories};
+use kernel::{Code, Context, Error, Permission};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
-use tokio::sync::Semaphore;
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use web_kit::{App, Ctx, Json, Path, ProblemBody, Reply};
 
-use super::{Committed, Files, Given, files, signed_in};
+use super::{Committed, Files, Given, files, place, signed_in};
 
 /// The routes.
 pub fn router() -> OpenApiRouter<App> {
@@ -95,10 +96,11 @@ struct CompileBody {
     variables: Map<String, Value>,
 }
 
-/// So many files are compiled at once: a large one keeps a processor busy.
-static PLACES: Semaphore = Semaphore::const_new(4);
+/// Larger plans are not answered.
+const MAX_ANSWER: usize = 16 << 20;
 
 /// What a request is about.
+#[derive(Clone)]
 struct Asked {
     path: String,
     dialect: Target,
@@ -115,6 +117,10 @@ impl CompileBody {
         if let Some(text) = self.text {
             given.retain(|(p, _)| *p != path);
             given.push((path.clone(), text));
+        }
+        if self.changed.as_ref().is_some_and(|c| c.len() > trial::MAX_CHANGED) {
+            let why = format!("at most {} paths are looked at", trial::MAX_CHANGED);
+            return Err(Error::field("changed", "too_many", why));
         }
         let usual = Event::default();
         let event = Event {
@@ -133,56 +139,6 @@ impl CompileBody {
     }
 }
 
-impl Asked {
-    fn bytes(&self, sources: &dyn Sources) -> Result<Vec<u8>, Error> {
-        sources.file(&self.path).ok_or_else(|| Error::new(Code::Unprocessable, format!("there is no file `{}`", self.path)))
-    }
-
-    fn lint(&self, sources: &dyn Sources) -> Result<LintAnswer, Error> {
-        let compiled = trial::compile(&self.path, &self.bytes(sources)?, self.dialect, &self.event, sources);
-        Ok(LintAnswer { diagnostics: json!(compiled.diagnostics), dialect: json!(self.dialect) })
-    }
-
-    fn plan(&self, sources: &dyn Sources) -> Result<Value, Error> {
-        Ok(trial::json(&trial::plan(&self.path, &self.bytes(sources)?, self.dialect, &self.event, sources)))
-    }
-}
-
-/// Runs what takes long off the threads that answer.
-async fn aside<T: Send + 'static>(work: impl FnOnce() -> Result<T, Error> + Send + 'static) -> Result<T, Error> {
-    let _place = PLACES.acquire().await.map_err(|e| Error::new(Code::Internal, "there is no place to compile").with_source(e))?;
-    tokio::task::spawn_blocking(work).await.map_err(|e| Error::new(Code::Internal, "compiling ended badly").with_source(e))?
-}
-
-/// What was said about a file.
-#[derive(Debug, Serialize, ToSchema)]
-struct LintAnswer {
-    /// Messages in the order of the file.
-    #[schema(value_type = Vec<crate::words::Diagnostic>)]
-    diagnostics: Value,
-    /// The language it was read in.
-    #[schema(value_type = FileDialect)]
-    dialect: Value,
-}
-
-#[utoipa::path(post, path = "/pipeline/lint", tag = "pipelines", request_body = CompileBody,
-    responses((status = 200, body = LintAnswer), (status = "4XX", body = ProblemBody)))]
-/// Checks a pipeline file.
-async fn pipeline_lint(Ctx(ctx): Ctx, Json(body): Json<CompileBody>) -> Reply<Json<LintAnswer>> {
-    signed_in(&ctx)?;
-    let asked = body.take()?;
-    Ok(Json(aside(move || asked.lint(&Given(asked.files.clone()))).await?))
-}
-
-#[utoipa::path(post, path = "/pipeline/plan", tag = "pipelines", request_body = CompileBody,
-    responses((status = 200, body = Object, description = "The plan, and why each job is in or out"), (status = "4XX", body = ProblemBody)))]
-/// What an event would start of a pipeline file.
-async fn pipeline_plan(Ctx(ctx): Ctx, Json(body): Json<CompileBody>) -> Reply<Json<Value>> {
-    signed_in(&ctx)?;
-    let asked = body.take()?;
-    Ok(Json(aside(move || asked.plan(&Given(asked.files.clone()))).await?))
-}
-
 /// Whether a request is a check or a plan.
 #[derive(Clone, Copy)]
 enum Wanted {
@@ -190,27 +146,89 @@ enum Wanted {
     Plan,
 }
 
-async fn in_project(app: &App, ctx: &kernel::Context, id: &str, body: CompileBody, wanted: Wanted) -> Result<Value, Error> {
+impl Asked {
+    /// The answer as JSON text; made where it may take long.
+    fn answer(&self, wanted: Wanted, sources: &dyn Sources) -> Result<Vec<u8>, Error> {
+        let missing = || Error::new(Code::Unprocessable, format!("there is no file `{}`", self.path));
+        let bytes = sources.file(&self.path).ok_or_else(missing)?;
+        let answer = match wanted {
+            Wanted::Lint => {
+                let compiled = trial::compile(&self.path, &bytes, self.dialect, &self.event, sources);
+                json!({ "diagnostics": compiled.diagnostics, "dialect": self.dialect })
+            }
+            Wanted::Plan => trial::json(&trial::plan(&self.path, &bytes, self.dialect, &self.event, sources)),
+        };
+        let text = serde_json::to_vec(&answer).map_err(Error::internal)?;
+        if text.len() > MAX_ANSWER {
+            return Err(Error::new(Code::Unprocessable, format!("the plan has more than {MAX_ANSWER} bytes")));
+        }
+        Ok(text)
+    }
+}
+
+fn json_text(text: Vec<u8>) -> Response {
+    ([(CONTENT_TYPE, "application/json")], text).into_response()
+}
+
+/// Runs what takes long off the threads that answer.
+async fn aside<T: Send + 'static>(work: impl FnOnce() -> Result<T, Error> + Send + 'static) -> Result<T, Error> {
+    let _place = place().await?;
+    tokio::task::spawn_blocking(work).await.map_err(Error::internal)?
+}
+
+/// What was said about a file.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "it describes the answer")]
+struct LintAnswer {
+    /// Messages in the order of the file.
+    diagnostics: Vec<crate::words::Diagnostic>,
+    /// The language it was read in.
+    dialect: FileDialect,
+}
+
+#[utoipa::path(post, path = "/pipeline/lint", tag = "pipelines", request_body = CompileBody,
+    responses((status = 200, body = LintAnswer), (status = "4XX", body = ProblemBody)))]
+/// Checks a pipeline file.
+async fn pipeline_lint(Ctx(ctx): Ctx, Json(body): Json<CompileBody>) -> Reply<Response> {
+    signed_in(&ctx)?;
+    let asked = body.take()?;
+    Ok(json_text(aside(move || asked.answer(Wanted::Lint, &Given(asked.files.clone()))).await?))
+}
+
+#[utoipa::path(post, path = "/pipeline/plan", tag = "pipelines", request_body = CompileBody,
+    responses((status = 200, body = Object, description = "The plan, and why each job is in or out"), (status = "4XX", body = ProblemBody)))]
+/// What an event would start of a pipeline file.
+async fn pipeline_plan(Ctx(ctx): Ctx, Json(body): Json<CompileBody>) -> Reply<Response> {
+    signed_in(&ctx)?;
+    let asked = body.take()?;
+    Ok(json_text(aside(move || asked.answer(Wanted::Plan, &Given(asked.files.clone()))).await?))
+}
+
+async fn in_project(app: &App, ctx: &Context, id: &str, body: CompileBody, wanted: Wanted) -> Result<Response, Error> {
     let project = app.project(ctx, id, Permission::RepositoryRead).await?;
+    signed_in(ctx)?;
     let mut asked = body.take()?;
     asked.event.default_branch.clone_from(&project.row.default_branch);
-    if asked.reference.is_none() {
-        asked.event.reference = format!("refs/heads/{}", project.row.default_branch);
-    }
     let repository = app.part::<Repositories>()?.get(project.id()).map_err(Error::from)?;
-    let reference = asked.reference.clone().unwrap_or_default();
+    let _place = place().await?;
     let answer = repository
         .read(move |reader| {
-            let root = reader.commit(reader.resolve(&reference)?.commit)?.tree;
-            let sources = Committed { reader, root, given: asked.files.clone() };
-            Ok(match wanted {
-                Wanted::Lint => asked.lint(&sources).map(|a| json!(a)),
-                Wanted::Plan => asked.plan(&sources),
-            })
+            let default = || format!("refs/heads/{}", asked.event.default_branch);
+            let found = match reader.resolve(asked.reference.as_deref().unwrap_or_default()) {
+                Ok(found) => Some(found),
+                // the first file of a project is written before its first commit
+                Err(GitError::NotFound(_)) if asked.reference.is_none() => None,
+                Err(e) => return Err(e),
+            };
+            let reference = found.as_ref().and_then(|f| f.name.clone()).unwrap_or_else(default);
+            let asked = Asked { event: Event { reference, ..asked.event.clone() }, ..asked.clone() };
+            let Some(found) = found else { return Ok(asked.answer(wanted, &Given(asked.files.clone()))) };
+            let root = reader.commit(found.commit)?.tree;
+            Ok(asked.answer(wanted, &Committed { reader, root, given: asked.files.clone() }))
         })
         .await
         .map_err(Error::from)?;
-    answer
+    answer.map(json_text)
 }
 
 #[utoipa::path(post, path = "/projects/{id}/pipeline/lint", tag = "pipelines", params(("id" = String, Path)), request_body = CompileBody,
@@ -221,9 +239,8 @@ async fn project_pipeline_lint(
     Ctx(ctx): Ctx,
     Path(id): Path<String>,
     Json(body): Json<CompileBody>,
-) -> Reply<Json<Value>> {
-    signed_in(&ctx)?;
-    Ok(Json(in_project(&app, &ctx, &id, body, Wanted::Lint).await?))
+) -> Reply<Response> {
+    Ok(in_project(&app, &ctx, &id, body, Wanted::Lint).await?)
 }
 
 #[utoipa::path(post, path = "/projects/{id}/pipeline/plan", tag = "pipelines", params(("id" = String, Path)), request_body = CompileBody,
@@ -234,9 +251,8 @@ async fn project_pipeline_plan(
     Ctx(ctx): Ctx,
     Path(id): Path<String>,
     Json(body): Json<CompileBody>,
-) -> Reply<Json<Value>> {
-    signed_in(&ctx)?;
-    Ok(Json(in_project(&app, &ctx, &id, body, Wanted::Plan).await?))
+) -> Reply<Response> {
+    Ok(in_project(&app, &ctx, &id, body, Wanted::Plan).await?)
 }
 
 #[derive(Debug, Deserialize, ToSchema)]

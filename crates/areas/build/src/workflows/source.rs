@@ -3,9 +3,10 @@
 use std::collections::VecDeque;
 
 use dialects::detect::{Tree, detect};
+use dialects::expect::{self, Case, Report};
 use dialects::github::{self, DIRECTORY, Found, Library, Pin, Want, compile_with};
 use dialects::trial::Sources as _;
-use dialects::{expect, jenkins};
+use dialects::{Diagnostic, Severity, Span, jenkins};
 use git::read::DiffLimits;
 use git::{EntryKind, GitError, Oid, Reader, Repositories, Repository};
 use kernel::{Code, Error, RepoPath, Result, Visibility};
@@ -69,14 +70,11 @@ pub async fn workflows(app: &App, project: &ProjectRow, repository: &Repository,
     Err(Error::new(Code::Unprocessable, format!("the workflows use more than {MAX_NAMED} files of other repositories")))
 }
 
-/// Evaluates the tests of pipelines that the commit holds; what is not as expected is told with the file it is about.
+/// Evaluates the tests of pipelines that a commit holds.
 ///
 /// # Errors
 /// The repository's.
-pub async fn expectations(found: &mut Workflows, repository: &Repository, commit: Oid) -> Result<()> {
-    if found.files.is_empty() {
-        return Ok(());
-    }
+pub async fn expectations(repository: &Repository, commit: Oid) -> Result<Expectations> {
     let report = repository
         .read(move |reader| {
             let root = reader.commit(commit)?.tree;
@@ -84,20 +82,48 @@ pub async fn expectations(found: &mut Workflows, repository: &Repository, commit
             Ok(sources.file(expect::FILE).map(|bytes| expect::evaluate(expect::FILE, &bytes, &sources)))
         })
         .await?;
-    let Some(report) = report else { return Ok(()) };
-    // a warning: what is tested is the file, and the run shows what it does
-    let soft = |d: &dialects::Diagnostic, case: &str| dialects::Diagnostic {
-        severity: dialects::Severity::Warning,
-        code: "pipeline_test".into(),
-        message: if case.is_empty() { d.message.clone() } else { format!("the test `{case}` failed: {}", d.message) },
-        ..d.clone()
-    };
-    for workflow in &mut found.files {
-        let own = report.cases.iter().filter(|c| c.workflow == workflow.path);
-        let failures = own.flat_map(|c| c.failures.iter().map(|d| soft(d, &c.name)));
-        workflow.compiled.diagnostics.extend(report.diagnostics.iter().map(|d| soft(d, "")).chain(failures));
+    Ok(Expectations { report: report.unwrap_or_default() })
+}
+
+/// What came of the tests of a commit's pipelines.
+#[derive(Debug)]
+pub struct Expectations {
+    report: Report,
+}
+
+/// Most messages about tests that one run shows.
+const MAX_TOLD: usize = 50;
+
+impl Expectations {
+    /// Tells runs what is not as expected, each of it once: the run of a workflow about its tests, and the first one about
+    /// what is wrong with the file itself, and about workflows that do not run.
+    pub fn tell<'r>(&self, mut runs: Vec<(&'r str, &'r mut Vec<Diagnostic>)>) {
+        for index in 0..runs.len() {
+            let path = runs[index].0;
+            let orphan = |case: &Case| index == 0 && !runs.iter().any(|(p, _)| *p == case.workflow);
+            let cases: Vec<&Case> = self.report.cases.iter().filter(|c| c.workflow == path || orphan(c)).collect();
+            let general = self.report.diagnostics.iter().filter(|_| index == 0).map(|d| soft(d, d.message.clone()));
+            let failures =
+                cases.into_iter().flat_map(|c| c.failures.iter().map(|d| soft(d, format!("the test `{}` failed: {}", c.name, d.message))));
+            let mut told: Vec<Diagnostic> = general.chain(failures).collect();
+            if told.len() > MAX_TOLD {
+                let more = told.len() - MAX_TOLD;
+                told.truncate(MAX_TOLD);
+                let whole = Span::whole(expect::FILE);
+                told.push(Diagnostic {
+                    span: whole,
+                    message: format!("and {more} more: `devmentor pipeline test` tells all of them"),
+                    ..told[0].clone()
+                });
+            }
+            runs[index].1.extend(told);
+        }
     }
-    Ok(())
+}
+
+/// A warning: what is tested is the file, and the run shows what it does.
+fn soft(found: &Diagnostic, message: String) -> Diagnostic {
+    Diagnostic { span: found.span.clone(), severity: Severity::Warning, code: "pipeline_test".into(), message }
 }
 
 /// A file of another repository of the instance, if it is shared: actions are read by everybody who may read their project.

@@ -64,10 +64,8 @@ pub async fn run_create_for_push(
         }
         let old = update.old.as_deref().map(Oid::parse).transpose()?;
         let cause = Cause { before: old, ..Cause::look(update.name.clone(), actor) };
-        let mut workflows = source::workflows(app, project, &repository, commit, &cause).await?;
-        source::expectations(&mut workflows, &repository, commit).await?;
+        let Workflows { files, detected } = source::workflows(app, project, &repository, commit, &cause).await?;
         let mut changed: Option<Option<Vec<String>>> = None;
-        let Workflows { files, detected } = workflows;
         let base = NewRun {
             project: project.clone(),
             workflow: String::new(),
@@ -85,6 +83,7 @@ pub async fn run_create_for_push(
             origin: Origin::default(),
         };
         let dedup = |workflow: &str| Some(format!("{push}:{}:{workflow}", update.name));
+        let mut starting = Vec::new();
         for file in files {
             let Compiled { plan, name, diagnostics, .. } = file.compiled;
             if let Some(plan) = &plan {
@@ -94,7 +93,7 @@ pub async fn run_create_for_push(
                 let occasion = Occasion::Push { name: &update.name, changed: changed.as_ref().and_then(|c| c.as_deref()) };
                 let decided = starts(plan, &occasion);
                 if update.old.is_none() && starts(plan, &Occasion::Other { event: "create", action: None, branch: "" }).is_ok() {
-                    let new = NewRun {
+                    starting.push(NewRun {
                         dedup: Some(format!("{push}:create:{}:{}", update.name, file.path)),
                         event: "create",
                         workflow: file.path.clone(),
@@ -103,15 +102,21 @@ pub async fn run_create_for_push(
                         diagnostics: diagnostics.clone(),
                         origin: Origin { payload: ref_payload(project, &update.name), ..Origin::default() },
                         ..base.clone()
-                    };
-                    runs.extend(create(app, new).await?);
+                    });
                 }
                 if let Err(why) = decided {
                     tracing::debug!(project = %project.id, workflow = file.path, why, "not started");
                     continue;
                 }
             }
-            let new = NewRun { dedup: dedup(&file.path), workflow: file.path, name, plan, diagnostics, ..base.clone() };
+            starting.push(NewRun { dedup: dedup(&file.path), workflow: file.path, name, plan, diagnostics, ..base.clone() });
+        }
+        if !starting.is_empty() {
+            let expectations = source::expectations(&repository, commit).await?;
+            let pushed = starting.iter_mut().filter(|n| n.event == "push");
+            expectations.tell(pushed.map(|n| (n.workflow.as_str(), &mut n.diagnostics)).collect());
+        }
+        for new in starting {
             runs.extend(create(app, new).await?);
         }
         if let Some(d) = detected {

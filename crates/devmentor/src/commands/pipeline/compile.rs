@@ -3,55 +3,80 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use dialects::github::{self, Compiled, Found, Library};
-use dialects::{gitlab, jenkins};
+use dialects::github::Compiled;
+use dialects::trial::{self, Event, Sources, Tried};
+use serde_json::Value;
 
 use super::{MAX_FILE, bytes};
 use crate::args::{FileDialect, PlanOf};
 use crate::failure::Result;
 
-/// Files lead to further ones; more rounds than this lead nowhere.
-const MAX_ROUNDS: usize = 24;
 /// Directories that are listed for `exists` and the like.
 const MAX_PATHS: usize = 20_000;
 
-/// Compiles a file; an event matters only to dialects that decide with it what the plan is.
-pub(super) fn compile(path: &Path, dialect: Option<FileDialect>, asked: Option<&PlanOf>) -> Result<Compiled> {
-    let bytes = bytes(path)?;
-    let name = path.to_string_lossy();
-    let root = root_of(path);
-    Ok(match dialect.unwrap_or_else(|| FileDialect::seen(&name, &bytes)) {
-        FileDialect::Github => workflow(&name, &bytes, root.as_deref()),
-        FileDialect::Gitlab => {
-            let world = Local { root, changed: asked.and_then(|a| a.changed.clone()) };
-            gitlab::compile(&name, &bytes, &facts(asked), &world)
-        }
-        FileDialect::Jenkins => jenkins::plan::compile(&name, &bytes),
-    })
+/// The files of a directory.
+pub(super) struct Here(PathBuf);
+
+impl Here {
+    /// The repository that a file lies in: the nearest directory with `.git` or `.github`, else the file's own.
+    pub(super) fn around(path: &Path) -> Self {
+        Self(root_of(path).unwrap_or_else(|| PathBuf::from(".")))
+    }
+
+    /// The path of a file as the repository names it.
+    pub(super) fn name(&self, path: &Path) -> String {
+        path.strip_prefix(&self.0).unwrap_or(path).to_string_lossy().into_owned()
+    }
 }
 
-fn workflow(name: &str, bytes: &[u8], root: Option<&Path>) -> Compiled {
-    let Some(root) = root else { return github::compile(name, bytes) };
-    let mut library = Library::default();
-    let mut compiled = github::compile_with(name, bytes, &library);
-    for _ in 0..MAX_ROUNDS {
-        if compiled.wants.is_empty() {
-            break;
-        }
-        for want in std::mem::take(&mut compiled.wants) {
-            let found = match &want.foreign {
-                Some(_) => Found::Offline,
-                None => read(root, &want.path).map_or(Found::Absent, |bytes| Found::File { bytes, pin: None }),
-            };
-            library.insert(want, found);
-        }
-        compiled = github::compile_with(name, bytes, &library);
+impl Sources for Here {
+    fn file(&self, path: &str) -> Option<Vec<u8>> {
+        read(&self.0, path)
     }
-    compiled
+
+    fn paths(&self) -> Option<Vec<String>> {
+        paths(&self.0)
+    }
+}
+
+/// Compiles a file as for a push to the default branch.
+pub(super) fn compile(path: &Path, dialect: Option<FileDialect>) -> Result<Compiled> {
+    let (name, bytes, dialect) = open(path, dialect)?;
+    Ok(trial::compile(&name, &bytes, dialect.target(), &Event::default(), &Here::around(path)))
+}
+
+/// Compiles a file for the event that is asked about, and says what it starts; without one, all jobs are in.
+pub(super) fn plan(asked: &PlanOf) -> Result<Tried> {
+    let (name, bytes, dialect) = open(&asked.file, asked.dialect)?;
+    let usual = Event::default();
+    let event = Event {
+        event: asked.event.clone().unwrap_or(usual.event),
+        reference: asked.r#ref.clone(),
+        changed: asked.changed.clone(),
+        action: asked.action.clone(),
+        workflow: asked.workflow.clone(),
+        base: asked.base.clone(),
+        default_branch: asked.default_branch.clone(),
+        inputs: asked.inputs.iter().map(|(k, v)| (k.clone(), Value::String(v.clone()))).collect(),
+        variables: usual.variables,
+    };
+    let here = Here::around(&asked.file);
+    if asked.event.is_none() && dialect == FileDialect::Github {
+        let made = trial::compile(&name, &bytes, dialect.target(), &event, &here);
+        return Ok(Tried { plan: made.plan, quiet: None, diagnostics: made.diagnostics });
+    }
+    Ok(trial::plan(&name, &bytes, dialect.target(), &event, &here))
+}
+
+fn open(path: &Path, dialect: Option<FileDialect>) -> Result<(String, Vec<u8>, FileDialect)> {
+    let bytes = bytes(path)?;
+    let name = path.to_string_lossy().into_owned();
+    let dialect = dialect.unwrap_or_else(|| FileDialect::seen(&name, &bytes));
+    Ok((name, bytes, dialect))
 }
 
 /// A file of the repository, of a sensible size.
-pub(super) fn read(root: &Path, path: &str) -> Option<Vec<u8>> {
+fn read(root: &Path, path: &str) -> Option<Vec<u8>> {
     if Path::new(path).components().any(|c| !matches!(c, std::path::Component::Normal(_))) {
         return None;
     }
@@ -60,39 +85,14 @@ pub(super) fn read(root: &Path, path: &str) -> Option<Vec<u8>> {
     if facts.is_file() && facts.len() <= MAX_FILE { fs::read(path).ok() } else { None }
 }
 
-/// The repository that a file lies in: the nearest directory with `.git` or `.github`, else the file's own.
-pub(super) fn root_of(path: &Path) -> Option<PathBuf> {
+fn root_of(path: &Path) -> Option<PathBuf> {
     let whole = if path == Path::new("-") { std::env::current_dir().ok()?.join("-") } else { path.canonicalize().ok()? };
     let mut above = whole.ancestors().skip(1);
     above.find(|a| a.join(".git").exists() || a.join(".github").is_dir()).or_else(|| whole.parent()).map(Path::to_owned)
 }
 
-/// What GitLab's rules may look at.
-struct Local {
-    root: Option<PathBuf>,
-    changed: Option<Vec<String>>,
-}
-
-impl gitlab::World for Local {
-    fn file(&self, origin: &gitlab::Origin, path: &str) -> std::result::Result<Vec<u8>, String> {
-        match (origin, &self.root) {
-            (gitlab::Origin::Here, Some(root)) => read(root, path).ok_or_else(|| "there is no such file".into()),
-            _ => Err("other projects are looked up by the server when the pipeline is made; here they are out of reach".into()),
-        }
-    }
-
-    fn paths(&self, origin: &gitlab::Origin) -> Option<Vec<String>> {
-        let (gitlab::Origin::Here, Some(root)) = (origin, &self.root) else { return None };
-        paths(root)
-    }
-
-    fn changed(&self, _: Option<&str>) -> std::result::Result<Option<Vec<String>>, String> {
-        Ok(self.changed.clone())
-    }
-}
-
 /// All files below a directory; none when there are too many.
-pub(super) fn paths(root: &Path) -> Option<Vec<String>> {
+fn paths(root: &Path) -> Option<Vec<String>> {
     let mut open = vec![root.to_owned()];
     let mut found = Vec::new();
     while let Some(directory) = open.pop() {
@@ -109,39 +109,4 @@ pub(super) fn paths(root: &Path) -> Option<Vec<String>> {
         }
     }
     Some(found)
-}
-
-/// The event in GitLab's words.
-fn facts(asked: Option<&PlanOf>) -> gitlab::Facts {
-    let Some(asked) = asked else {
-        let main = "main".to_owned();
-        return gitlab::Facts { source: "push".into(), reference: "refs/heads/main".into(), default_branch: main, ..sample() };
-    };
-    let source = match asked.event.as_deref().unwrap_or("push") {
-        "pull_request" | "merge_request" => "merge_request_event",
-        "workflow_dispatch" => "web",
-        other => other,
-    };
-    let reference = if asked.r#ref.starts_with("refs/") { asked.r#ref.clone() } else { format!("refs/heads/{}", asked.r#ref) };
-    gitlab::Facts {
-        source: source.to_owned(),
-        reference,
-        default_branch: asked.default_branch.clone(),
-        inputs: asked.inputs.iter().map(|(k, v)| (k.clone(), v.clone().into())).collect(),
-        ..sample()
-    }
-}
-
-/// A project and a commit as they could be.
-fn sample() -> gitlab::Facts {
-    gitlab::Facts {
-        sha: "0".repeat(40),
-        before: Some("0".repeat(40)),
-        project_path: "group/project".into(),
-        visibility: "private".into(),
-        server_url: "http://localhost:3004".into(),
-        server_host: "localhost:3004".into(),
-        user: "you".into(),
-        ..gitlab::Facts::default()
-    }
 }

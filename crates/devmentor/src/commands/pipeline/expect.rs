@@ -1,27 +1,13 @@
 //! `pipeline test`: the tests of pipelines of the repository here.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use dialects::expect::{self, FILE};
-use dialects::trial::Sources;
 
-use super::compile::{paths, read, root_of};
+use super::compile::Here;
 use super::{bytes, tell};
 use crate::failure::{Failure, Result};
 use crate::output::{Format, line, plain};
-
-/// The working directory.
-struct Here(PathBuf);
-
-impl Sources for Here {
-    fn file(&self, path: &str) -> Option<Vec<u8>> {
-        read(&self.0, path)
-    }
-
-    fn paths(&self) -> Option<Vec<String>> {
-        paths(&self.0)
-    }
-}
 
 /// Evaluates the tests; bad when one fails.
 pub(super) fn run(file: Option<&Path>, format: Format) -> Result {
@@ -34,9 +20,8 @@ pub(super) fn run(file: Option<&Path>, format: Format) -> Result {
         }
     };
     let text = bytes(&path)?;
-    let root = root_of(&path).unwrap_or_else(|| PathBuf::from("."));
-    let name = path.strip_prefix(&root).unwrap_or(&path).to_string_lossy().into_owned();
-    let report = expect::evaluate(&name, &text, &Here(root));
+    let here = Here::around(&path);
+    let report = expect::evaluate(&here.name(&path), &text, &here);
     let failed = report.cases.iter().filter(|c| !c.passed).count();
     match format {
         Format::Json => line(&serde_json::to_string_pretty(&report)?)?,

@@ -11,11 +11,7 @@ use std::fs;
 use std::io::{self, IsTerminal as _, Read as _};
 use std::path::{Path, PathBuf};
 
-use dialects::forecast::{Facts, forecast};
-use dialects::github::{self, Compiled};
-use dialects::jenkins;
-use dialects::plan::Dialect;
-use dialects::{Diagnostic, Plan, Severity};
+use dialects::{Diagnostic, Plan, Severity, github, jenkins, trial};
 use serde_json::{Value, json};
 
 use compile::compile;
@@ -46,44 +42,24 @@ pub(super) async fn run(command: Pipeline, global: &Global) -> Result {
 }
 
 fn plan(asked: &PlanOf, format: Format) -> Result {
-    let compiled = compile(&asked.file, asked.dialect, Some(asked))?;
+    let tried = compile::plan(asked)?;
     // a program that reads the plan should not have to ask twice
     let format = if io::stdout().is_terminal() { format } else { Format::Json };
-    report(&compiled);
-    let Some(mut plan) = compiled.plan else {
-        return broken(&compiled.diagnostics, format);
+    tell(&tried.diagnostics);
+    let Some(plan) = &tried.plan else {
+        return broken(&tried.diagnostics, format);
     };
-    let mut quiet = None;
-    if plan.dialect == Dialect::GitlabCi {
-        // its rules were asked when it was compiled
-        quiet = plan.jobs.is_empty().then(|| plan.decisions.first().map_or_else(|| "it has no jobs".to_owned(), |d| d.because.clone()));
-    } else if let Some(event) = &asked.event {
-        let facts = Facts {
-            event,
-            r#ref: &asked.r#ref,
-            changed: asked.changed.as_deref(),
-            action: asked.action.as_deref(),
-            workflow: &asked.workflow,
-            base: &asked.base,
-            default_branch: &asked.default_branch,
-            inputs: asked.inputs.iter().map(|(k, v)| (k.clone(), Value::String(v.clone()))).collect(),
-        };
-        // other dialects have decided when they were compiled
-        quiet = match plan.dialect {
-            Dialect::GithubActions => forecast(&mut plan, &facts).err(),
-            _ if plan.jobs.is_empty() => Some("no job is in".to_owned()),
-            _ => None,
-        };
+    let mut value = trial::json(&tried);
+    if asked.event.is_none()
+        && let Value::Object(all) = &mut value
+    {
+        // without an event nothing starts
+        all.remove("starts");
+        all.remove("because");
     }
-    let mut value = serde_json::to_value(&plan)?;
-    value["diagnostics"] = json!(compiled.diagnostics);
-    if asked.event.is_some() {
-        value["starts"] = json!(quiet.is_none());
-        value["because"] = json!(quiet.clone().unwrap_or_else(|| "the event starts it".to_owned()));
-    }
-    format.show(&value, |_| match &quiet {
+    format.show(&value, |_| match &tried.quiet {
         Some(why) => format!("{} does not start: {}\n", plain(&plan.name), plain(why)),
-        None => describe(&plan),
+        None => describe(plan),
     })
 }
 
@@ -155,10 +131,10 @@ fn lint(files: &[PathBuf], dialect: Option<FileDialect>, format: Format) -> Resu
     let mut all: Vec<Value> = Vec::new();
     let mut errors = 0;
     for file in files {
-        let compiled = compile(file, dialect, None)?;
+        let compiled = compile(file, dialect)?;
         errors += compiled.diagnostics.iter().filter(|d| d.severity == Severity::Error).count();
         if format == Format::Human {
-            report(&compiled);
+            tell(&compiled.diagnostics);
         }
         all.push(json!({ "file": file, "name": compiled.name, "diagnostics": compiled.diagnostics }));
     }
@@ -170,10 +146,6 @@ fn lint(files: &[PathBuf], dialect: Option<FileDialect>, format: Format) -> Resu
         }
     }
     if errors > 0 { Err(Failure::Failed("there are errors".to_owned())) } else { Ok(()) }
-}
-
-fn report(compiled: &Compiled) {
-    tell(&compiled.diagnostics);
 }
 
 /// The jobs of a plan and their steps, in the order of the file.
@@ -211,8 +183,8 @@ mod tests {
         let bad = write("bad.yml", "on: push\njobs: 3\n");
         assert!(lint(std::slice::from_ref(&good), None, Format::Human).is_ok());
         assert_eq!(lint(&[good.clone(), bad], None, Format::Json).unwrap_err().exit_code(), 1);
-        assert_eq!(compile(&folder.path().join("none.yml"), None, None).unwrap_err().exit_code(), 2);
-        assert!(describe(&compile(&good, None, None).unwrap().plan.unwrap()).contains("   1. "));
+        assert_eq!(compile(&folder.path().join("none.yml"), None).unwrap_err().exit_code(), 2);
+        assert!(describe(&compile(&good, None).unwrap().plan.unwrap()).contains("   1. "));
     }
 
     #[test]
@@ -221,7 +193,7 @@ mod tests {
         let mut seen = 0;
         for template in fs::read_dir(templates).unwrap() {
             let file = template.unwrap().path().join("files").join(github::DIRECTORY).join("ci.yml");
-            let compiled = compile(&file, None, None).unwrap();
+            let compiled = compile(&file, None).unwrap();
             assert!(compiled.diagnostics.is_empty(), "{:?}", compiled.diagnostics);
             seen += 1;
         }
