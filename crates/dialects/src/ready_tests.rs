@@ -71,6 +71,12 @@ fn filters_decide_what_starts() {
     assert_eq!(push("{push: {paths: ['src/**']}}", "refs/heads/x", None), Ok(()));
     assert_eq!(push("workflow_dispatch", "refs/heads/x", None), Err("`on` does not name this event".into()));
     assert_eq!(starts(&with("[push, workflow_dispatch]"), &Occasion::Dispatch), Ok(()));
+    // filters that would compare too much are not asked
+    let list = vec!["'src/**'"; 500].join(", ");
+    let changed = |n: usize| vec!["README.md".to_owned(); n];
+    let large = format!("{{push: {{paths: [{list}]}}}}");
+    assert!(push(&large, "refs/heads/main", Some(&changed(2))).is_err());
+    assert_eq!(push(&large, "refs/heads/main", Some(&changed(2001))), Ok(()));
     let pr = Occasion::PullRequest { event: "pull_request", action: "labeled", base: "main", changed: None };
     assert_eq!(
         starts(&with("pull_request"), &pr),

@@ -151,8 +151,15 @@ fn select(what: &str, name: &str, only: Option<&[String]>, ignore: Option<&[Stri
     Ok(())
 }
 
+/// With more comparisons of paths and patterns than this, path filters are not asked, as with too many changed files.
+const MAX_COMPARISONS: usize = 1_000_000;
+
 fn paths(filter: &RefFilter, changed: Option<&[String]>) -> Result<(), String> {
     let Some(changed) = changed else { return Ok(()) };
+    let patterns = [&filter.paths, &filter.paths_ignore].into_iter().flatten().map(Vec::len).sum::<usize>();
+    if changed.len().saturating_mul(patterns) > MAX_COMPARISONS {
+        return Ok(());
+    }
     if let Some(list) = &filter.paths {
         let patterns = parse_all(list);
         if !changed.iter().any(|path| selects(&patterns, path)) {
