@@ -6,6 +6,7 @@ import "./walk/sign-in.ts";
 import "./walk/list.ts";
 import "./walk/create.ts";
 import "./walk/run.ts";
+import "./walk/workflows.ts";
 import "./walk/deploy.ts";
 import "./walk/people.ts";
 

@@ -37,6 +37,7 @@ const parts = {
   search: lazy(pages.search),
   runs: lazy(pages.runs),
   run: lazy(pages.run),
+  workflows: lazy(pages.workflows),
   schedules: lazy(pages.schedules),
   queue: lazy(pages.queue),
   deployments: lazy(pages.deployments),
@@ -68,7 +69,13 @@ const NAV: NavItem[][] = [
     { section: "search", name: "Search", icon: IconSearch, key: "s" },
   ],
   [
-    { section: "runs", name: "Runs", icon: IconPlayerPlay, key: "r", also: ["schedules", "queue"] },
+    {
+      section: "runs",
+      name: "Runs",
+      icon: IconPlayerPlay,
+      key: "r",
+      also: ["workflows", "schedules", "queue"],
+    },
     {
       section: "deployments",
       name: "Deployments",

@@ -15,6 +15,7 @@ export const pages = {
   commit: () => import("@/pages/project/CommitPage"),
   search: () => import("@/pages/project/Search"),
   runs: () => import("@/pages/project/Runs"),
+  workflows: () => import("@/pages/project/Workflows"),
   schedules: () => import("@/pages/project/Schedules"),
   run: () => import("@/pages/project/RunPage"),
   queue: () => import("@/pages/project/Queue"),

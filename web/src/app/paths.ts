@@ -18,6 +18,7 @@ export const SECTIONS = [
   "commit",
   "search",
   "runs",
+  "workflows",
   "schedules",
   "queue",
   "deployments",

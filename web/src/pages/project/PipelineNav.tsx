@@ -5,6 +5,7 @@ import { useProject } from "@/app/project";
 
 const PAGES: { section: Section; name: string }[] = [
   { section: "runs", name: "Runs" },
+  { section: "workflows", name: "Workflows" },
   { section: "schedules", name: "Schedules" },
   { section: "queue", name: "Queue" },
 ];
