@@ -4,6 +4,7 @@
 
 mod accounts;
 mod actions;
+mod artifacts;
 mod authorization;
 mod code;
 mod compiler;

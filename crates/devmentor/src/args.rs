@@ -466,6 +466,31 @@ pub(crate) enum Artifact {
         #[command(flatten)]
         of: InProject,
     },
+    /// List the files of an artifact, without downloading it.
+    Files {
+        /// Its name, or `art_…`.
+        artifact: String,
+        /// The run it belongs to: `run_…`, its number, or `latest`.
+        #[arg(long, default_value = "latest")]
+        run: String,
+        #[command(flatten)]
+        of: InProject,
+    },
+    /// Take one file out of an artifact.
+    Get {
+        /// Its name, or `art_…`.
+        artifact: String,
+        /// The path of the file, as `files` lists it.
+        path: String,
+        /// Where to; `-` is standard output. Without it, under its own name here.
+        #[arg(long, short, value_name = "FILE")]
+        output: Option<String>,
+        /// The run it belongs to: `run_…`, its number, or `latest`.
+        #[arg(long, default_value = "latest")]
+        run: String,
+        #[command(flatten)]
+        of: InProject,
+    },
 }
 
 #[derive(Debug, Subcommand)]

@@ -82,6 +82,15 @@ test(
     await sound(page);
     const zip = await page.request.get(base + (await link.getAttribute("href")));
     expect((await zip.body()).subarray(0, 2).toString()).toBe("PK");
+    // It is looked into without downloading it.
+    await page.getByRole("button", { name: "Files" }).first().click();
+    const inside = page.getByRole("link", { name: /^Download ./ }).first();
+    await inside.waitFor();
+    await shot(page, "artifact-files");
+    await sound(page);
+    const one = await page.request.get(base + (await inside.getAttribute("href")));
+    expect(one.ok()).toBe(true);
+    expect(one.headers()["content-disposition"]).toContain("attachment");
   },
   SLOW,
 );

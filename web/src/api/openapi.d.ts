@@ -21,6 +21,40 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/artifacts/{artifact}/file": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** One file of an artifact, of at most 32 MiB: as text, as an image, or as bytes, whatever it calls itself. */
+        get: operations["artifact_file"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/artifacts/{artifact}/files": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The files of an artifact, in the order of the zip. */
+        get: operations["artifact_files"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/deployments/{dpl}": {
         parameters: {
             query?: never;
@@ -2026,6 +2060,16 @@ export interface components {
              */
             size: number;
         };
+        /** @description A file of an artifact. */
+        ArtifactFile: {
+            /** @description Its path in the zip. */
+            path: string;
+            /**
+             * Format: int64
+             * @description Its bytes, as the zip says.
+             */
+            size: number;
+        };
         BTreeMap: {
             [key: string]: string;
         };
@@ -2895,6 +2939,21 @@ export interface components {
                 /**
                  * Format: int64
                  * @description Bytes of the zip.
+                 */
+                size: number;
+            }[];
+            /** @description Pass as `after` for the next page; null on the last. */
+            next?: string | null;
+        };
+        /** @description One page of a list. */
+        List_ArtifactFile: {
+            /** @description The items. */
+            items: {
+                /** @description Its path in the zip. */
+                path: string;
+                /**
+                 * Format: int64
+                 * @description Its bytes, as the zip says.
                  */
                 size: number;
             }[];
@@ -5216,6 +5275,72 @@ export interface operations {
                 };
                 content: {
                     "application/zip": unknown;
+                };
+            };
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ProblemBody"];
+                };
+            };
+        };
+    };
+    artifact_file: {
+        parameters: {
+            query: {
+                /** @description Its path in the zip. */
+                path: string;
+            };
+            header?: never;
+            path: {
+                artifact: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/octet-stream": unknown;
+                };
+            };
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ProblemBody"];
+                };
+            };
+        };
+    };
+    artifact_files: {
+        parameters: {
+            query?: {
+                /** @description How many items, 1 to 100; 30 when not given. */
+                limit?: number;
+                /** @description Where the page before ended: its `next`. */
+                after?: string;
+            };
+            header?: never;
+            path: {
+                artifact: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["List_ArtifactFile"];
                 };
             };
             "4XX": {

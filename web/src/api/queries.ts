@@ -119,6 +119,11 @@ export const queries = {
   run: (id: string) => one(["run", id], "/runs/{run}", { path: { run: id } }),
   why: (run: string) => one(["run", run, "why"], "/runs/{run}/why", { path: { run } }),
   artifacts: (run: string) => one(["run", run, "artifacts"], "/runs/{run}/artifacts", { path: { run } }),
+  artifactFiles: (artifact: string) =>
+    pages(["artifact", artifact, "files"], "/artifacts/{artifact}/files", {
+      path: { artifact },
+      query: whole,
+    }),
   tests: (run: string, status: string) =>
     infiniteQueryOptions({
       queryKey: ["run", run, "tests", status],

@@ -5,6 +5,7 @@ import {
   IconCircleX,
   IconDownload,
   IconInfoCircle,
+  IconListTree,
   IconMessageReport,
   IconPackage,
   IconReport,
@@ -26,6 +27,7 @@ import { Html } from "@/ui/Html";
 import { Meter } from "@/ui/Spark";
 import { StateIcon } from "@/ui/State";
 import { TimeAgo } from "@/ui/TimeAgo";
+import { ArtifactFiles } from "./ArtifactFiles";
 
 /** What steps remarked, by the file that it is about. */
 export function AnnotationsView({ run }: { run: RunDetail }) {
@@ -268,6 +270,7 @@ export function CoverageView({ run }: { run: RunDetail }) {
 }
 
 export function Artifacts({ run }: { run: RunDetail }) {
+  const [opened, setOpened] = useState<string | null>(null);
   const query = useQuery({
     ...queries.artifacts(run.id),
     refetchInterval: run.state === "completed" ? false : 5_000,
@@ -283,7 +286,7 @@ export function Artifacts({ run }: { run: RunDetail }) {
           ) : (
             <ul className="dm-list">
               {data.items.map((a) => (
-                <li key={a.id}>
+                <li key={a.id} className="dm-artifact">
                   <IconPackage size={20} className="dm-dim" aria-hidden />
                   <div className="dm-grow">
                     <strong>{a.name}</strong>
@@ -300,6 +303,17 @@ export function Artifacts({ run }: { run: RunDetail }) {
                       ) : null}
                     </div>
                   </div>
+                  {a.content_type ? null : (
+                    <Button
+                      variant="subtle"
+                      size="xs"
+                      aria-expanded={opened === a.id}
+                      leftSection={<IconListTree size={14} />}
+                      onClick={() => setOpened(opened === a.id ? null : a.id)}
+                    >
+                      Files
+                    </Button>
+                  )}
                   <Button
                     component="a"
                     href={address("/artifacts/{artifact}/download", { artifact: a.id })}
@@ -310,6 +324,7 @@ export function Artifacts({ run }: { run: RunDetail }) {
                   >
                     Download
                   </Button>
+                  {opened === a.id ? <ArtifactFiles artifact={a.id} name={a.name} /> : null}
                 </li>
               ))}
             </ul>

@@ -1,5 +1,6 @@
 //! Artifacts of runs: names for blobs of the project, kept until they expire.
 
+mod browse;
 pub mod routes;
 
 use std::collections::HashMap;

@@ -3,19 +3,24 @@
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, header};
-use kernel::{ArtifactId, Code, Error, Permission, Timestamp};
-use serde::Serialize;
-use store::artifact::{artifact_get, artifact_list};
-use utoipa::ToSchema;
+use kernel::{ArtifactId, Code, Context, Error, Permission, Result, Timestamp};
+use serde::{Deserialize, Serialize};
+use store::artifact::{ArtifactRow, artifact_get, artifact_list};
+use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
-use web_kit::{App, Ctx, List, Page, PageParams, Path, ProblemBody, Reply};
+use web_kit::{App, Ctx, List, Page, PageParams, Path, ProblemBody, Query, Reply};
 
+use super::browse;
 use crate::runs::run_for;
 
 /// The routes.
 pub fn router() -> OpenApiRouter<App> {
-    OpenApiRouter::new().routes(routes!(artifact_page)).routes(routes!(artifact_download))
+    OpenApiRouter::new()
+        .routes(routes!(artifact_page))
+        .routes(routes!(artifact_download))
+        .routes(routes!(artifact_files))
+        .routes(routes!(artifact_file))
 }
 
 /// An artifact.
@@ -76,13 +81,86 @@ async fn artifact_page(State(app): State<App>, Ctx(ctx): Ctx, Path(run): Path<St
     responses((status = 200, content_type = "application/zip"), (status = "4XX", body = ProblemBody)))]
 /// The zip of an artifact.
 async fn artifact_download(State(app): State<App>, Ctx(ctx): Ctx, Path(artifact): Path<String>) -> Reply<Response> {
-    let missing = || Error::not_found("artifact");
-    let id: ArtifactId = artifact.parse().map_err(|_| missing())?;
-    let row = artifact_get(app.db(), id).await?.ok_or_else(missing)?;
-    app.project_by_id(&ctx, row.project, Permission::PipelineRead).await.map_err(|e| if e.is(Code::NotFound) { missing() } else { e })?;
+    let row = artifact_for(&app, &ctx, &artifact).await?;
     let body = super::open(&app, row.project, &row.digest).await?;
     let name = if row.content_type.is_some() { row.name } else { format!("{}.zip", row.name) };
     Ok(attachment(&name, row.content_type.as_deref().unwrap_or("application/zip"), Some(row.size), body))
+}
+
+/// An artifact that the caller may read.
+async fn artifact_for(app: &App, ctx: &Context, artifact: &str) -> Result<ArtifactRow> {
+    let missing = || Error::not_found("artifact");
+    let id: ArtifactId = artifact.parse().map_err(|_| missing())?;
+    let row = artifact_get(app.db(), id).await?.ok_or_else(missing)?;
+    app.project_by_id(ctx, row.project, Permission::PipelineRead).await.map_err(|e| if e.is(Code::NotFound) { missing() } else { e })?;
+    Ok(row)
+}
+
+/// A file of an artifact.
+#[derive(Debug, Serialize, ToSchema)]
+struct ArtifactFile {
+    /// Its path in the zip.
+    path: String,
+    /// Its bytes, as the zip says.
+    size: u64,
+}
+
+#[utoipa::path(get, path = "/artifacts/{artifact}/files", tag = "pipelines", params(("artifact" = String, Path), PageParams),
+    responses((status = 200, body = List<ArtifactFile>), (status = "4XX", body = ProblemBody)))]
+/// The files of an artifact, in the order of the zip.
+async fn artifact_files(State(app): State<App>, Ctx(ctx): Ctx, Path(artifact): Path<String>, page: Page) -> Reply<List<ArtifactFile>> {
+    let row = artifact_for(&app, &ctx, &artifact).await?;
+    let after = page.after::<usize>("artifact_files")?.unwrap_or_default();
+    let rows: Vec<(usize, ArtifactFile)> = if row.content_type.is_some() {
+        vec![(1, ArtifactFile { size: row.size.unsigned_abs(), path: row.name })]
+    } else {
+        let files = browse::artifact_files(&app, &row).await?;
+        let some = files.iter().skip(after).take(usize::try_from(page.fetch()).unwrap_or(0));
+        some.zip(after + 1..).map(|(f, index)| (index, ArtifactFile { path: f.path.clone(), size: f.size })).collect()
+    };
+    Ok(page.finish("artifact_files", rows, |(index, _)| *index, |(_, file)| file))
+}
+
+/// Which file.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+struct WhichFile {
+    /// Its path in the zip.
+    path: String,
+}
+
+#[utoipa::path(get, path = "/artifacts/{artifact}/file", tag = "pipelines", params(("artifact" = String, Path), WhichFile),
+    responses((status = 200, content_type = "application/octet-stream"), (status = "4XX", body = ProblemBody)))]
+/// One file of an artifact, of at most 32 MiB: as text, as an image, or as bytes, whatever it calls itself.
+async fn artifact_file(
+    State(app): State<App>,
+    Ctx(ctx): Ctx,
+    Path(artifact): Path<String>,
+    Query(which): Query<WhichFile>,
+) -> Reply<Response> {
+    let row = artifact_for(&app, &ctx, &artifact).await?;
+    if row.content_type.is_some() {
+        if which.path != row.name {
+            return Err(Error::not_found("file").into());
+        }
+        let body = super::open(&app, row.project, &row.digest).await?;
+        return Ok(attachment(&row.name, "application/octet-stream", Some(row.size), body));
+    }
+    let bytes = browse::artifact_file(&app, &row, &which.path).await?;
+    let name = which.path.rsplit('/').next().unwrap_or_default();
+    let size = i64::try_from(bytes.len()).ok();
+    Ok(attachment(name, harmless_type(&bytes), size, web_kit::Body::from(bytes)))
+}
+
+/// A content type by the bytes alone, of those that no browser runs: what a job made must not act in our name.
+fn harmless_type(bytes: &[u8]) -> &'static str {
+    let begins: [(&[u8], &str); 4] =
+        [(b"\x89PNG\r\n\x1a\n", "image/png"), (b"\xff\xd8\xff", "image/jpeg"), (b"GIF87a", "image/gif"), (b"GIF89a", "image/gif")];
+    if let Some((_, found)) = begins.iter().find(|(magic, _)| bytes.starts_with(magic)) {
+        return found;
+    }
+    let text = std::str::from_utf8(bytes).is_ok_and(|t| !t.contains('\0'));
+    if text { "text/plain; charset=utf-8" } else { "application/octet-stream" }
 }
 
 /// An answer that is saved, never shown: it comes from a job.
