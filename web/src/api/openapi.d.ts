@@ -644,6 +644,91 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/pipeline/convert": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Writes a pipeline file in another language. */
+        post: operations["pipeline_convert"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/pipeline/eval": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Evaluates an expression. */
+        post: operations["pipeline_eval"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/pipeline/lint": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Checks a pipeline file. */
+        post: operations["pipeline_lint"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/pipeline/model": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** The declarative model of a Jenkinsfile in the form that Jenkins converts it to. */
+        post: operations["pipeline_model"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/pipeline/plan": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** What an event would start of a pipeline file. */
+        post: operations["pipeline_plan"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/projects": {
         parameters: {
             query?: never;
@@ -1122,6 +1207,40 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/projects/{id}/pipeline/lint": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Checks a pipeline file with the files of a commit; those that are given take their place. */
+        post: operations["project_pipeline_lint"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/projects/{id}/pipeline/plan": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** What an event would start of a pipeline file with the files of a commit. */
+        post: operations["project_pipeline_plan"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/projects/{id}/plan": {
         parameters: {
             query?: never;
@@ -1129,7 +1248,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** The compiled plan of a workflow. */
+        /** The compiled plan of a workflow; with `dialect`, the detected one written in it. */
         get: operations["plan_get"];
         put?: never;
         post?: never;
@@ -2163,6 +2282,36 @@ export interface components {
             /** @description First line of the message. */
             title: string;
         };
+        /** @description A pipeline file, files beside it, and an event. */
+        CompileBody: {
+            /** @description Activity of the event, such as `opened`. */
+            action?: string | null;
+            /** @description Branch that a pull request goes to. */
+            base?: string | null;
+            /** @description Files that changed; without it, all of them count as changed. */
+            changed?: string[] | null;
+            /** @description The default branch. */
+            default_branch?: string | null;
+            dialect?: components["schemas"]["FileDialect"] | null;
+            /** @description What happens: `push` if not given. */
+            event?: string | null;
+            /** @description Files; the pipeline file may be one of them. */
+            files?: components["schemas"]["FileBody"][];
+            /** @description Inputs of a manual start. */
+            inputs?: {
+                [key: string]: unknown;
+            };
+            /** @description Path of the pipeline file; without it the first of `files`. */
+            path?: string | null;
+            /** @description Where: a full ref name, or a branch; with a project, the commit whose files are read, too. */
+            ref?: string | null;
+            /** @description Text of the pipeline file, if it is not in `files`. */
+            text?: string | null;
+            /** @description Variables of the project. */
+            variables?: {
+                [key: string]: unknown;
+            };
+        };
         /** @description One component. */
         Component: {
             /** @description More about it. */
@@ -2182,6 +2331,24 @@ export interface components {
          * @enum {string}
          */
         Conclusion: "success" | "failure" | "cancelled" | "skipped";
+        /** @description A pipeline file in another language. */
+        ConvertAnswer: {
+            /** @description What is wrong with the file. */
+            diagnostics: components["schemas"]["Diagnostic"][];
+            /** @description What is different there, located in the file; an error has to be looked at by a person. */
+            differences: components["schemas"]["Diagnostic"][];
+            /** @description What was written; empty when the file has errors. */
+            files: components["schemas"]["WrittenFile"][];
+        };
+        ConvertBody: {
+            dialect?: components["schemas"]["FileDialect"] | null;
+            /** @description Path of the pipeline file. */
+            path: string;
+            /** @description Its text. */
+            text: string;
+            /** @description Language to write. */
+            to: components["schemas"]["FileDialect"];
+        };
         /** @description Coverage of a run. */
         Coverage: {
             /**
@@ -2413,12 +2580,33 @@ export interface components {
          * @enum {string}
          */
         EnvironmentTier: "production" | "staging" | "testing" | "development" | "other";
+        EvalBody: {
+            /** @description Its keys are the names that the expression may use. */
+            contexts?: {
+                [key: string]: unknown;
+            };
+            dialect?: components["schemas"]["ExpressionDialect"] | null;
+            /** @description The expression. */
+            expression: string;
+        };
         /** @description A part of the feed. */
         EventPage: {
             /** @description The events, oldest first. */
             items: components["schemas"]["CloudEvent"][];
             /** @description Pass as `after` to go on; the same as before when nothing came. */
             next: string;
+        };
+        /**
+         * @description Languages of expressions.
+         * @enum {string}
+         */
+        ExpressionDialect: "github";
+        /** @description A file. */
+        FileBody: {
+            /** @description Where it lies in the repository. */
+            path: string;
+            /** @description Its text. */
+            text: string;
         };
         /** @description Coverage of a file. */
         FileCoverage: {
@@ -2435,6 +2623,11 @@ export interface components {
              */
             valid: number;
         };
+        /**
+         * @description Languages of pipeline files.
+         * @enum {string}
+         */
+        FileDialect: "github" | "gitlab" | "jenkins";
         /** @description A changed file. */
         FileDiffView: {
             /**
@@ -2891,6 +3084,13 @@ export interface components {
             project_path: string;
             /** @description `queued`, `running`, `completed`. */
             state: components["schemas"]["RunState"];
+        };
+        /** @description What was said about a file. */
+        LintAnswer: {
+            /** @description Messages in the order of the file. */
+            diagnostics: components["schemas"]["Diagnostic"][];
+            /** @description The language it was read in. */
+            dialect: components["schemas"]["FileDialect"];
         };
         /** @description One page of a list. */
         List_Activity: {
@@ -3842,6 +4042,10 @@ export interface components {
          * @enum {string}
          */
         MissedTimes: "once" | "skip";
+        ModelBody: {
+            /** @description Text of a Jenkinsfile. */
+            text: string;
+        };
         /** @description A user or group that may hold projects. */
         Namespace: {
             /** @description `user` or `group`. */
@@ -5249,6 +5453,13 @@ export interface components {
             /** @description Path of its file; of a detected one the file that decided. */
             path: string;
         };
+        /** @description A file that was written. */
+        WrittenFile: {
+            /** @description Where it is expected. */
+            path: string;
+            /** @description Its text. */
+            text: string;
+        };
     };
     responses: never;
     parameters: never;
@@ -6576,6 +6787,164 @@ export interface operations {
             };
         };
     };
+    pipeline_convert: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ConvertBody"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ConvertAnswer"];
+                };
+            };
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ProblemBody"];
+                };
+            };
+        };
+    };
+    pipeline_eval: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["EvalBody"];
+            };
+        };
+        responses: {
+            /** @description `kind` and `value`, or `err` */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": Record<string, never>;
+                };
+            };
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ProblemBody"];
+                };
+            };
+        };
+    };
+    pipeline_lint: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["CompileBody"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["LintAnswer"];
+                };
+            };
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ProblemBody"];
+                };
+            };
+        };
+    };
+    pipeline_model: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ModelBody"];
+            };
+        };
+        responses: {
+            /** @description The model; `diagnostics` when there are errors */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": Record<string, never>;
+                };
+            };
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ProblemBody"];
+                };
+            };
+        };
+    };
+    pipeline_plan: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["CompileBody"];
+            };
+        };
+        responses: {
+            /** @description The plan, and why each job is in or out */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": Record<string, never>;
+                };
+            };
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ProblemBody"];
+                };
+            };
+        };
+    };
     project_list_rest: {
         parameters: {
             query?: {
@@ -7612,6 +7981,73 @@ export interface operations {
             };
         };
     };
+    project_pipeline_lint: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["CompileBody"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["LintAnswer"];
+                };
+            };
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ProblemBody"];
+                };
+            };
+        };
+    };
+    project_pipeline_plan: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["CompileBody"];
+            };
+        };
+        responses: {
+            /** @description The plan, and why each job is in or out */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": Record<string, never>;
+                };
+            };
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ProblemBody"];
+                };
+            };
+        };
+    };
     plan_get: {
         parameters: {
             query?: {
@@ -7619,6 +8055,8 @@ export interface operations {
                 ref?: string;
                 /** @description Path, file name or name of a workflow. */
                 workflow?: string;
+                /** @description For the plan: write the detected one in this language, as `files` and `differences`. */
+                dialect?: components["schemas"]["FileDialect"];
             };
             header?: never;
             path: {
@@ -8370,6 +8808,8 @@ export interface operations {
                 ref?: string;
                 /** @description Path, file name or name of a workflow. */
                 workflow?: string;
+                /** @description For the plan: write the detected one in this language, as `files` and `differences`. */
+                dialect?: components["schemas"]["FileDialect"];
             };
             header?: never;
             path: {

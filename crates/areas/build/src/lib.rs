@@ -11,8 +11,8 @@
 
 pub mod artifacts;
 pub mod caches;
-pub mod environments;
 pub mod compiler;
+pub mod environments;
 pub mod identity;
 pub mod logs;
 pub mod provenance;
