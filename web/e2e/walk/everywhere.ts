@@ -73,7 +73,6 @@ const PAGES = [
   "P/-/runs",
   "P/-/workflows",
   "P/-/workflows/main/.github/workflows/ci.yml",
-  "P/-/workflows/main/Jenkinsfile?from=new",
   "P/-/schedules",
   "P/-/queue",
   "P/-/runs/1",
