@@ -9,6 +9,7 @@ import "./walk/run.ts";
 import "./walk/workflows.ts";
 import "./walk/deploy.ts";
 import "./walk/people.ts";
+import "./walk/values.ts";
 
 // How pages look does not depend on the database, and they are many: once is enough.
 if (!process.env.E2E_DATABASE_URL) await import("./walk/everywhere.ts");

@@ -60,6 +60,8 @@ const PAGES = [
   `/crowd-${name}`,
   `/crowd-${name}?tab=members`,
   `/crowd-${name}?tab=settings`,
+  `/crowd-${name}?tab=secrets`,
+  `/crowd-${name}?tab=variables`,
   ...["", "/-/tree/main", "/-/commits", "/-/runs", "/-/deployments", "/-/quality"].map(
     (page) => `/crowd-${name}/p-00${page}`,
   ),
@@ -89,6 +91,7 @@ const PAGES = [
   "P/-/deployments?tab=history",
   "P/-/deployments?tab=releases",
   "P/-/deployments?tab=config",
+  "P/-/deployments?tab=secrets",
   "P/-/images",
   "P/-/quality",
   "P/-/dependencies",

@@ -144,6 +144,14 @@ export const queries = {
     one(["project", id, "secrets"], "/projects/{id}/secrets", { path: { id }, query: whole }),
   variables: (id: string) =>
     one(["project", id, "variables"], "/projects/{id}/variables", { path: { id }, query: whole }),
+  groupSecrets: (id: string) =>
+    one(["group", id, "secrets"], "/groups/{id}/secrets", { path: { id }, query: whole }),
+  groupVariables: (id: string) =>
+    one(["group", id, "variables"], "/groups/{id}/variables", { path: { id }, query: whole }),
+  environmentSecrets: (env: string) =>
+    one(["environment", env, "secrets"], "/environments/{env}/secrets", { path: { env }, query: whole }),
+  environmentVariables: (env: string) =>
+    one(["environment", env, "variables"], "/environments/{env}/variables", { path: { env }, query: whole }),
 
   images: (id: string) =>
     one(["project", id, "images"], "/projects/{id}/images", { path: { id }, query: whole }),

@@ -106,7 +106,7 @@ export const variables: CSSVariablesResolver = () => ({
     "--dm-ok": "#18794a",
     "--dm-bad": "#c8322d",
     "--dm-run": "#1b64c4",
-    "--dm-wait": "#9a6a00",
+    "--dm-wait": "#8c6000",
     "--dm-idle": "#616a78",
     "--dm-ok-soft": "#e6f6ed",
     "--dm-bad-soft": "#fdecea",

@@ -11,6 +11,7 @@ import { Avatar, Empty, PageHead, ProblemView, ProjectMark, Rows, useTitle } fro
 import { MemberList } from "@/ui/MemberList";
 import { ProjectList } from "@/ui/ProjectList";
 import { GroupSettings } from "./GroupSettings";
+import { Secrets, Variables } from "./project/Config";
 
 export default function Namespace({ path }: { path: string }) {
   useTitle(path);
@@ -82,11 +83,19 @@ export default function Namespace({ path }: { path: string }) {
           <Tabs.List mb="md">
             <Tabs.Tab value="projects">Projects</Tabs.Tab>
             <Tabs.Tab value="members">Members</Tabs.Tab>
+            {me ? <Tabs.Tab value="secrets">Secrets</Tabs.Tab> : null}
+            {me ? <Tabs.Tab value="variables">Variables</Tabs.Tab> : null}
             {me ? <Tabs.Tab value="settings">Settings</Tabs.Tab> : null}
           </Tabs.List>
           <Tabs.Panel value="projects">{list}</Tabs.Panel>
           <Tabs.Panel value="members">
             <MemberList of={{ kind: "group", id: path }} query={queries.groupMembers(path)} mayEdit={!!me} />
+          </Tabs.Panel>
+          <Tabs.Panel value="secrets">
+            {tab === "secrets" ? <Secrets of={{ kind: "group", id: path }} /> : null}
+          </Tabs.Panel>
+          <Tabs.Panel value="variables">
+            {tab === "variables" ? <Variables of={{ kind: "group", id: path }} /> : null}
           </Tabs.Panel>
           <Tabs.Panel value="settings">
             <GroupSettings group={group.data} />

@@ -1,5 +1,5 @@
-/** Secrets and variables that jobs and deployments get. */
-import { ActionIcon, Button, PasswordInput, TextInput, Tooltip } from "@mantine/core";
+/** Secrets and variables that jobs get: of a project, of a group for all projects below, of an environment. */
+import { ActionIcon, Button, Checkbox, PasswordInput, TextInput, Tooltip } from "@mantine/core";
 import { IconKey, IconPencil, IconTrash, IconVariable } from "@tabler/icons-react";
 import { useQuery } from "@tanstack/react-query";
 import { useRef, useState } from "react";
@@ -7,12 +7,65 @@ import { del, fieldErrors, put } from "@/api/client";
 import { queries } from "@/api/queries";
 import type { Page, Secret, Variable } from "@/api/types";
 import { useOptimistic } from "@/app/optimistic";
-import { useProject } from "@/app/project";
 import { Empty, FormError, Loaded, Panel } from "@/ui/bits";
 import { Confirm } from "@/ui/Confirm";
 import { TimeAgo } from "@/ui/TimeAgo";
 
 type Entry = Secret & Partial<Variable>;
+type Kind = "secrets" | "variables";
+
+/** Whose they are. */
+export interface Owner {
+  kind: "project" | "group" | "environment";
+  id: string;
+}
+
+function listOf({ kind: owner, id }: Owner, kind: Kind) {
+  if (owner === "project") return kind === "secrets" ? queries.secrets(id) : queries.variables(id);
+  if (owner === "group") return kind === "secrets" ? queries.groupSecrets(id) : queries.groupVariables(id);
+  return kind === "secrets" ? queries.environmentSecrets(id) : queries.environmentVariables(id);
+}
+
+function set(
+  { kind: owner, id }: Owner,
+  kind: Kind,
+  name: string,
+  body: { value: string; protected: boolean },
+) {
+  if (owner === "project") {
+    const at = kind === "secrets" ? "/projects/{id}/secrets/{name}" : "/projects/{id}/variables/{name}";
+    return put(at, body, { path: { id, name } });
+  }
+  if (owner === "group") {
+    const at = kind === "secrets" ? "/groups/{id}/secrets/{name}" : "/groups/{id}/variables/{name}";
+    return put(at, body, { path: { id, name } });
+  }
+  const at =
+    kind === "secrets" ? "/environments/{env}/secrets/{name}" : "/environments/{env}/variables/{name}";
+  return put(at, body, { path: { env: id, name } });
+}
+
+function unset({ kind: owner, id }: Owner, kind: Kind, name: string) {
+  if (owner === "project") {
+    const at = kind === "secrets" ? "/projects/{id}/secrets/{name}" : "/projects/{id}/variables/{name}";
+    return del(at, { path: { id, name } });
+  }
+  if (owner === "group") {
+    const at = kind === "secrets" ? "/groups/{id}/secrets/{name}" : "/groups/{id}/variables/{name}";
+    return del(at, { path: { id, name } });
+  }
+  const at =
+    kind === "secrets" ? "/environments/{env}/secrets/{name}" : "/environments/{env}/variables/{name}";
+  return del(at, { path: { env: id, name } });
+}
+
+/** Who else has a say about a name. */
+const ABOUT: Record<Owner["kind"], string> = {
+  project: "Those of an environment go before these, and these before those of groups.",
+  group:
+    "All projects below have them, unless a nearer group, the project or the environment has the same name.",
+  environment: "Only jobs for this environment have them; they go before all others.",
+};
 
 /** Names as the environment of a job wants them. */
 const clean = (text: string) =>
@@ -21,25 +74,24 @@ const clean = (text: string) =>
     .replace(/[\s-]+/g, "_")
     .replace(/[^A-Z0-9_]/g, "");
 
-function Entries({ kind }: { kind: "secrets" | "variables" }) {
-  const project = useProject();
+function Entries({ kind, of }: { kind: Kind; of: Owner }) {
   const one = kind === "secrets" ? "secret" : "variable";
-  const options = kind === "secrets" ? queries.secrets(project.id) : queries.variables(project.id);
+  const options = listOf(of, kind);
   const query = useQuery<Page<Entry>>(options as never);
-  const address = kind === "secrets" ? "/projects/{id}/secrets/{name}" : "/projects/{id}/variables/{name}";
   const [name, setName] = useState("");
   const [value, setValue] = useState("");
+  const [guarded, setGuarded] = useState(false);
   const [gone, setGone] = useState<Entry | null>(null);
   const input = useRef<HTMLInputElement>(null);
-  const save = useOptimistic<Page<Entry>, { name: string; value: string }>({
+  const save = useOptimistic<Page<Entry>, { name: string; value: string; protected: boolean }>({
     key: options.queryKey,
     failed: `The ${one} was not saved`,
     quiet: true,
-    run: (vars) => put(address, { value: vars.value }, { path: { id: project.id, name: vars.name } }),
+    run: (vars) => set(of, kind, vars.name, { value: vars.value, protected: vars.protected }),
     apply: (old, vars) => {
       const entry: Entry = {
         name: vars.name,
-        protected: old.items.find((e) => e.name === vars.name)?.protected ?? false,
+        protected: vars.protected,
         updated_at: new Date().toISOString(),
         ...(kind === "variables" ? { value: vars.value } : {}),
       };
@@ -53,12 +105,13 @@ function Entries({ kind }: { kind: "secrets" | "variables" }) {
     onDone: () => {
       setName("");
       setValue("");
+      setGuarded(false);
     },
   });
   const remove = useOptimistic<Page<Entry>, string>({
     key: options.queryKey,
     failed: `The ${one} was not removed`,
-    run: (which) => del(address, { path: { id: project.id, name: which } }),
+    run: (which) => unset(of, kind, which),
     apply: (old, which) => ({ ...old, items: old.items.filter((e) => e.name !== which) }),
   });
   const fields = fieldErrors(save.error);
@@ -69,7 +122,7 @@ function Entries({ kind }: { kind: "secrets" | "variables" }) {
         <form
           onSubmit={(event) => {
             event.preventDefault();
-            save.mutate({ name, value });
+            save.mutate({ name, value, protected: guarded });
           }}
         >
           <div className="dm-name-row">
@@ -97,6 +150,13 @@ function Entries({ kind }: { kind: "secrets" | "variables" }) {
               Save
             </Button>
           </div>
+          <Checkbox
+            mt="sm"
+            label="Only for runs of the default branch and of tags of its history"
+            checked={guarded}
+            onChange={(e) => setGuarded(e.currentTarget.checked)}
+          />
+          <p className="dm-dim">{ABOUT[of.kind]}</p>
           <FormError error={save.error} known={["name", "value"]} />
         </form>
       </Panel>
@@ -121,6 +181,7 @@ function Entries({ kind }: { kind: "secrets" | "variables" }) {
                         ) : (
                           <span>••••••••</span>
                         )}
+                        {e.protected ? <span>protected</span> : null}
                         <span>
                           set <TimeAgo at={e.updated_at} />
                         </span>
@@ -132,6 +193,7 @@ function Entries({ kind }: { kind: "secrets" | "variables" }) {
                         onClick={() => {
                           setName(e.name);
                           setValue(e.value ?? "");
+                          setGuarded(e.protected);
                           input.current?.focus();
                         }}
                       >
@@ -167,5 +229,5 @@ function Entries({ kind }: { kind: "secrets" | "variables" }) {
   );
 }
 
-export const Secrets = () => <Entries kind="secrets" />;
-export const Variables = () => <Entries kind="variables" />;
+export const Secrets = ({ of }: { of: Owner }) => <Entries kind="secrets" of={of} />;
+export const Variables = ({ of }: { of: Owner }) => <Entries kind="variables" of={of} />;

@@ -14,6 +14,7 @@ import { Confirm } from "@/ui/Confirm";
 import { short } from "@/ui/format";
 import { StateBadge, StateIcon } from "@/ui/State";
 import { TimeAgo } from "@/ui/TimeAgo";
+import { Secrets, Variables } from "./Config";
 import { DeployDialog } from "./DeployDialog";
 import { AppLog, EnvConfig, History, LiveDeployment, Releases, WatchPanel } from "./DeployParts";
 import "./deploy.css";
@@ -133,6 +134,7 @@ function EnvironmentView({ env }: { env: Environment }) {
   const [started, setStarted] = useState<string | null>(null);
   const shown = started ?? (newest && newest.state !== "completed" ? newest.id : null);
   const may = !project.archived && can(project, "deployment:write");
+  const secrets = can(project, "secret:read");
   const rollback = useRollback(env, (d) => {
     setBack(null);
     setStarted(d.id);
@@ -231,6 +233,8 @@ function EnvironmentView({ env }: { env: Environment }) {
           <Tabs.Tab value="history">History</Tabs.Tab>
           <Tabs.Tab value="releases">Releases</Tabs.Tab>
           <Tabs.Tab value="config">Configuration</Tabs.Tab>
+          {secrets ? <Tabs.Tab value="secrets">Secrets</Tabs.Tab> : null}
+          {secrets ? <Tabs.Tab value="variables">Variables</Tabs.Tab> : null}
         </Tabs.List>
         <Tabs.Panel value="watch">
           <WatchPanel env={env} />
@@ -247,6 +251,16 @@ function EnvironmentView({ env }: { env: Environment }) {
         <Tabs.Panel value="config">
           <EnvConfig env={env} mayEdit={!project.archived && can(project, "environment:write")} />
         </Tabs.Panel>
+        {secrets ? (
+          <>
+            <Tabs.Panel value="secrets">
+              {tab === "secrets" ? <Secrets of={{ kind: "environment", id: env.id }} /> : null}
+            </Tabs.Panel>
+            <Tabs.Panel value="variables">
+              {tab === "variables" ? <Variables of={{ kind: "environment", id: env.id }} /> : null}
+            </Tabs.Panel>
+          </>
+        ) : null}
       </Tabs>
       {deploying ? (
         <DeployDialog

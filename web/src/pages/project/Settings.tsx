@@ -271,10 +271,10 @@ export default function Settings() {
           </div>
         </Tabs.Panel>
         <Tabs.Panel value="secrets">
-          <Secrets />
+          <Secrets of={{ kind: "project", id: project.id }} />
         </Tabs.Panel>
         <Tabs.Panel value="variables">
-          <Variables />
+          <Variables of={{ kind: "project", id: project.id }} />
         </Tabs.Panel>
       </Tabs>
     </>
