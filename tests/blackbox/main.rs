@@ -21,4 +21,5 @@ mod removal;
 mod results;
 mod schedules;
 mod telemetry;
+mod testing;
 mod values;

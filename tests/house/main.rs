@@ -177,6 +177,7 @@ fn a_domain_leaves_the_tables_of_others_alone() {
                 "job_log",
                 "artifact",
                 "report",
+                "test",
                 "secret",
                 "runner",
                 "schedule",

@@ -94,6 +94,9 @@ pub(crate) enum Client {
     /// Access tokens.
     #[command(subcommand)]
     Token(Token),
+    /// Tests over all runs: history, flaky ones, quarantine, parts.
+    #[command(subcommand)]
+    Test(crate::ci_args::Tests),
     /// Files that runs kept.
     #[command(subcommand)]
     Artifact(Artifact),
@@ -595,6 +598,11 @@ mod tests {
             "devmentor secret set TOKEN --environment production --protected",
             "devmentor variable set COLOR --value= --group acme --protected=false",
             "devmentor variable delete COLOR -e production -p acme/web --json",
+            "devmentor test list --state flaky -s login",
+            "devmentor test show tst_1 -p acme/web",
+            "devmentor test quarantine tst_1 --reason x --days 3",
+            "devmentor test quarantine tst_1 --lift",
+            "devmentor test split --total 4 --index 0 -p acme/web",
             "devmentor token revoke tok_1",
             "devmentor token create ci --permission all --only-project acme/web --expires 30d",
             "devmentor artifact download server -o - --run 3",
@@ -630,6 +638,7 @@ mod tests {
             "devmentor deploy production --image a --release b",
             "devmentor run retry 1 --failed-only --job job_1",
             "devmentor token create x",
+            "devmentor test quarantine tst_1",
             "devmentor secret set TOKEN --environment a --group b",
             "devmentor completion tcl",
         ] {

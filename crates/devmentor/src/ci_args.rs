@@ -125,6 +125,70 @@ pub(crate) struct ValueOf {
     pub(crate) of: InProject,
 }
 
+/// Which tests to list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum TestState {
+    /// Fail on the default branch.
+    Failing,
+    /// Failed and passed on one commit in the last 30 days.
+    Flaky,
+    /// Their failures count for nothing now.
+    Quarantined,
+    /// All, the slowest first.
+    Slow,
+}
+
+/// What can be done about tests over all runs.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Tests {
+    /// List the tests of a project.
+    List {
+        /// Only those.
+        #[arg(long)]
+        state: Option<TestState>,
+        /// Only those with this text in the name, class, suite or file.
+        #[arg(long, short = 's', value_name = "TEXT")]
+        search: Option<String>,
+        /// At most so many.
+        #[arg(long, default_value_t = 100)]
+        limit: usize,
+        #[command(flatten)]
+        of: InProject,
+    },
+    /// Show a test and its latest results.
+    Show {
+        /// The test: `tst_…`.
+        test: String,
+        #[command(flatten)]
+        of: InProject,
+    },
+    /// Let a test's failures count for nothing, until a day.
+    Quarantine {
+        /// The test: `tst_…`.
+        test: String,
+        /// Why.
+        #[arg(long, required_unless_present = "lift")]
+        reason: Option<String>,
+        /// For so many days.
+        #[arg(long, default_value_t = 14, value_parser = clap::value_parser!(u16).range(1..=366))]
+        days: u16,
+        /// Let them count again.
+        #[arg(long, conflicts_with = "reason")]
+        lift: bool,
+    },
+    /// Of the test files on standard input, print those of one part, shared out by the time they take.
+    Split {
+        /// How many parts.
+        #[arg(long, env = "CI_NODE_TOTAL")]
+        total: usize,
+        /// Which of them, from 0; in a job of GitLab's `parallel`, the one that it is.
+        #[arg(long, env = "DEVMENTOR_SPLIT_INDEX")]
+        index: Option<usize>,
+        #[command(flatten)]
+        of: InProject,
+    },
+}
+
 /// What can be done about the runners of a server.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Runners {

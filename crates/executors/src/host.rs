@@ -8,7 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures::Stream;
 
-use crate::protocol::{Annotation, ArtifactItem, ReportKind, StepUpdate};
+use crate::protocol::{Annotation, ArtifactItem, ReportKind, Reported, StepUpdate};
 
 /// Bytes that come piece by piece.
 pub type ByteStream = Pin<Box<dyn Stream<Item = std::io::Result<Bytes>> + Send>>;
@@ -59,8 +59,8 @@ pub trait JobHost: Send + Sync {
     async fn step(&self, step: StepUpdate) -> HostResult<()>;
     /// Shows a remark.
     async fn annotate(&self, annotation: Annotation) -> HostResult<()>;
-    /// Hands over a report file.
-    async fn report(&self, kind: ReportKind, name: &str, body: Bytes) -> HostResult<()>;
+    /// Hands over a report file; how many of its tests failed.
+    async fn report(&self, kind: ReportKind, name: &str, body: Bytes) -> HostResult<Reported>;
 
     /// Stores a zip as an artifact of the run; kept for so long, or for as long as the instance says.
     async fn artifact_put(&self, name: &str, zip: &Path, keep: Option<Duration>) -> HostResult<()>;

@@ -357,6 +357,20 @@ pub struct AnnotationsRequest {
     pub items: Vec<Annotation>,
 }
 
+/// Header of the answer to a report: tests that failed and count.
+pub const TESTS_FAILED: &str = "x-tests-failed";
+/// Header of the answer to a report: tests that failed in quarantine.
+pub const TESTS_QUARANTINED: &str = "x-tests-quarantined";
+
+/// What the server says to a report.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Reported {
+    /// Tests that failed or broke.
+    pub failed: usize,
+    /// Of others, that failed in quarantine.
+    pub quarantined: usize,
+}
+
 /// What a report file holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

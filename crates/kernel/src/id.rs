@@ -119,6 +119,8 @@ ids! {
     RunnerId = "rnr";
     /// A stored result of a job.
     ArtifactId = "art";
+    /// A test of a project, over all its runs.
+    TestId = "tst";
     /// A secret's name and its versions.
     SecretId = "sec";
     /// A plain variable.

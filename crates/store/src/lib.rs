@@ -35,6 +35,7 @@ pub mod runner;
 pub mod schedule;
 pub mod secret;
 pub mod signing_key;
+pub mod test;
 pub mod token;
 pub mod upload;
 mod value;

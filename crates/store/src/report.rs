@@ -1,9 +1,9 @@
 //! What jobs report: test cases, coverage, summaries.
 
-use kernel::{JobId, Result, RunId};
+use kernel::{JobId, Result, RunId, TestId};
 
 use crate::db::{Db, Tx};
-use crate::{Row, args, sql};
+use crate::{Args, Row, args, sql};
 
 /// One test.
 #[derive(Clone, Debug)]
@@ -30,6 +30,10 @@ pub struct TestCaseRow {
     pub file: Option<String>,
     /// Shown name of the job.
     pub job: String,
+    /// The test whose result it is.
+    pub test: Option<TestId>,
+    /// It was in quarantine: that it failed does not count.
+    pub quarantined: bool,
 }
 
 /// Totals of a run's tests.
@@ -43,6 +47,8 @@ pub struct TestTotals {
     pub skipped: i64,
     /// That broke.
     pub errors: i64,
+    /// That failed or broke in quarantine; they are among neither.
+    pub quarantined: i64,
     /// All their time.
     pub duration_ms: i64,
 }
@@ -57,33 +63,47 @@ pub async fn test_next_seq(tx: &mut Tx, run: RunId, job: JobId) -> Result<i64> {
     Ok(row.get::<i64>("last")? + 1)
 }
 
-/// Adds a test.
+/// Tests that one statement adds.
+const AT_ONCE: usize = 200;
+
+/// Adds tests.
 ///
 /// # Errors
 /// The database's.
-pub async fn test_add(tx: &mut Tx, run: RunId, t: &TestCaseRow) -> Result<()> {
-    tx.exec(
-        sql!(
-            "INSERT INTO test_case (run_id, job_id, seq, suite, class, name, status, duration_ms, message, details, file, job)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)"
-        ),
-        args![
-            run,
-            t.job_id,
-            t.seq,
-            t.suite.as_str(),
-            t.class.as_str(),
-            t.name.as_str(),
-            t.status.as_str(),
-            t.duration_ms,
-            t.message.as_deref(),
-            t.details.as_deref(),
-            t.file.as_deref(),
-            t.job.as_str()
-        ],
-    )
-    .await
-    .map(|_| ())
+pub async fn test_add(tx: &mut Tx, run: RunId, tests: &[TestCaseRow]) -> Result<()> {
+    for batch in tests.chunks(AT_ONCE) {
+        let mut binds: Args = args![run];
+        let rows: Vec<String> = batch
+            .iter()
+            .map(|t| {
+                let first = binds.len() + 1;
+                binds.extend(args![
+                    t.job_id,
+                    t.seq,
+                    t.suite.as_str(),
+                    t.class.as_str(),
+                    t.name.as_str(),
+                    t.status.as_str(),
+                    t.duration_ms,
+                    t.message.as_deref(),
+                    t.details.as_deref(),
+                    t.file.as_deref(),
+                    t.job.as_str(),
+                    t.test,
+                    t.quarantined
+                ]);
+                let marks: Vec<String> = (first..=binds.len()).map(|n| format!("${n}")).collect();
+                format!("($1, {})", marks.join(", "))
+            })
+            .collect();
+        let sql = format!(
+            "INSERT INTO test_case (run_id, job_id, seq, suite, class, name, status, duration_ms, message, details, file, job, test_id,
+                quarantined) VALUES {}",
+            rows.join(", ")
+        );
+        tx.exec(&sql, binds).await?;
+    }
+    Ok(())
 }
 
 /// Adds to a job's totals.
@@ -93,12 +113,12 @@ pub async fn test_add(tx: &mut Tx, run: RunId, t: &TestCaseRow) -> Result<()> {
 pub async fn test_totals_add(tx: &mut Tx, run: RunId, job: JobId, t: TestTotals) -> Result<()> {
     tx.exec(
         sql!(
-            "INSERT INTO test_total (run_id, job_id, passed, failed, skipped, errors, duration_ms) VALUES ($1, $2, $3, $4, $5, $6, $7)
+            "INSERT INTO test_total (run_id, job_id, passed, failed, skipped, errors, duration_ms, quarantined) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
              ON CONFLICT (run_id, job_id) DO UPDATE SET passed = test_total.passed + excluded.passed, failed = test_total.failed + excluded.failed,
                 skipped = test_total.skipped + excluded.skipped, errors = test_total.errors + excluded.errors,
-                duration_ms = test_total.duration_ms + excluded.duration_ms"
+                duration_ms = test_total.duration_ms + excluded.duration_ms, quarantined = test_total.quarantined + excluded.quarantined"
         ),
-        args![run, job, t.passed, t.failed, t.skipped, t.errors, t.duration_ms],
+        args![run, job, t.passed, t.failed, t.skipped, t.errors, t.duration_ms, t.quarantined],
     )
     .await
     .map(|_| ())
@@ -114,7 +134,8 @@ pub async fn test_totals(db: &Db, run: RunId) -> Result<TestTotals> {
             sql!(
                 "SELECT CAST(COALESCE(SUM(t.passed), 0) AS BIGINT) AS passed, CAST(COALESCE(SUM(t.failed), 0) AS BIGINT) AS failed,
                     CAST(COALESCE(SUM(t.skipped), 0) AS BIGINT) AS skipped, CAST(COALESCE(SUM(t.errors), 0) AS BIGINT) AS errors,
-                    CAST(COALESCE(SUM(t.duration_ms), 0) AS BIGINT) AS duration_ms
+                    CAST(COALESCE(SUM(t.duration_ms), 0) AS BIGINT) AS duration_ms,
+                    CAST(COALESCE(SUM(t.quarantined), 0) AS BIGINT) AS quarantined
                  FROM test_total t JOIN pipeline_job j ON j.id = t.job_id WHERE t.run_id = $1 AND j.superseded = $2"
             ),
             args![run, false],
@@ -125,6 +146,7 @@ pub async fn test_totals(db: &Db, run: RunId) -> Result<TestTotals> {
         failed: row.get("failed")?,
         skipped: row.get("skipped")?,
         errors: row.get("errors")?,
+        quarantined: row.get("quarantined")?,
         duration_ms: row.get("duration_ms")?,
     })
 }
@@ -142,6 +164,8 @@ fn test_from(row: &Row) -> Result<TestCaseRow> {
         details: row.get("details")?,
         file: row.get("file")?,
         job: row.get("job")?,
+        test: row.get("test_id")?,
+        quarantined: row.get("quarantined")?,
     })
 }
 

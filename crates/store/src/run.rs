@@ -421,6 +421,7 @@ pub async fn pipeline_purge(tx: &mut Tx, project: ProjectId) -> Result<bool> {
             sql!("DELETE FROM job_call WHERE job_id IN (SELECT id FROM pipeline_job WHERE run_id = $1)"),
             sql!("DELETE FROM artifact WHERE run_id = $1"),
             sql!("DELETE FROM test_case WHERE run_id = $1"),
+            sql!("DELETE FROM test_split WHERE run_id = $1"),
             sql!("DELETE FROM test_total WHERE run_id = $1"),
             sql!("DELETE FROM coverage_file WHERE run_id = $1"),
             sql!("DELETE FROM step_summary WHERE run_id = $1"),
@@ -438,6 +439,7 @@ pub async fn pipeline_purge(tx: &mut Tx, project: ProjectId) -> Result<bool> {
         sql!("DELETE FROM cache_entry WHERE project_id = $1"),
         sql!("DELETE FROM upload_block WHERE upload_id IN (SELECT id FROM upload WHERE project_id = $1)"),
         sql!("DELETE FROM upload WHERE project_id = $1"),
+        sql!("DELETE FROM test WHERE project_id = $1"),
         sql!("DELETE FROM scoped_secret WHERE scope_id = $1"),
         sql!("DELETE FROM scoped_variable WHERE scope_id = $1"),
         // what an older release left

@@ -153,6 +153,8 @@ settings! {
     artifact_days: u32 = "30";
     /// Most days that an upload may ask for.
     artifact_days_most: u32 = "90";
+    /// Days until the results of tests are removed from their history and their runs.
+    test_days: u32 = "90";
     /// Most bytes of all caches of a project; the least recently used go first.
     cache_limit: u64 = "10737418240";
     /// Private or loopback addresses that outgoing requests may go to, separated by commas.

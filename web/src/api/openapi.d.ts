@@ -1496,6 +1496,60 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/projects/{id}/tests": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Tests of a project over all its runs, by name. */
+        get: operations["project_test_list"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/projects/{id}/tests/split": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * The files of one part, by the time that their tests took before. With the token of a job, all jobs of its run that name
+         *     the same files and number of parts get parts that fit together.
+         */
+        post: operations["project_test_split"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/projects/{id}/tests/{test}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** A test of a project over all its runs. */
+        get: operations["project_test_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/projects/{id}/tree": {
         parameters: {
             query?: never;
@@ -1963,6 +2017,41 @@ export interface paths {
         put?: never;
         post?: never;
         delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/tests/{test}/history": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Results of a test, newest first; as far back as results are kept. */
+        get: operations["test_history"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/tests/{test}/quarantine": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        /** Puts a test in quarantine: its failures are shown and count for nothing. */
+        put: operations["test_quarantine_set"];
+        post?: never;
+        /** Takes a test out of quarantine. */
+        delete: operations["test_quarantine_lift"];
         options?: never;
         head?: never;
         patch?: never;
@@ -3923,6 +4012,100 @@ export interface components {
             next?: string | null;
         };
         /** @description One page of a list. */
+        List_Test: {
+            /** @description The items. */
+            items: {
+                /** @description Class or module. */
+                class: string;
+                /**
+                 * Format: int64
+                 * @description Failures among them.
+                 */
+                failures: number;
+                /** @description Where it is written, if a report told. */
+                file?: string | null;
+                /** @description When. */
+                first_failed_at?: string | null;
+                /** @description While it fails on the default branch: the first commit that it fails on. */
+                first_failed_commit?: string | null;
+                /** @description The run of that. */
+                first_failed_run?: string | null;
+                /** @description Has it failed and passed in one job on one commit in the last 30 days? */
+                flaky: boolean;
+                /** @description When it last did. */
+                flaky_at?: string | null;
+                /** @description On which commit. */
+                flaky_commit?: string | null;
+                /** @description Its id: the same as long as suite, class and name are. */
+                id: string;
+                /** @description The last result. */
+                last: components["schemas"]["TestStatus"];
+                /** @description When that was. */
+                last_at: string;
+                /** @description The run of it. */
+                last_run: string;
+                /**
+                 * Format: int64
+                 * @description Of its latest times.
+                 */
+                median_ms: number;
+                /** @description Name. */
+                name: string;
+                quarantine?: components["schemas"]["TestQuarantine"] | null;
+                /** @description Do its failures count for nothing now? */
+                quarantined: boolean;
+                /** @description Its latest results, newest first. */
+                recent: components["schemas"]["TestStatus"][];
+                /** @description Its latest times, newest first. */
+                recent_ms: number[];
+                /**
+                 * Format: int64
+                 * @description Results so far.
+                 */
+                runs: number;
+                /** @description Suite. */
+                suite: string;
+            }[];
+            /** @description Pass as `after` for the next page; null on the last. */
+            next?: string | null;
+        };
+        /** @description One page of a list. */
+        List_TestResult: {
+            /** @description The items. */
+            items: {
+                /** @description When its run was made. */
+                at: string;
+                /** @description The commit. */
+                commit: string;
+                /**
+                 * Format: int64
+                 * @description How long it took.
+                 */
+                duration_ms: number;
+                /** @description Its shown name. */
+                job: string;
+                /** @description The job. */
+                job_id: string;
+                /** @description What went wrong, in short. */
+                message?: string | null;
+                /**
+                 * Format: int64
+                 * @description Its number.
+                 */
+                number: number;
+                /** @description It was in quarantine. */
+                quarantined: boolean;
+                /** @description Full ref name. */
+                ref: string;
+                /** @description The run. */
+                run: string;
+                /** @description The result. */
+                state: components["schemas"]["TestStatus"];
+            }[];
+            /** @description Pass as `after` for the next page; null on the last. */
+            next?: string | null;
+        };
+        /** @description One page of a list. */
         List_Token: {
             /** @description The items. */
             items: {
@@ -4103,6 +4286,18 @@ export interface components {
          * @enum {string}
          */
         OperationStepState: "pending" | "running" | "done" | "failed" | "skipped" | "undone";
+        /** @description One of the parts. */
+        Part: {
+            /**
+             * Format: int64
+             * @description What they are expected to take.
+             */
+            expected_ms: number;
+            /** @description Its files, in the order of their names. */
+            files: string[];
+            /** @description How many of them no report has named yet. */
+            unknown: number;
+        };
         /** @description A new password. */
         PasswordChange: {
             /** @description The current one, where there is one. */
@@ -4463,6 +4658,12 @@ export interface components {
             updating: boolean;
             /** @description The functions with the highest cognitive complexity. */
             worst: components["schemas"]["ProjectFunction"][];
+        };
+        QuarantineBody: {
+            /** @description Why. */
+            reason: string;
+            /** @description Until when; at most 366 days. */
+            until: string;
         };
         /** @description The queue. */
         Queue: {
@@ -4916,6 +5117,14 @@ export interface components {
             /** @description When. */
             time: string;
         };
+        SplitBody: {
+            /** @description Test files; their order does not matter. */
+            files: string[];
+            /** @description Which of them, from 0. */
+            index: number;
+            /** @description How many parts. */
+            total: number;
+        };
         /** @description A change in numbers. */
         Stats: {
             /**
@@ -5050,6 +5259,59 @@ export interface components {
             /** @description The version that is here. */
             version?: string | null;
         };
+        /** @description A test over all runs of its project. */
+        Test: {
+            /** @description Class or module. */
+            class: string;
+            /**
+             * Format: int64
+             * @description Failures among them.
+             */
+            failures: number;
+            /** @description Where it is written, if a report told. */
+            file?: string | null;
+            /** @description When. */
+            first_failed_at?: string | null;
+            /** @description While it fails on the default branch: the first commit that it fails on. */
+            first_failed_commit?: string | null;
+            /** @description The run of that. */
+            first_failed_run?: string | null;
+            /** @description Has it failed and passed in one job on one commit in the last 30 days? */
+            flaky: boolean;
+            /** @description When it last did. */
+            flaky_at?: string | null;
+            /** @description On which commit. */
+            flaky_commit?: string | null;
+            /** @description Its id: the same as long as suite, class and name are. */
+            id: string;
+            /** @description The last result. */
+            last: components["schemas"]["TestStatus"];
+            /** @description When that was. */
+            last_at: string;
+            /** @description The run of it. */
+            last_run: string;
+            /**
+             * Format: int64
+             * @description Of its latest times.
+             */
+            median_ms: number;
+            /** @description Name. */
+            name: string;
+            quarantine?: components["schemas"]["TestQuarantine"] | null;
+            /** @description Do its failures count for nothing now? */
+            quarantined: boolean;
+            /** @description Its latest results, newest first. */
+            recent: components["schemas"]["TestStatus"][];
+            /** @description Its latest times, newest first. */
+            recent_ms: number[];
+            /**
+             * Format: int64
+             * @description Results so far.
+             */
+            runs: number;
+            /** @description Suite. */
+            suite: string;
+        };
         /** @description A test. */
         TestCase: {
             /** @description Class or module. */
@@ -5069,10 +5331,55 @@ export interface components {
             message?: string | null;
             /** @description Name. */
             name: string;
+            /** @description It was in quarantine: that it failed counts for nothing. */
+            quarantined: boolean;
             /** @description `passed`, `failed`, `skipped`, `error`. */
             status: components["schemas"]["TestStatus"];
             /** @description Suite. */
             suite: string;
+            /** @description The test over all runs, for its history. */
+            test?: string | null;
+        };
+        /** @description What keeps a test's failures from counting. */
+        TestQuarantine: {
+            /** @description Since when. */
+            at: string;
+            by?: components["schemas"]["Who"] | null;
+            /** @description Why. */
+            reason: string;
+            /** @description Until when. */
+            until: string;
+        };
+        /** @description One result of a test. */
+        TestResult: {
+            /** @description When its run was made. */
+            at: string;
+            /** @description The commit. */
+            commit: string;
+            /**
+             * Format: int64
+             * @description How long it took.
+             */
+            duration_ms: number;
+            /** @description Its shown name. */
+            job: string;
+            /** @description The job. */
+            job_id: string;
+            /** @description What went wrong, in short. */
+            message?: string | null;
+            /**
+             * Format: int64
+             * @description Its number.
+             */
+            number: number;
+            /** @description It was in quarantine. */
+            quarantined: boolean;
+            /** @description Full ref name. */
+            ref: string;
+            /** @description The run. */
+            run: string;
+            /** @description The result. */
+            state: components["schemas"]["TestStatus"];
         };
         /**
          * @description How a test case ended.
@@ -5145,6 +5452,11 @@ export interface components {
              * @description That passed.
              */
             passed: number;
+            /**
+             * Format: int64
+             * @description That failed or broke in quarantine: they are neither among those that failed nor among those that broke.
+             */
+            quarantined: number;
             /**
              * Format: int64
              * @description That were skipped.
@@ -8586,6 +8898,107 @@ export interface operations {
             };
         };
     };
+    project_test_list: {
+        parameters: {
+            query?: {
+                /** @description A text in the name, class, suite or file. */
+                q?: string;
+                /** @description `failing` (on the default branch), `flaky`, `quarantined`, or `slow`: all, the slowest first. */
+                state?: string;
+                /** @description How many items, 1 to 100; 30 when not given. */
+                limit?: number;
+                /** @description Where the page before ended: its `next`. */
+                after?: string;
+            };
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["List_Test"];
+                };
+            };
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ProblemBody"];
+                };
+            };
+        };
+    };
+    project_test_split: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["SplitBody"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Part"];
+                };
+            };
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ProblemBody"];
+                };
+            };
+        };
+    };
+    project_test_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+                test: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Test"];
+                };
+            };
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ProblemBody"];
+                };
+            };
+        };
+    };
     tree_get: {
         parameters: {
             query?: {
@@ -9589,6 +10002,100 @@ export interface operations {
                 };
             };
             404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ProblemBody"];
+                };
+            };
+        };
+    };
+    test_history: {
+        parameters: {
+            query?: {
+                /** @description How many items, 1 to 100; 30 when not given. */
+                limit?: number;
+                /** @description Where the page before ended: its `next`. */
+                after?: string;
+            };
+            header?: never;
+            path: {
+                test: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["List_TestResult"];
+                };
+            };
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ProblemBody"];
+                };
+            };
+        };
+    };
+    test_quarantine_set: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                test: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["QuarantineBody"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Test"];
+                };
+            };
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ProblemBody"];
+                };
+            };
+        };
+    };
+    test_quarantine_lift: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                test: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            "4XX": {
                 headers: {
                     [name: string]: unknown;
                 };

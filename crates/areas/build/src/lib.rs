@@ -22,6 +22,7 @@ pub mod runner;
 pub mod runners;
 pub mod runs;
 pub mod schedule;
+pub mod testing;
 pub mod timers;
 pub mod vars;
 pub mod words;
@@ -48,6 +49,7 @@ pub fn router() -> OpenApiRouter<App> {
         .merge(runners::protocol::router())
         .merge(logs::routes::router())
         .merge(reports::routes::router())
+        .merge(testing::routes::router())
         .merge(artifacts::routes::router())
         .merge(results::routes::router())
         .merge(identity::routes::router())
@@ -83,6 +85,7 @@ pub fn jobs() -> Jobs {
         .every("signing_keys", Duration::from_secs(3600), None, |app| {
             Box::pin(async move { identity::keys::rotate(&app, Timestamp::now()).await })
         })
+        .every("tests", Duration::from_secs(3600), None, |app| Box::pin(async move { testing::expire(&app).await }))
         .every("uploads", Duration::from_secs(3600), None, |app| Box::pin(results::uploads::upload_expire(app)))
 }
 

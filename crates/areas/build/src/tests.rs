@@ -582,5 +582,12 @@ async fn reports_artifacts_and_caches_belong_to_the_run() {
         assert_eq!(caches::cache_find(&h.app, &job, "deps-abc", &[], "").await.unwrap().unwrap().key, "deps-abc");
         assert_eq!(caches::cache_find(&h.app, &job, "deps-xyz", &["deps-"], "").await.unwrap().unwrap().key, "deps-abc");
         assert!(caches::cache_find(&h.app, &job, "other", &["o%"], "").await.unwrap().is_none());
+        // what is too old goes, and the test with its last result
+        let all = |which| store::test::test_page(h.app.db(), h.project.id, which, "", None, 10);
+        assert_eq!(all(store::test::Which::All).await.unwrap().len(), 3);
+        let later = Timestamp(Timestamp::now().millis() + 60_000);
+        assert!(store::test::tests_expire(h.app.db(), later, 10).await.unwrap());
+        assert!(all(store::test::Which::All).await.unwrap().is_empty());
+        assert!(!store::test::tests_expire(h.app.db(), later, 10).await.unwrap());
     }
 }

@@ -19,6 +19,7 @@ mod provenance;
 mod run;
 mod runner;
 mod schedule;
+mod test;
 mod token;
 mod value;
 mod why;
@@ -36,9 +37,11 @@ impl Session {
         let stored = Config::load(&config::path()?)?;
         let server = match &global.server {
             Some(given) => config::server_address(given)?,
-            None => stored.current.clone().unwrap_or_else(|| config::DEFAULT_SERVER.to_owned()),
+            None => in_job(&["GITHUB_SERVER_URL"]).or_else(|| stored.current.clone()).unwrap_or_else(|| config::DEFAULT_SERVER.to_owned()),
         };
-        let token = global.token.clone().filter(|t| !t.is_empty()).or_else(|| stored.servers.get(&server).map(|a| a.token.clone()));
+        let given = global.token.clone().filter(|t| !t.is_empty());
+        let token =
+            given.or_else(|| in_job(&["GITHUB_TOKEN", "CI_JOB_TOKEN"])).or_else(|| stored.servers.get(&server).map(|a| a.token.clone()));
         let format = if global.json { Format::Json } else { Format::Human };
         // progress goes to standard error, and is of no use to a program that reads JSON
         Ok(Self { api: Api::new(&server, token)?, format, quiet: global.quiet || global.json })
@@ -55,7 +58,10 @@ impl Session {
     fn project(&self, of: &InProject) -> Result<String> {
         match &of.project {
             Some(given) => Ok(segment(given)),
-            None => Ok(segment(&remote::project_here(self.api.base())?)),
+            None => match in_job(&["GITHUB_REPOSITORY"]) {
+                Some(own) => Ok(segment(&own)),
+                None => Ok(segment(&remote::project_here(self.api.base())?)),
+            },
         }
     }
 
@@ -96,6 +102,12 @@ impl Session {
     }
 }
 
+/// What a job of ours tells its programs under one of these names.
+fn in_job(names: &[&str]) -> Option<String> {
+    std::env::var_os("DEVMENTOR_CI")?;
+    names.iter().find_map(|name| std::env::var(name).ok().filter(|v| !v.is_empty()))
+}
+
 /// Runs a client command.
 pub(crate) async fn run(command: Client, global: &Global) -> Result {
     match command {
@@ -113,6 +125,7 @@ pub(crate) async fn run(command: Client, global: &Global) -> Result {
         Client::Group(command) => group::run(command, &Session::open(global)?).await,
         Client::Secret(command) => value::run(value::Kind::Secret, command, &Session::open(global)?).await,
         Client::Variable(command) => value::run(value::Kind::Variable, command, &Session::open(global)?).await,
+        Client::Test(command) => test::run(command, &Session::open(global)?).await,
         Client::Token(command) => token::run(command, &Session::open(global)?).await,
         Client::Artifact(command) => artifact::run(command, &Session::open(global)?).await,
         Client::Provenance(command) => provenance::run(command, global).await,

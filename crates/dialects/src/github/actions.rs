@@ -203,6 +203,7 @@ fn inputs(action: Action) -> &'static [(&'static str, Input)] {
             ("go_cover", Used),
             ("coverage_py", Used),
             ("llvm_cov", Used),
+            ("fail-on-failure", Used),
         ],
         Action::Dotenv => &[("file", Used), ("load", Used), ("keep", Used)],
     }

@@ -4,10 +4,10 @@ use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 
-use super::{ActionEnd, ActionResult, Call, select};
+use super::{ActionEnd, ActionResult, Call, failed, select};
 use crate::engine::StepOutput;
 use crate::host::{HostError, HostResult, JobHost};
-use crate::protocol::{ReportKind, Severity};
+use crate::protocol::{ReportKind, Reported, Severity};
 use crate::sandbox::{JobDirs, read_beneath};
 
 /// Largest report file.
@@ -16,7 +16,9 @@ pub(super) const REPORT_MAX: u64 = 64 << 20;
 const REPORTS_MAX: usize = 2_000;
 
 pub(super) async fn run(call: &mut Call<'_>) -> ActionResult {
+    let strict = call.flag("fail-on-failure", false)?;
     let mut sent = quality(call).await?;
+    let mut tests = Reported::default();
     for kind in ReportKind::FILES {
         let input = kind.as_str();
         let lines: Vec<String> =
@@ -32,8 +34,10 @@ pub(super) async fn run(call: &mut Call<'_>) -> ActionResult {
         for file in selection.files.iter().take(REPORTS_MAX) {
             let path = selection.base.join(file);
             let name = path.strip_prefix(&dirs.workspace).unwrap_or(file).to_string_lossy().into_owned();
-            if send(dirs, &path, &name, kind, call.host, call.out).await? {
+            if let Some(said) = send(dirs, &path, &name, kind, call.host, call.out).await? {
                 sent += 1;
+                tests.failed += said.failed;
+                tests.quarantined += said.quarantined;
             }
         }
         if selection.files.len() > REPORTS_MAX {
@@ -41,6 +45,12 @@ pub(super) async fn run(call: &mut Call<'_>) -> ActionResult {
         }
     }
     call.out.line(&format!("{sent} report file(s) read")).await?;
+    if tests.quarantined > 0 {
+        call.out.warning(&format!("{} test(s) failed in quarantine, which counts for nothing", tests.quarantined)).await?;
+    }
+    if strict && tests.failed > 0 {
+        return failed(format!("{} test(s) failed", tests.failed));
+    }
     Ok(ActionEnd::default())
 }
 
@@ -194,21 +204,21 @@ pub(super) async fn send(
     kind: ReportKind,
     host: &dyn JobHost,
     out: &mut StepOutput,
-) -> HostResult<bool> {
+) -> HostResult<Option<Reported>> {
     let inside = path.strip_prefix(&dirs.root).unwrap_or(path);
     let bytes = match read_beneath(&dirs.root, inside, REPORT_MAX, true) {
         Ok(bytes) => bytes,
         Err(error) => {
             out.warning(&format!("{name} cannot be read: {error}")).await?;
-            return Ok(false);
+            return Ok(None);
         }
     };
     match host.report(kind, name, Bytes::from(bytes)).await {
-        Ok(()) => Ok(true),
+        Ok(said) => Ok(Some(said)),
         Err(HostError::Stale) => Err(HostError::Stale),
         Err(error) => {
             out.warning(&format!("{name} was not accepted: {error}")).await?;
-            Ok(false)
+            Ok(None)
         }
     }
 }

@@ -10,7 +10,7 @@ use serde_json::json;
 
 use super::*;
 use crate::host::{ByteStream, DeployState};
-use crate::protocol::{Annotation, ArtifactItem, Checkout, ProjectRef, ReportKind, Severity};
+use crate::protocol::{Annotation, ArtifactItem, Checkout, ProjectRef, ReportKind, Reported, Severity};
 use crate::sandbox::{Limits, MachineConfig};
 use crate::spawn::once;
 
@@ -46,9 +46,9 @@ impl JobHost for Memory {
         self.annotations.lock().unwrap().push(annotation);
         Ok(())
     }
-    async fn report(&self, kind: ReportKind, name: &str, body: Bytes) -> HostResult<()> {
+    async fn report(&self, kind: ReportKind, name: &str, body: Bytes) -> HostResult<Reported> {
         self.reports.lock().unwrap().push((kind, name.to_owned(), body));
-        Ok(())
+        Ok(Reported::default())
     }
     async fn artifact_put(&self, name: &str, zip: &Path, _: Option<Duration>) -> HostResult<()> {
         self.artifacts.lock().unwrap().insert(name.to_owned(), std::fs::read(zip)?);

@@ -8,7 +8,7 @@ pub mod coverage;
 pub mod routes;
 
 use bytes::Bytes;
-use executors::protocol::ReportKind;
+use executors::protocol::{ReportKind, Reported};
 use kernel::{Code, Error, Result};
 use store::Tx;
 use store::job::JobRow;
@@ -69,55 +69,61 @@ pub async fn parse(kind: ReportKind, name: &str, bytes: Bytes) -> Result<Parsed>
     parsed.await.map_err(Error::internal)?.map_err(|e| Error::new(Code::Unprocessable, e))
 }
 
-/// Keeps a report with its run.
+/// Keeps a report with its run; of tests, how many of them failed.
 ///
 /// # Errors
 /// The database's.
-pub async fn record(tx: &mut Tx, job: &JobRow, parsed: Parsed) -> Result<()> {
+pub async fn record(tx: &mut Tx, job: &JobRow, parsed: Parsed) -> Result<Reported> {
     match parsed {
-        Parsed::Tests(cases) => {
-            let mut seq = test_next_seq(tx, job.run, job.id).await?;
+        Parsed::Tests(mut cases) => {
+            let first = test_next_seq(tx, job.run, job.id).await?;
+            cases.truncate(usize::try_from(MAX_TESTS + 1 - first).unwrap_or(0));
+            let known = crate::testing::note(tx, job, &cases).await?;
             let mut totals = TestTotals::default();
-            for case in cases {
-                if seq > MAX_TESTS {
-                    break;
-                }
-                match case.status {
-                    "passed" => totals.passed += 1,
-                    "failed" => totals.failed += 1,
-                    "skipped" => totals.skipped += 1,
-                    _ => totals.errors += 1,
-                }
-                totals.duration_ms += case.duration_ms;
-                let row = TestCaseRow {
-                    job_id: job.id,
-                    seq,
-                    suite: case.suite,
-                    class: case.class,
-                    name: case.name,
-                    status: case.status.to_owned(),
-                    duration_ms: case.duration_ms,
-                    message: case.message,
-                    details: case.details,
-                    file: case.file,
-                    job: job.name.clone(),
-                };
-                test_add(tx, job.run, &row).await?;
-                seq += 1;
-            }
-            test_totals_add(tx, job.run, job.id, totals).await
+            let rows: Vec<TestCaseRow> = (first..)
+                .zip(cases.into_iter().zip(known))
+                .map(|(seq, (case, (test, quarantined)))| {
+                    match case.status {
+                        "passed" => totals.passed += 1,
+                        "skipped" => totals.skipped += 1,
+                        _ if quarantined => totals.quarantined += 1,
+                        "failed" => totals.failed += 1,
+                        _ => totals.errors += 1,
+                    }
+                    totals.duration_ms += case.duration_ms;
+                    TestCaseRow {
+                        job_id: job.id,
+                        seq,
+                        suite: case.suite,
+                        class: case.class,
+                        name: case.name,
+                        status: case.status.to_owned(),
+                        duration_ms: case.duration_ms,
+                        message: case.message,
+                        details: case.details,
+                        file: case.file,
+                        job: job.name.clone(),
+                        test: Some(test),
+                        quarantined,
+                    }
+                })
+                .collect();
+            test_add(tx, job.run, &rows).await?;
+            test_totals_add(tx, job.run, job.id, totals).await?;
+            let count = |n: i64| usize::try_from(n).unwrap_or(0);
+            Ok(Reported { failed: count(totals.failed + totals.errors), quarantined: count(totals.quarantined) })
         }
         Parsed::Coverage(files) => {
             for file in files {
                 coverage_add(tx, job.run, &file).await?;
             }
-            Ok(())
+            Ok(Reported::default())
         }
         Parsed::Summary { step, markdown } => {
-            if markdown.trim().is_empty() {
-                return Ok(());
+            if !markdown.trim().is_empty() {
+                summary_add(tx, job.run, job.id, &SummaryRow { job: job.name.clone(), step, markdown }).await?;
             }
-            summary_add(tx, job.run, job.id, &SummaryRow { job: job.name.clone(), step, markdown }).await
+            Ok(Reported::default())
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Routes of reports.
 
 use axum::extract::State;
-use kernel::{Error, JobId, Permission};
+use kernel::{Error, JobId, Permission, TestId};
 use serde::{Deserialize, Serialize};
 use store::report::{SummaryRow, coverage_list, summary_list, test_list, test_totals};
 use utoipa::{IntoParams, ToSchema};
@@ -29,6 +29,8 @@ struct Totals {
     skipped: i64,
     /// That broke.
     errors: i64,
+    /// That failed or broke in quarantine: they are neither among those that failed nor among those that broke.
+    quarantined: i64,
     /// All their time.
     duration_ms: i64,
 }
@@ -55,6 +57,11 @@ struct TestCase {
     file: Option<String>,
     /// Shown name of the job.
     job: String,
+    /// The test over all runs, for its history.
+    #[schema(value_type = Option<String>)]
+    test: Option<TestId>,
+    /// It was in quarantine: that it failed counts for nothing.
+    quarantined: bool,
 }
 
 /// Tests of a run.
@@ -105,15 +112,18 @@ async fn test_page(
             details: t.details,
             file: t.file,
             job: t.job,
+            test: t.test,
+            quarantined: t.quarantined,
         },
     );
     let t = test_totals(app.db(), row.id).await?;
     let totals = Totals {
-        tests: t.passed + t.failed + t.skipped + t.errors,
+        tests: t.passed + t.failed + t.skipped + t.errors + t.quarantined,
         passed: t.passed,
         failed: t.failed,
         skipped: t.skipped,
         errors: t.errors,
+        quarantined: t.quarantined,
         duration_ms: t.duration_ms,
     };
     Ok(Json(Tests { totals, items, next }))

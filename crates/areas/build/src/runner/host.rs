@@ -14,7 +14,7 @@ use bytes::{Bytes, BytesMut};
 use executors::host::{ByteStream, DeployState, HostError, HostResult, JobHost};
 use executors::protocol::{
     Annotation, AnnotationsRequest, ArtifactItem, ArtifactList, Cancel, Complete, HEARTBEAT_SECONDS, Heartbeat, HeartbeatAnswer, JobSpec,
-    LOG_CHUNK_MAX, LogAnswer, ReportKind, StepUpdate, StepsRequest,
+    LOG_CHUNK_MAX, LogAnswer, ReportKind, Reported, StepUpdate, StepsRequest, TESTS_FAILED, TESTS_QUARANTINED,
 };
 use executors::spawn::Stop;
 use http::Method;
@@ -310,13 +310,14 @@ impl JobHost for RemoteHost {
         self.push(|outbox| outbox.annotations.push(annotation))
     }
 
-    async fn report(&self, kind: ReportKind, name: &str, body: Bytes) -> HostResult<()> {
+    async fn report(&self, kind: ReportKind, name: &str, body: Bytes) -> HostResult<Reported> {
         let (epoch, call) = (self.epoch, self.next_call());
         let path = format!("{}/reports?epoch={epoch}&call={call}&kind={}&name={}", self.base, kind.as_str(), encode(name));
         let payload = Payload::Bytes(body);
         let call = Call { content_type: "application/octet-stream", payload, ..self.client.call(Method::POST, path) };
-        self.client.persist(call, PATIENCE).await?;
-        Ok(())
+        let answer = self.client.persist(call, PATIENCE).await?;
+        let count = |name: &str| answer.headers.get(name).and_then(|v| v.to_str().ok()?.parse().ok()).unwrap_or(0);
+        Ok(Reported { failed: count(TESTS_FAILED), quarantined: count(TESTS_QUARANTINED) })
     }
 
     async fn artifact_put(&self, name: &str, zip: &Path, keep: Option<Duration>) -> HostResult<()> {

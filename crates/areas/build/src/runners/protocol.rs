@@ -8,7 +8,7 @@ use axum::response::{IntoResponse, Response};
 use executors::protocol::{
     AnnotationsRequest, ArtifactList, ArtifactPutQuery, CachePutQuery, CacheQuery, Cancel, ClaimAnswer, ClaimRequest, Complete,
     HEARTBEAT_SECONDS, Heartbeat, HeartbeatAnswer, LEASE_SECONDS, LOG_CHUNK_MAX, LogAnswer, LogQuery, RegisterAnswer, RegisterRequest,
-    ReportQuery, StepUpdate, StepsRequest,
+    ReportQuery, Reported, StepUpdate, StepsRequest, TESTS_FAILED, TESTS_QUARANTINED,
 };
 use http::{HeaderValue, StatusCode, header};
 use kernel::{Code, Context, Error, JobId, Result, RunnerId, Timestamp};
@@ -275,7 +275,7 @@ async fn report(
     Path(job): Path<String>,
     Query(q): Query<ReportQuery>,
     req: Request,
-) -> Reply<StatusCode> {
+) -> Reply<(StatusCode, [(&'static str, String); 2])> {
     let runner = runner_of(&ctx)?;
     let row = own(&app, &ctx, &job, Some(q.epoch)).await?;
     let bytes = read_body(req, MAX_REPORT).await?;
@@ -283,12 +283,17 @@ async fn report(
     let mut tx = app.db().begin().await?;
     held(&mut tx, row.id, runner, q.epoch).await?;
     if !job_call(&mut tx, row.id, q.call).await? {
-        return Ok(StatusCode::NO_CONTENT);
+        // the first try was recorded, and what it said went with its answer
+        return Ok(counted(Reported::default()));
     }
-    reports::record(&mut tx, &row, parsed).await?;
+    let reported = reports::record(&mut tx, &row, parsed).await?;
     tx.wake(format!("run:{}", row.run));
     tx.commit().await?;
-    Ok(StatusCode::NO_CONTENT)
+    Ok(counted(reported))
+}
+
+fn counted(reported: Reported) -> (StatusCode, [(&'static str, String); 2]) {
+    (StatusCode::NO_CONTENT, [(TESTS_FAILED, reported.failed.to_string()), (TESTS_QUARANTINED, reported.quarantined.to_string())])
 }
 
 async fn complete(State(app): State<App>, Ctx(ctx): Ctx, Path(job): Path<String>, Json(end): Json<Complete>) -> Reply<StatusCode> {
