@@ -11,6 +11,8 @@ use crate::{Args, Row, Value, args, sql};
 const AT_ONCE: usize = 200;
 /// Runs of a commit that are looked at for other results.
 const RUNS_OF_COMMIT: i64 = 50;
+/// Tests that failed on a commit before, of which so many are looked at.
+const MOST_OTHERWISE: i64 = 20_000;
 /// Characters of the latest times of a test.
 const RECENT_TIMES: i64 = 120;
 /// Latest results of a test.
@@ -256,7 +258,7 @@ pub async fn tests_otherwise(tx: &mut Tx, about: &Sighting, job: JobId, failed: 
     let fixed = || args![about.project, about.commit.as_str(), RUNS_OF_COMMIT, about.job.as_str(), job];
     let sql = format!(
         "SELECT DISTINCT test_id FROM test_case WHERE run_id IN ({RUNS}) AND job = $4 AND job_id <> $5 AND status IN ('failed', 'error')
-            AND test_id IS NOT NULL"
+            AND test_id IS NOT NULL LIMIT {MOST_OTHERWISE}"
     );
     let rows = tx.all(&sql, fixed()).await?;
     let mut out = rows.iter().map(|r| r.get("test_id")).collect::<Result<Vec<TestId>>>()?;
