@@ -10,6 +10,7 @@ import http.client
 import json
 import os
 import pathlib
+import random
 import subprocess
 import threading
 import time
@@ -142,6 +143,18 @@ def wait_for_queue(service: Service, project: str, runs: int, jobs: int) -> None
     raise RuntimeError(f"the jobs are not there: {[(r['state'], r['jobs_total']) for r in found][:5]}")
 
 
+def log_text(seed: int) -> bytes:
+    """A MiB of lines as a build writes them: few words, many numbers, digests and durations that do not repeat."""
+    dice = random.Random(seed)
+    words = ["compiling", "linking", "test", "ok", "warning: unused import", "downloaded", "running", "finished", "src/lib.rs", "in the crate"]
+    text = bytearray()
+    while len(text) < 1 << 20:
+        what, where = dice.choice(words), dice.choice(words)
+        digest = f" {dice.getrandbits(64):016x}" if dice.random() < 0.25 else ""
+        text += f"{dice.random() * 1000:.3f}s {what} {where} v{dice.randrange(9)}.{dice.randrange(99)} line {dice.randrange(5000)}{digest}\n".encode()
+    return bytes(text[: 1 << 20])
+
+
 def log_ingest(service: Service, megabytes: int, senders: int) -> tuple[float, list[float]]:
     """Megabytes a second of log from several jobs at once, and how late (ms) a viewer of one more job sees its lines."""
     label = "logs"
@@ -151,14 +164,13 @@ def log_ingest(service: Service, megabytes: int, senders: int) -> tuple[float, l
     while len(jobs) <= senders:
         jobs += runner.claim(senders + 1 - len(jobs))
     watched, *loud = jobs
-    line = b"2026-01-01T00:00:00.000Z building something with a name of ordinary length, step 1234 of 5678\n"
-    chunk = (line * (1 + (1 << 20) // len(line)))[: 1 << 20]
+    chunks = [log_text(seed) for seed in range(8)]
     each = megabytes // senders
 
     def send(job: dict) -> None:
         wire = Wire(service, runner.token)
         for n in range(each):
-            wire.ask("POST", f"/runner/jobs/{job['job_id']}/log?epoch={job['epoch']}&offset={n << 20}", chunk)
+            wire.ask("POST", f"/runner/jobs/{job['job_id']}/log?epoch={job['epoch']}&offset={n << 20}", chunks[n % len(chunks)])
 
     over = threading.Event()
     late: list[float] = []

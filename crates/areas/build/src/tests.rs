@@ -451,7 +451,8 @@ async fn a_waiting_claim_is_woken_at_once() {
 async fn append(h: &House, spec: &JobSpec, offset: u64, text: &str) -> kernel::Result<u64> {
     let mut tx = h.app.db().begin().await?;
     let stored = job_get(&mut tx, spec.job_id).await?.unwrap().log_length;
-    let acked = logs::log_append(&mut tx, &h.app, spec.job_id, spec.epoch, stored, offset, &text.to_owned().into()).await?;
+    let acked =
+        logs::log_append(&mut tx, &h.app, spec.job_id, spec.epoch, stored, offset, &logs::Chunk::new(text.to_owned().into())).await?;
     tx.commit().await?;
     Ok(acked)
 }
@@ -589,5 +590,30 @@ async fn reports_artifacts_and_caches_belong_to_the_run() {
         assert!(store::test::tests_expire(h.app.db(), later, 10).await.unwrap());
         assert!(all(store::test::Which::All).await.unwrap().is_empty());
         assert!(!store::test::tests_expire(h.app.db(), later, 10).await.unwrap());
+    }
+}
+
+#[tokio::test]
+async fn a_long_chunk_is_packed_and_read_from_anywhere() {
+    for h in House::all().await {
+        let runner = h.runner(&["linux"], 2).await;
+        h.run("on: push\njobs: {a: {runs-on: linux, steps: [{run: a}]}}").await;
+        let spec = h.claim(&runner, 1).await.remove(0);
+        let long: String = (0..4_000).map(|n| format!("line {n} of a log\n")).collect();
+        assert_eq!(append(&h, &spec, 0, "short\n").await.unwrap(), 6);
+        assert_eq!(append(&h, &spec, 6, &long).await.unwrap(), 6 + long.len() as u64);
+        // overlaps what is there: only its end is new
+        let more = format!("{}the end\n", &long[long.len() - 9000..]);
+        let end = 6 + long.len() as u64 + 8;
+        assert_eq!(append(&h, &spec, 6 + long.len() as u64 - 9000, &more).await.unwrap(), end);
+        let whole = format!("short\n{long}the end\n").into_bytes();
+        assert!(whole_log(&h, spec.job_id).await == whole);
+        let kept = h.app.db().opt("SELECT SUM(LENGTH(data)) AS n FROM job_log WHERE job_id = $1", store::args![spec.job_id]).await.unwrap();
+        assert!(kept.unwrap().get::<i64>("n").unwrap() < i64::try_from(long.len()).unwrap() / 2);
+        let row = job_get(h.app.db(), spec.job_id).await.unwrap().unwrap();
+        for at in [0usize, 5, 6, 7, 50_000, whole.len() - 9, whole.len() - 1] {
+            let bytes = logs::log_read(&h.app, &row, at as u64).await.unwrap();
+            assert!(!bytes.is_empty() && whole[at..].starts_with(&bytes), "{at}");
+        }
     }
 }

@@ -9,18 +9,37 @@ use bytes::Bytes;
 use futures::stream::{self, BoxStream, StreamExt as _};
 use kernel::{Code, Error, JobId, Result};
 use store::job::{JobRow, job_get};
-use store::job_log;
+use store::job_log::{self, Segment};
 use store::{Tx, WorkRow};
 use web_kit::App;
 
 /// Said once where a log is cut.
 const CUT: &[u8] = b"\n##[warning]The log is longer than this instance keeps; the rest is left out.\n";
 
+/// Chunks from this size on are packed: below it, a log is watched rather than stored.
+const WORTH_PACKING: usize = 4096;
+
+/// Bytes of a log on their way into it, packed before a transaction begins.
+pub struct Chunk {
+    bytes: Bytes,
+    packed: Option<Vec<u8>>,
+}
+
+impl Chunk {
+    /// Packs what is worth it: logs shrink to a third, and with them what a database writes twice.
+    pub fn new(bytes: Bytes) -> Self {
+        let packed = (bytes.len() >= WORTH_PACKING).then(|| lz4_flex::block::compress_prepend_size(&bytes));
+        let packed = packed.filter(|p| p.len() < bytes.len() / 4 * 3);
+        Self { bytes, packed }
+    }
+}
+
 /// Appends what is new of a chunk at `offset`; the length that is durable once the transaction is.
 ///
 /// # Errors
 /// `conflict` for a gap, `stale_epoch` when the lease went meanwhile.
-pub async fn log_append(tx: &mut Tx, app: &App, job: JobId, epoch: i64, stored: i64, offset: u64, bytes: &Bytes) -> Result<u64> {
+pub async fn log_append(tx: &mut Tx, app: &App, job: JobId, epoch: i64, stored: i64, offset: u64, chunk: &Chunk) -> Result<u64> {
+    let bytes = &chunk.bytes;
     let at = u64::try_from(stored).unwrap_or(0);
     let end = offset + bytes.len() as u64;
     if offset > at {
@@ -42,7 +61,11 @@ pub async fn log_append(tx: &mut Tx, app: &App, job: JobId, epoch: i64, stored: 
         std::borrow::Cow::Borrowed(fresh)
     };
     let end = i64::try_from(end).unwrap_or(i64::MAX);
-    if job_log::log_append(tx, job, epoch, stored, end, &kept).await? {
+    let segment = match &chunk.packed {
+        Some(packed) if kept.len() == bytes.len() => Segment { data: packed, packed: true },
+        _ => Segment { data: &kept, packed: false },
+    };
+    if job_log::log_append(tx, job, epoch, stored, end, segment).await? {
         Ok(u64::try_from(end).unwrap_or(0))
     } else {
         Err(Error::new(Code::StaleEpoch, "the log was written by somebody else"))
@@ -65,7 +88,8 @@ pub async fn log_read(app: &App, job: &JobRow, offset: u64) -> Result<Bytes> {
     if let Some(sealed) = &job.log_digest {
         return read_sealed(app, job, sealed, offset).await;
     }
-    if let Some((start, data)) = job_log::log_segment(app.db(), job.id, at).await? {
+    if let Some((start, data, packed)) = job_log::log_segment(app.db(), job.id, at).await? {
+        let data = if packed { lz4_flex::block::decompress_size_prepended(&data).map_err(Error::internal)? } else { data };
         let skip = usize::try_from(at - start).unwrap_or(0).min(data.len());
         return Ok(Bytes::from(data).slice(skip..));
     }

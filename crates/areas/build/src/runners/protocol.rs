@@ -143,10 +143,10 @@ async fn log(
 ) -> Reply<Json<LogAnswer>> {
     let runner = runner_of(&ctx)?;
     let job = job_id(&job)?;
-    let bytes = read_body(req, LOG_CHUNK_MAX).await?;
+    let chunk = logs::Chunk::new(read_body(req, LOG_CHUNK_MAX).await?);
     let mut tx = app.db().begin().await?;
     let lease = held(&mut tx, job, runner, q.epoch).await?;
-    let acked = logs::log_append(&mut tx, &app, job, q.epoch, lease.log_length, q.offset, &bytes).await?;
+    let acked = logs::log_append(&mut tx, &app, job, q.epoch, lease.log_length, q.offset, &chunk).await?;
     tx.commit().await?;
     Ok(Json(LogAnswer { acked, cancel: cancel_of(lease.cancel.as_deref()) }))
 }
