@@ -5,6 +5,7 @@
 mod accounts;
 mod actions;
 mod artifacts;
+mod asking;
 mod authorization;
 mod code;
 mod compiler;

@@ -188,6 +188,7 @@ fn a_domain_leaves_the_tables_of_others_alone() {
                 "signing_key",
                 "provenance",
                 "job_environment",
+                "job_question",
             ],
         ),
         ("deliver", &["registry", "environment", "release", "deployment"]),

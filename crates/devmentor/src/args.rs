@@ -288,10 +288,19 @@ pub(crate) enum Run {
         #[arg(long, short)]
         watch: bool,
     },
-    /// Start a job that waits for somebody to start it.
+    /// Start a job that waits for somebody to start it, or answer what a running one asks.
     Play {
         /// The job: `job_…`.
         job: String,
+        /// A value that it asks for; may be repeated.
+        #[arg(long = "input", short, value_name = "NAME=VALUE", value_parser = pair)]
+        inputs: Vec<(String, String)>,
+        /// It is not to go on.
+        #[arg(long)]
+        abort: bool,
+        /// Which question, where it asks several: `qst_…`.
+        #[arg(long)]
+        question: Option<String>,
     },
     /// Start runs for a ref.
     Start {

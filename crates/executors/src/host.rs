@@ -6,6 +6,7 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use bytes::Bytes;
+use dialects::jenkins::interp::{Answer, Question};
 use futures::Stream;
 
 use crate::protocol::{Annotation, ArtifactItem, ReportKind, Reported, StepUpdate};
@@ -84,6 +85,13 @@ pub trait JobHost: Send + Sync {
     /// Asks for a deployment of an image of the project. The same key again within the run asks for the same one.
     async fn deploy(&self, key: &str, environment: &str, image: Option<&str>, config: Option<serde_json::Value>)
     -> HostResult<DeployState>;
+    /// Asks people, and waits a while; none while nobody has answered.
+    async fn question(&self, question: &Question) -> HostResult<Option<Answer>>;
+    /// The job waits outside of any agent, or does no more: its place among the jobs of the machine is given to others.
+    fn rest(&self, resting: bool);
+    /// Passes a milestone; the number of a newer run that has passed it before.
+    async fn milestone(&self, ordinal: i64) -> HostResult<Option<i64>>;
+
     /// How a deployment stands.
     async fn deploy_state(&self, id: &str) -> HostResult<DeployState>;
 }

@@ -503,6 +503,40 @@ pub struct ArtifactList {
     pub items: Vec<ArtifactItem>,
 }
 
+/// `POST /runner/jobs/{job}/question`: what a job asks of people. The answer is held back a while; then it is asked again.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct QuestionRequest {
+    /// Epoch of the lease.
+    pub epoch: i64,
+    /// What is asked.
+    pub question: dialects::jenkins::interp::Question,
+}
+
+/// Answer of that call.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct QuestionAnswer {
+    /// What somebody said; none while nobody has.
+    #[serde(default)]
+    pub answer: Option<dialects::jenkins::interp::Answer>,
+}
+
+/// `POST /runner/jobs/{job}/milestone`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct MilestoneRequest {
+    /// Epoch of the lease.
+    pub epoch: i64,
+    /// Which one.
+    pub ordinal: i64,
+}
+
+/// Answer of that call.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct MilestoneAnswer {
+    /// Number of the newer run that has passed it; none if the job may go on.
+    #[serde(default)]
+    pub overtaken_by: Option<i64>,
+}
+
 /// `POST /runner/jobs/{job}/complete`: the last word about a job.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Complete {

@@ -131,6 +131,8 @@ ids! {
     EnvironmentId = "env";
     /// An environment as jobs of pipelines name it.
     JobEnvironmentId = "jen";
+    /// What a running job asks of people.
+    JobQuestionId = "qst";
     /// An image digest with its configuration and secret versions.
     ReleaseId = "rel";
     /// One attempt to bring a release to an environment.

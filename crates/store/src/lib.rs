@@ -20,6 +20,7 @@ mod inline;
 pub mod job;
 pub mod job_environment;
 pub mod job_log;
+pub mod job_question;
 pub mod listener;
 pub mod metric;
 pub mod operation;

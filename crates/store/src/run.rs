@@ -426,6 +426,8 @@ pub async fn pipeline_purge(tx: &mut Tx, project: ProjectId) -> Result<bool> {
             sql!("DELETE FROM coverage_file WHERE run_id = $1"),
             sql!("DELETE FROM step_summary WHERE run_id = $1"),
             sql!("DELETE FROM provenance WHERE run_id = $1"),
+            sql!("DELETE FROM job_question WHERE run_id = $1"),
+            sql!("DELETE FROM run_milestone WHERE run_id = $1"),
             sql!("DELETE FROM pipeline_job WHERE run_id = $1"),
             sql!("DELETE FROM run WHERE id = $1"),
         ] {

@@ -173,5 +173,5 @@ macro_rules! id_columns {
 
 id_columns! {
     UserId GroupId ProjectId TokenId SessionId EventId WorkId OperationId PushId RunId JobId StepId RunnerId ArtifactId
-    SecretId VariableId ScheduleId EnvironmentId JobEnvironmentId ReleaseId DeploymentId UploadId RequestId TestId
+    SecretId VariableId ScheduleId EnvironmentId JobEnvironmentId JobQuestionId ReleaseId DeploymentId UploadId RequestId TestId
 }

@@ -72,6 +72,7 @@ export type Run = Read<"Run">;
 export type RunDetail = Read<"RunWithJobs">;
 export type Linked = Read<"Linked">;
 export type Job = Read<"Job">;
+export type JobQuestion = Read<"JobQuestion">;
 export type Step = Read<"Step">;
 export type Annotation = Read<"Annotation">;
 export type Artifact = Read<"Artifact">;

@@ -16,6 +16,7 @@ pub mod environments;
 pub mod identity;
 pub mod logs;
 pub mod provenance;
+pub mod questions;
 pub mod reports;
 pub mod results;
 pub mod runner;

@@ -86,9 +86,19 @@ pub(super) async fn run(command: Run, session: &Session) -> Result {
             }
             session.format.show(&run, |r| format!("Run {} starts again.", text(r, "number")))
         }
-        Run::Play { job } => {
-            let job: Value = session.api.post(&format!("/jobs/{}/play", segment(&job)), &json!({})).await?;
-            session.format.show(&job, |j| format!("{} starts.", text(j, "name")))
+        Run::Play { job, inputs, abort, question } => {
+            let mut body = json!({ "abort": abort });
+            if !inputs.is_empty() {
+                // yes and no are what a box asks for
+                let value = |v: String| if let Ok(flag) = v.parse::<bool>() { Value::Bool(flag) } else { Value::String(v) };
+                body["parameters"] = Value::Object(inputs.into_iter().map(|(k, v)| (k, value(v))).collect::<Map<_, _>>());
+            }
+            if let Some(question) = question {
+                body["question"] = json!(question);
+            }
+            let job: Value = session.api.post(&format!("/jobs/{}/play", segment(&job)), &body).await?;
+            let does = if abort { "is told to stop" } else { "goes on" };
+            session.format.show(&job, |j| format!("{} {does}.", text(j, "name")))
         }
         Run::Start { of, reference, workflow, inputs, watch: follow } => {
             let project = session.project(&of)?;

@@ -318,6 +318,9 @@ impl JobDef {
         } else if self.script.is_empty() && self.unsupported.is_empty() && !out.has_errors() {
             out.error(&key.span, "missing_key", format!("jobs:{}:script config can't be blank", self.name));
         }
+        if let Err(why) = super::service::split(&self.script) {
+            out.error(&self.script_span, "service_command", why);
+        }
         if self.script.iter().chain(&self.before_script).chain(&self.after_script).any(|l| l.contains('\0')) {
             out.error(&self.script_span, "bad_value", "a script may not hold a NUL character");
         }

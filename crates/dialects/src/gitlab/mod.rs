@@ -21,6 +21,7 @@ mod keywords;
 mod read;
 mod rules;
 mod select;
+mod service;
 mod shape;
 mod steps;
 #[cfg(test)]

@@ -8,6 +8,7 @@ use crate::plan::{Action, Concurrency, Container, Environment, Job, Late, Map, S
 use super::job::JobDef;
 use super::keywords::{CacheKey, Image};
 use super::select::{Instance, Order, Sources, expand};
+use super::service;
 use super::vars::{Value, Var, Vars};
 
 /// Label that a job without `tags` asks for; the in-process runner has it.
@@ -263,9 +264,17 @@ fn steps(
         let keep: Vec<&str> = order.outer.names().collect();
         job.steps.push(uses(&span, "Variables of needed jobs", Action::Dotenv, &[("load", load.join("\n")), ("keep", keep.join("\n"))]));
     }
-    let mut script = run(&def.script_span, "Script", &[&def.before_script, &def.script]);
+    // what is wrong with them was told when the file was read
+    let (own, commands) = service::split(&def.script).unwrap_or_else(|_| (def.script.len(), Vec::new()));
+    let mut script = run(&def.script_span, "Script", &[&def.before_script, &def.script[..own]]);
     script.id = Some("script".into());
     job.steps.push(script);
+    for command in commands {
+        let with: Vec<(&str, String)> =
+            command.with.into_iter().map(|(name, text)| (name, expand(vars, &text, &def.script_span, tell).template)).collect();
+        let name = if command.action == Action::Deploy { "Deploy" } else { "Image" };
+        job.steps.push(uses(&def.script_span, name, command.action, &with));
+    }
     if !def.after_script.is_empty() {
         let mut after = run(&def.script_span, "After script", &[&def.after_script]);
         after.condition = Some("always() && steps.script.outcome != 'skipped'".into());

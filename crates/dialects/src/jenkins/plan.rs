@@ -8,7 +8,7 @@ use std::collections::HashSet;
 use indexmap::IndexMap;
 
 use super::ast::{Call, Entry, Expr, ExprKind, Part, Stmt, StmtKind};
-use super::interp::{KNOWN, NOTIFIERS, UNSUPPORTED};
+use super::interp::{KNOWN, NOTIFIERS, UNSUPPORTED, parameter};
 use super::library::{self, Libraries, Library};
 use super::model::{Agent, Arg, Condition, MethodCall, Pipeline, PostCondition, Setting, Stage, StageBase};
 use super::run::{MAX_CELLS, cells, choices, default_of};
@@ -20,6 +20,9 @@ use crate::plan::{Concurrency, Container, Dialect, Input, InputType, Job, Late, 
 
 /// Label of the job when the pipeline asks for none.
 const RUNS_ON: &str = "ubuntu-latest";
+
+/// Minutes of a run that waits for people: they are given a week.
+const ASKING_MINUTES: f64 = 7.0 * 24.0 * 60.0;
 
 /// Compiles a Jenkinsfile where no shared library can be looked up.
 pub fn compile(path: &str, bytes: &[u8]) -> Compiled {
@@ -66,6 +69,7 @@ pub fn compile_with(path: &str, bytes: &[u8], libraries: &Libraries) -> Compiled
                 .collect(),
             locks: Vec::new(),
             offline,
+            asks: false,
         };
         let plan = planner.plan(pipeline, &found);
         plan.filter(|_| !out.has_errors())
@@ -88,6 +92,8 @@ struct Planner<'p> {
     locks: Vec<String>,
     /// Names may come from libraries that nobody has looked up.
     offline: bool,
+    /// It waits for people.
+    asks: bool,
 }
 
 impl Planner<'_> {
@@ -179,6 +185,7 @@ impl Planner<'_> {
         job.name = Some("Pipeline".into());
         job.runs_on = if self.labels.is_empty() { vec![RUNS_ON.into()] } else { std::mem::take(&mut self.labels) };
         job.container = self.container();
+        job.timeout_minutes = self.asks.then_some(Late::Known(ASKING_MINUTES));
         job.concurrency = self.locks.first().map(|name| Concurrency {
             group: format!("lock/{name}"),
             cancel_in_progress: Late::Known(false),
@@ -297,9 +304,13 @@ impl Planner<'_> {
         for condition in base.when.iter().flat_map(|w| &w.conditions) {
             self.condition(condition);
         }
-        if base.input.is_some() {
-            let at = base.input.as_ref().and_then(|i| i.fields.first()).map_or(0, |(_, v)| v.expr.at.start);
-            self.error(at, "`input` is not supported here: a running job cannot wait for an answer");
+        if let Some(input) = &base.input {
+            self.asks = true;
+            for call in &input.parameters {
+                if let Err(why) = parameter(call) {
+                    self.error(call.at.start, why);
+                }
+            }
         }
         self.post(base.post.as_deref());
         for var in base.environment.iter().flatten() {
@@ -522,6 +533,7 @@ impl Planner<'_> {
             Some(name) if NOTIFIERS.contains(&name) && !self.defines(name) => {
                 self.warning(at, format!("`{name}` sends nothing here: what it would say is written into the log"));
             }
+            Some("input") => self.asks = true,
             Some("publishHTML") => {
                 self.warning(at, "the pages of `publishHTML` are kept as an artifact of the run, not shown as a report");
             }

@@ -179,7 +179,7 @@ impl Runner<'_> {
     fn agent(&self, agent: Option<&Agent>, stage: &str, ctx: &Context) -> Eval<Context> {
         let Some(agent) = agent.filter(|a| a.kind != "none") else { return Ok(ctx.clone()) };
         let reuse = agent.get("reuseNode").is_some_and(|v| v.value == true);
-        let mut inner = ctx.clone();
+        let mut inner = Context { agent: true, ..ctx.clone() };
         if !stage.is_empty() && !reuse {
             let slug: String = stage.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
             inner.dir = format!("@agents/{}", slug.to_ascii_lowercase());
@@ -278,11 +278,11 @@ impl Runner<'_> {
     }
 
     fn stage(&self, stage: &Stage, ctx: &Context) -> Eval<()> {
-        let before = stage
-            .base
-            .when
-            .as_ref()
-            .filter(|w| w.before_agent == Some(true) || w.before_input == Some(true) || w.before_options == Some(true));
+        let before = stage.base.when.as_ref().filter(|w| {
+            // an agent is asked for after the answer
+            let agent = w.before_agent == Some(true) && stage.base.input.is_none();
+            agent || w.before_input == Some(true) || w.before_options == Some(true)
+        });
         if let Some(when) = before
             && !self.when(when, &self.environment(stage.base.environment.as_deref(), ctx)?)?
         {
@@ -292,6 +292,7 @@ impl Runner<'_> {
         let mut skipped = false;
         let done = self.interp.row(&stage.name, ctx, at, &mut |ctx| {
             self.within(stage.base.options.as_deref(), ctx, &mut |ctx| {
+                let ctx = &self.input(&stage.base, at, ctx)?;
                 let own = self.part(&stage.base, &stage.name, before.is_some(), ctx, &mut |ctx| self.content(stage, ctx))?;
                 skipped = !own;
                 Ok(Value::Null)
@@ -300,19 +301,31 @@ impl Runner<'_> {
         done.map(|_| ())
     }
 
+    /// Waits for the answer to the `input` of a stage.
+    fn input(&self, base: &StageBase, at: u32, ctx: &Context) -> Eval<Context> {
+        let Some(input) = &base.input else { return Ok(ctx.clone()) };
+        self.interp.asked(input, ctx, at, &|name| {
+            let field = input.fields.iter().find(|(key, _)| *key == name).map(|(_, value)| value);
+            Ok(field.map(|v| self.written(v, ctx)).transpose()?.map(|v| v.to_string()))
+        })
+    }
+
     /// The common part of a stage and of a cell of a matrix: agent, environment, condition, content, post. False when
     /// the condition left it out.
     fn part(&self, base: &StageBase, name: &str, asked: bool, ctx: &Context, content: &mut dyn FnMut(&Context) -> Eval<()>) -> Eval<bool> {
+        let early = base.when.as_ref().filter(|w| w.before_agent == Some(true) && !asked);
+        if let Some(when) = early
+            && !self.when(when, &self.environment(base.environment.as_deref(), ctx)?)?
+        {
+            return self.left_out(name, ctx);
+        }
+        let asked = asked || early.is_some();
         let ctx = self.agent(base.agent.as_ref(), name, ctx)?;
         let ctx = self.environment(base.environment.as_deref(), &ctx)?;
         if let Some(when) = base.when.as_ref().filter(|_| !asked)
             && !self.when(when, &ctx)?
         {
-            self.interp.echo(&ctx, &format!("Stage \"{name}\" skipped due to when conditional"))?;
-            if let Some(own) = ctx.marks.last() {
-                *own.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = BuildResult::NotBuilt;
-            }
-            return Ok(false);
+            return self.left_out(name, &ctx);
         }
         let body = content(&ctx);
         let own = ctx.marks.last().map_or(BuildResult::Success, |m| *m.lock().unwrap_or_else(std::sync::PoisonError::into_inner));
@@ -322,6 +335,14 @@ impl Runner<'_> {
         }
         let after = self.post(base.post.as_deref(), result, &format!("Post {name}"), &ctx);
         body.and(after).map(|()| true)
+    }
+
+    fn left_out(&self, name: &str, ctx: &Context) -> Eval<bool> {
+        self.interp.echo(ctx, &format!("Stage \"{name}\" skipped due to when conditional"))?;
+        if let Some(own) = ctx.marks.last() {
+            *own.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = BuildResult::NotBuilt;
+        }
+        Ok(false)
     }
 
     fn content(&self, stage: &Stage, ctx: &Context) -> Eval<()> {

@@ -524,7 +524,10 @@ pub(super) mod pipelines {
         for (text, expected) in [
             ("stages { stage('a') { steps { script { def x = bat 'y' } } } }", "the step `bat` is not supported here"),
             ("stages { stage('a') { steps { nexusUpload 'y' } } }", "the step `nexusUpload` is not known here"),
-            ("stages { stage('a') { input { message 'm' }\n steps { sh 'y' } } }", "`input` is not supported here"),
+            (
+                "stages { stage('a') { input { message 'm'; parameters { password(name: 'p') } }\n steps { sh 'y' } } }",
+                "cannot ask for parameters of type `password`",
+            ),
             (
                 "options { lock(label: 'x') }\n stages { stage('a') { steps { sh 'y' } } }",
                 "this `lock` is not supported here: `label` has no",

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use dialects::jenkins::interp::{BuildResult, Context, Credential, Host, Refusal, Reply, Request, STACK_BYTES, Start, Task};
+use dialects::jenkins::interp::{BuildResult, Context, Credential, Host, Question, Refusal, Reply, Request, STACK_BYTES, Start, Task};
 use dialects::jenkins::library::Library;
 use dialects::jenkins::{self, run::Ended};
 use dialects::plan::Action;
@@ -505,12 +505,80 @@ impl Shared<'_> {
                 actions::run(Action::Checkout, &mut call).await?;
                 Ok(Ok(Reply::Done))
             }
+            Request::Input { question, outside } => {
+                let question = Question { key: format!("{}", serial), ..question };
+                if !outside {
+                    return self.people(context, &question).await;
+                }
+                self.host.rest(true);
+                let said = self.people(context, &question).await;
+                self.host.rest(false);
+                said
+            }
+            Request::Service { action, mut with } => {
+                for file in ["context", "dockerfile"].iter().filter(|_| !context.dir.is_empty()) {
+                    match with.get_mut(*file) {
+                        Some(path) if !path.starts_with('/') => *path = format!("{}/{path}", context.dir),
+                        None if *file == "context" && action == Action::BuildImage => {
+                            with.insert("context".into(), context.dir.clone());
+                        }
+                        _ => {}
+                    }
+                }
+                let mut call = self.call(out, row, with);
+                let mut logins = Logins::default();
+                let mut call = call.with(&mut logins);
+                // two of one stage are two
+                call.index = row as usize + (serial + 1) * ROWS_MAX;
+                actions::run(action, &mut call).await?;
+                Ok(Ok(Reply::Done))
+            }
+            Request::Milestone(ordinal) => Ok(Ok(match self.host.milestone(ordinal).await? {
+                Some(newer) => Reply::Text(format!("#{newer}")),
+                None => Reply::Done,
+            })),
             Request::StageBegin(_) | Request::StageEnd { .. } => Ok(Ok(Reply::Done)),
         }
     }
 
     fn call<'c>(&'c self, out: &'c mut StepOutput, row: u32, with: IndexMap<String, String>) -> Parts<'c> {
         Parts { shared: self, out, row, with }
+    }
+
+    /// Waits until somebody answers, or the pipeline has to stop.
+    async fn people(&self, context: &Context, question: &Question) -> Result<Result<Reply, Refusal>, ActionError> {
+        let work = async {
+            loop {
+                if let Some(answer) = self.host.question(question).await? {
+                    return Ok::<_, HostError>(answer);
+                }
+            }
+        };
+        tokio::pin!(work);
+        let (mut interrupted, mut kill) = (self.interrupted.clone(), self.kill.clone());
+        loop {
+            let why = tokio::select! {
+                answer = &mut work => return Ok(Ok(Reply::Answer(answer?))),
+                () = reached(&mut kill, Stop::Kill) => Some("The job was killed."),
+                () = raised(&mut interrupted) => Some("The operation was canceled."),
+                () = tokio::time::sleep(LOOK) => self.over(context),
+            };
+            if let Some(why) = why {
+                return Ok(Err(Refusal::Interrupted(why.into())));
+            }
+        }
+    }
+
+    /// Why what runs has to stop, besides a cancel.
+    fn over(&self, context: &Context) -> Option<&'static str> {
+        let now = u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX);
+        if context.stopped() {
+            Some("a parallel branch failed")
+        } else if context.deadline.is_some_and(|d| now >= d) {
+            Some("Timeout has been exceeded")
+        } else {
+            None
+        }
     }
 
     /// A helper program: done, or refused with what it said.
@@ -561,14 +629,7 @@ impl Shared<'_> {
                     tell.send_replace(Stop::Cancel);
                 }
                 () = tokio::time::sleep(LOOK), if why.is_none() && (context.deadline.is_some() || !context.stops.is_empty()) => {
-                    let now = u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX);
-                    why = if context.stopped() {
-                        Some("a parallel branch failed")
-                    } else if context.deadline.is_some_and(|d| now >= d) {
-                        Some("Timeout has been exceeded")
-                    } else {
-                        None
-                    };
+                    why = self.over(context);
                     if why.is_some() {
                         tell.send_replace(Stop::Cancel);
                     }

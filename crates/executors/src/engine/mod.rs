@@ -307,7 +307,11 @@ impl Run<'_> {
             .map_err(|e| HostError::Refused(format!("the environment of the job is not valid: {e}")))?;
         let job = &spec.job;
         let needs_docker = job.container.is_some() || !job.services.is_empty();
-        let builds = |step: &Step| matches!(step.kind, StepKind::Uses { action: Action::BuildImage | Action::DockerBuildPush, .. });
+        let builds = |step: &Step| match &step.kind {
+            StepKind::Uses { action, .. } => matches!(action, Action::BuildImage | Action::DockerBuildPush),
+            StepKind::Jenkins { text, libraries, .. } => text.contains("devmentorBuildImage") || !libraries.is_empty(),
+            _ => false,
+        };
         if needs_docker || job.steps.iter().any(builds) || custom::any_docker(&job.steps) {
             self.docker = self.executor.machine.docker().await;
         }

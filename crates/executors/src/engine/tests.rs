@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::Mutex;
 
 use bytes::Bytes;
+use dialects::jenkins::interp::{Answer, Question};
 use kernel::{JobId, ProjectId, RunId};
 use serde_json::json;
 
@@ -96,6 +97,14 @@ impl JobHost for Memory {
             url: None,
             steps: vec![],
         })
+    }
+    async fn question(&self, question: &Question) -> HostResult<Option<Answer>> {
+        let values = question.parameters.iter().map(|p| (p.name.clone(), p.default.clone())).collect();
+        Ok(Some(Answer { proceed: question.message != "no?", values, by: "ann".into() }))
+    }
+    fn rest(&self, _: bool) {}
+    async fn milestone(&self, ordinal: i64) -> HostResult<Option<i64>> {
+        Ok((ordinal > 5).then_some(9))
     }
     async fn deploy_state(&self, id: &str) -> HostResult<DeployState> {
         let url = Some("http://app.test".to_owned());

@@ -31,6 +31,7 @@ import { Diagnostics } from "@/ui/Diagnostics";
 import { refName, short } from "@/ui/format";
 import { StateBadge, StateIcon, stateOf } from "@/ui/State";
 import { Elapsed, TimeAgo } from "@/ui/TimeAgo";
+import { Questions } from "./Questions";
 import { RunLinks } from "./RunLinks";
 import { Annotations, AnnotationsView, Artifacts, CoverageView, SummaryView, Tests } from "./RunParts";
 import { Timeline } from "./Timeline";
@@ -211,6 +212,7 @@ function Jobs({ run, play }: { run: RunDetail; play: Play }) {
               <IconAlertTriangle size={16} aria-hidden /> {job.reason}
             </div>
           ) : null}
+          <Questions job={job} may={play.may} />
           {job.annotations.length > 0 ? <Annotations items={job.annotations} gitRef={run.commit} /> : null}
           {job.started_at === null ? (
             <WaitingJob job={job} play={play} />
@@ -315,7 +317,8 @@ export default function RunPage({ rest }: { rest: string }) {
       name: chosen ? `Start ${chosen.name}` : "Start this job",
       group: "This run",
       icon: IconPlayerPlay,
-      visible: () => chosen?.playable === true && may,
+      // a question has its own form, with the values it asks for
+      visible: () => chosen?.playable === true && !chosen.questions?.length && may,
       perform: () => chosen && play.mutate(chosen),
     },
     {

@@ -11,16 +11,18 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
+use dialects::jenkins::interp::{Answer, Question};
 use executors::host::{ByteStream, DeployState, HostError, HostResult, JobHost};
 use executors::protocol::{
     Annotation, AnnotationsRequest, ArtifactItem, ArtifactList, Cancel, Complete, HEARTBEAT_SECONDS, Heartbeat, HeartbeatAnswer, JobSpec,
-    LOG_CHUNK_MAX, LogAnswer, ReportKind, Reported, StepUpdate, StepsRequest, TESTS_FAILED, TESTS_QUARANTINED,
+    LOG_CHUNK_MAX, LogAnswer, MilestoneAnswer, MilestoneRequest, QuestionAnswer, QuestionRequest, ReportKind, Reported, StepUpdate,
+    StepsRequest, TESTS_FAILED, TESTS_QUARANTINED,
 };
 use executors::spawn::Stop;
 use http::Method;
 use parking_lot::Mutex;
 use serde_json::{Value, json};
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::Instant;
 
 use super::client::{Client, encode};
@@ -74,10 +76,37 @@ pub(crate) struct RemoteHost {
     /// Something was sent.
     drained: Notify,
     stop: watch::Sender<Stop>,
+    slot: Slot,
+}
+
+/// The place of a job among those that run on the machine at once.
+pub(crate) struct Slot {
+    all: Arc<Semaphore>,
+    held: Arc<Mutex<Option<OwnedSemaphorePermit>>>,
+}
+
+impl Slot {
+    pub(crate) fn new(all: &Arc<Semaphore>, held: OwnedSemaphorePermit) -> Self {
+        Self { all: Arc::clone(all), held: Arc::new(Mutex::new(Some(held))) }
+    }
+
+    fn give_back(&self) {
+        self.held.lock().take();
+    }
+
+    /// The job goes on at once; the next place that becomes free is its own.
+    fn take_again(&self) {
+        let (all, held) = (Arc::clone(&self.all), Arc::clone(&self.held));
+        tokio::spawn(async move {
+            if let Ok(permit) = all.acquire_owned().await {
+                held.lock().replace(permit);
+            }
+        });
+    }
 }
 
 impl RemoteHost {
-    pub(crate) fn new(client: &Client, spec: &JobSpec, stop: watch::Sender<Stop>) -> Arc<Self> {
+    pub(crate) fn new(client: &Client, spec: &JobSpec, stop: watch::Sender<Stop>, slot: Slot) -> Arc<Self> {
         use base64::Engine as _;
         let basic = base64::engine::general_purpose::STANDARD.encode(format!("job:{}", spec.job_token));
         Arc::new(Self {
@@ -92,6 +121,7 @@ impl RemoteHost {
             filled: Notify::new(),
             drained: Notify::new(),
             stop,
+            slot,
         })
     }
 
@@ -396,6 +426,23 @@ impl JobHost for RemoteHost {
         let call = self.api.json(Method::POST, format!("/projects/{}/deploy", self.project), &body)?;
         let made: Value = self.api.ask(call, PATIENCE).await?;
         Ok(deployment(&made))
+    }
+
+    async fn question(&self, question: &Question) -> HostResult<Option<Answer>> {
+        let request = QuestionRequest { epoch: self.epoch, question: question.clone() };
+        let call = self.client.json(Method::POST, format!("{}/question", self.base), &request)?;
+        let answer: QuestionAnswer = self.client.ask(call, PATIENCE).await?;
+        Ok(answer.answer)
+    }
+
+    fn rest(&self, resting: bool) {
+        if resting { self.slot.give_back() } else { self.slot.take_again() }
+    }
+
+    async fn milestone(&self, ordinal: i64) -> HostResult<Option<i64>> {
+        let call = self.client.json(Method::POST, format!("{}/milestone", self.base), &MilestoneRequest { epoch: self.epoch, ordinal })?;
+        let answer: MilestoneAnswer = self.client.ask(call, PATIENCE).await?;
+        Ok(answer.overtaken_by)
     }
 
     async fn deploy_state(&self, id: &str) -> HostResult<DeployState> {

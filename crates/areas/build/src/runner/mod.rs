@@ -26,11 +26,11 @@ use executors::sandbox::{Machine, MachineConfig};
 use executors::spawn::Stop;
 use http::{Method, StatusCode};
 use kernel::{Code, Error, Result};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 
 use client::{Client, Failure};
-use host::RemoteHost;
+use host::{RemoteHost, Slot};
 pub use transport::{HttpTransport, LocalTransport, Transport};
 
 /// How long a job that is given back may take to end.
@@ -244,7 +244,7 @@ async fn claim_loop(
                         continue;
                     };
                     let id = spec.job_id;
-                    let task = jobs.spawn(one(client.clone(), executor.clone(), spec, stop_jobs.clone(), permit));
+                    let task = jobs.spawn(one(client.clone(), executor.clone(), spec, stop_jobs.clone(), Slot::new(slots, permit)));
                     at_work.insert(task.id(), id);
                 }
                 if last {
@@ -273,9 +273,9 @@ async fn claim(client: &Client, request: ClaimRequest) -> Result<ClaimAnswer, Fa
 }
 
 /// Runs one job and tells its end.
-async fn one(client: Client, executor: Executor, spec: JobSpec, mut stop_jobs: watch::Receiver<bool>, _permit: OwnedSemaphorePermit) {
+async fn one(client: Client, executor: Executor, spec: JobSpec, mut stop_jobs: watch::Receiver<bool>, slot: Slot) {
     let (tell, stop) = watch::channel(Stop::No);
-    let host = RemoteHost::new(&client, &spec, tell.clone());
+    let host = RemoteHost::new(&client, &spec, tell.clone(), slot);
     tracing::info!(job = %spec.job_id, name = spec.name, project = spec.project.path, "a job begins");
     let mut tasks = JoinSet::new();
     tasks.spawn(Arc::clone(&host).send_loop());

@@ -7,8 +7,9 @@ use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 use executors::protocol::{
     AnnotationsRequest, ArtifactList, ArtifactPutQuery, CachePutQuery, CacheQuery, Cancel, ClaimAnswer, ClaimRequest, Complete,
-    HEARTBEAT_SECONDS, Heartbeat, HeartbeatAnswer, LEASE_SECONDS, LOG_CHUNK_MAX, LogAnswer, LogQuery, RegisterAnswer, RegisterRequest,
-    ReportQuery, Reported, StepUpdate, StepsRequest, TESTS_FAILED, TESTS_QUARANTINED,
+    HEARTBEAT_SECONDS, Heartbeat, HeartbeatAnswer, LEASE_SECONDS, LOG_CHUNK_MAX, LogAnswer, LogQuery, MilestoneAnswer, MilestoneRequest,
+    QuestionAnswer, QuestionRequest, RegisterAnswer, RegisterRequest, ReportQuery, Reported, StepUpdate, StepsRequest, TESTS_FAILED,
+    TESTS_QUARANTINED,
 };
 use http::{HeaderValue, StatusCode, header};
 use kernel::{Code, Context, Error, JobId, Result, RunnerId, Timestamp};
@@ -21,7 +22,7 @@ use web_kit::{App, Ctx, Json, Path, Query, Reply};
 
 use super::{claim, runner_of};
 use crate::schedule::finish::{End, job_end};
-use crate::{artifacts, caches, logs, reports};
+use crate::{artifacts, caches, logs, questions, reports};
 
 /// A heartbeat's answer waits this long for a cancel: a little less than until the next one.
 const BEAT_HOLD: Duration = Duration::from_secs(HEARTBEAT_SECONDS.saturating_sub(2));
@@ -50,6 +51,8 @@ pub fn router() -> OpenApiRouter<App> {
             .route("/runner/jobs/{job}/artifacts/{name}", put(artifact_put).get(artifact_get))
             .route("/runner/jobs/{job}/cache", get(cache_get).put(cache_put))
             .route("/runner/jobs/{job}/reports", post(report))
+            .route("/runner/jobs/{job}/question", post(question))
+            .route("/runner/jobs/{job}/milestone", post(milestone))
             .route("/runner/jobs/{job}/complete", post(complete)),
     )
 }
@@ -149,6 +152,32 @@ async fn log(
     let acked = logs::log_append(&mut tx, &app, job, q.epoch, lease.log_length, q.offset, &chunk).await?;
     tx.commit().await?;
     Ok(Json(LogAnswer { acked, cancel: cancel_of(lease.cancel.as_deref()) }))
+}
+
+/// Asks people. The answer is held back a while, so that theirs reaches the job at once.
+async fn question(
+    State(app): State<App>,
+    Ctx(ctx): Ctx,
+    Path(job): Path<String>,
+    Json(request): Json<QuestionRequest>,
+) -> Reply<Json<QuestionAnswer>> {
+    let row = own(&app, &ctx, &job, Some(request.epoch)).await?;
+    let mut tx = app.db().begin().await?;
+    held(&mut tx, row.id, runner_of(&ctx)?, request.epoch).await?;
+    questions::ask(&mut tx, &row, &request.question).await?;
+    tx.commit().await?;
+    let answer = questions::wait(&app, row.id, &request.question.key, BEAT_HOLD).await?;
+    Ok(Json(QuestionAnswer { answer }))
+}
+
+async fn milestone(
+    State(app): State<App>,
+    Ctx(ctx): Ctx,
+    Path(job): Path<String>,
+    Json(request): Json<MilestoneRequest>,
+) -> Reply<Json<MilestoneAnswer>> {
+    let row = own(&app, &ctx, &job, Some(request.epoch)).await?;
+    Ok(Json(MilestoneAnswer { overtaken_by: questions::milestone(&app, &row, request.ordinal).await? }))
 }
 
 fn step_row(job: JobId, s: StepUpdate) -> StepRow {

@@ -14,6 +14,7 @@ use web_kit::{App, Ctx, Json, List, Page, PageParams, Path, ProblemBody, Query, 
 use super::view::{Job, Run, RunWithJobs};
 use super::why::Why;
 use super::{job_for, run_for, view};
+use crate::questions::Said;
 use crate::schedule::finish::{self, Retry};
 use crate::schedule::gate;
 
@@ -174,11 +175,27 @@ async fn job_read(State(app): State<App>, Ctx(ctx): Ctx, Path(job): Path<String>
     Ok(Json(view::job(&app, row).await?))
 }
 
-#[utoipa::path(post, path = "/jobs/{job}/play", tag = "pipelines", params(("job" = String, Path)),
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct PlayBody {
+    /// Values of the parameters that are asked for; the others have their defaults.
+    #[serde(default)]
+    #[schema(value_type = std::collections::HashMap<String, serde_json::Value>)]
+    parameters: serde_json::Map<String, serde_json::Value>,
+    /// The job is not to go on.
+    #[serde(default)]
+    abort: bool,
+    /// Which question, where the job asks several.
+    question: Option<String>,
+}
+
+#[utoipa::path(post, path = "/jobs/{job}/play", tag = "pipelines", params(("job" = String, Path)), request_body = PlayBody,
     responses((status = 200, body = Job), (status = "4XX", body = ProblemBody)))]
-/// Starts a job that waits for somebody to start it.
-async fn job_play(State(app): State<App>, Ctx(ctx): Ctx, Path(job): Path<String>) -> Reply<Json<Job>> {
-    let started = gate::job_play(&app, &ctx, &job).await?;
+/// Starts a job that waits for somebody to start it, or answers what a running job asks.
+async fn job_play(State(app): State<App>, Ctx(ctx): Ctx, Path(job): Path<String>, request: Request) -> Reply<Json<Job>> {
+    let body: PlayBody = crate::workflows::routes::optional(&app, request).await?;
+    let said = Said { parameters: body.parameters, abort: body.abort, question: body.question };
+    let started = gate::job_play(&app, &ctx, &job, &said).await?;
     let row = store::job::job_get(app.db(), started).await?.ok_or_else(|| Error::not_found("job"))?;
     Ok(Json(view::job(&app, row).await?))
 }

@@ -2,11 +2,13 @@
 
 use std::collections::HashMap;
 
+use dialects::jenkins::interp::Question;
 use dialects::plan::{Decision, Gate};
-use kernel::{Code, Context, JobId, Permission, ProjectId, Result, RunId, RunnerId, Timestamp, UserId};
+use kernel::{Code, Context, Error, JobId, JobQuestionId, Permission, ProjectId, Result, RunId, RunnerId, Timestamp, UserId};
 use serde::Serialize;
 use serde_json::Value;
 use store::job::{JobRow, StepRow, job_list, step_list, step_list_of_run};
+use store::job_question::{JobQuestionRow, job_question_list, job_question_open};
 use store::run::RunRow;
 use utoipa::ToSchema;
 use web_kit::App;
@@ -159,6 +161,55 @@ impl From<&Gate> for JobGate {
     }
 }
 
+/// What a running job asks of people.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct JobQuestion {
+    /// Its id.
+    #[schema(value_type = String)]
+    pub id: JobQuestionId,
+    /// What is asked.
+    pub message: String,
+    /// Label of the button that goes on.
+    pub ok: String,
+    /// Names of those who may answer; empty means everybody who may start runs.
+    pub submitters: Vec<String>,
+    /// What is asked for besides yes or no.
+    pub parameters: Vec<JobQuestionParameter>,
+    /// When it was asked.
+    #[schema(value_type = String)]
+    pub asked_at: Timestamp,
+}
+
+/// A value that a job asks for.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct JobQuestionParameter {
+    /// Its name.
+    pub name: String,
+    /// `string`, `text`, `boolean`, `choice`.
+    pub kind: String,
+    /// For people.
+    pub description: String,
+    /// What it is when nobody says so.
+    pub default: Value,
+    /// Allowed values of a choice.
+    pub choices: Vec<String>,
+}
+
+impl JobQuestion {
+    fn of(row: JobQuestionRow) -> Result<Self> {
+        let q: Question = serde_json::from_value(row.question).map_err(Error::internal)?;
+        let parameters = q.parameters.into_iter().map(|p| JobQuestionParameter {
+            name: p.name,
+            kind: p.kind,
+            description: p.description,
+            default: p.default,
+            choices: p.choices,
+        });
+        let parameters = parameters.collect();
+        Ok(Self { id: row.id, message: q.message, ok: q.ok, submitters: q.submitters, parameters, asked_at: row.created_at })
+    }
+}
+
 /// A run above or below another.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct Linked {
@@ -213,8 +264,10 @@ pub struct Job {
     pub condition: Option<String>,
     /// What holds it when the jobs it needs are done.
     pub gate: Option<JobGate>,
-    /// Somebody can start it now.
+    /// Somebody can start it now, or answer what it asks.
     pub playable: bool,
+    /// What it asks of people, while it runs.
+    pub questions: Vec<JobQuestion>,
     /// `waiting`, `queued`, `unschedulable`, `running`, `completed`.
     #[schema(value_type = crate::words::JobState)]
     pub state: String,
@@ -377,12 +430,19 @@ pub async fn run_with_jobs(app: &App, ctx: &Context, row: RunRow, project_path: 
     for step in step_list_of_run(app.db(), id).await? {
         steps.entry(step.job).or_default().push(step.into());
     }
+    let mut questions: HashMap<JobId, Vec<JobQuestion>> = HashMap::new();
+    if rows.iter().any(|j| j.state == "running") {
+        for asked in job_question_open(app.db(), id).await? {
+            questions.entry(asked.job).or_default().push(JobQuestion::of(asked)?);
+        }
+    }
     let mut runners = HashMap::new();
     let mut jobs = Vec::with_capacity(rows.len());
     for job in rows {
         let name = runner_name(app, &mut runners, job.runner).await?;
         let steps = steps.remove(&job.id).unwrap_or_default();
-        jobs.push(shown_job(job, &planned, name, steps));
+        let asked = questions.remove(&job.id).unwrap_or_default();
+        jobs.push(shown_job(job, &planned, name, steps, asked));
     }
     let names = names(app, std::slice::from_ref(&row)).await?;
     let decisions = decisions.into_iter().map(JobDecision::from).collect();
@@ -436,7 +496,13 @@ pub async fn job(app: &App, row: JobRow) -> Result<Job> {
     let (planned, _) = planned(app, row.run).await?;
     let steps = step_list(app.db(), row.id).await?.into_iter().map(Step::from).collect();
     let name = runner_name(app, &mut HashMap::new(), row.runner).await?;
-    Ok(shown_job(row, &planned, name, steps))
+    let mut asked = Vec::new();
+    if row.state == "running" {
+        for question in job_question_list(app.db(), row.id).await? {
+            asked.push(JobQuestion::of(question)?);
+        }
+    }
+    Ok(shown_job(row, &planned, name, steps, asked))
 }
 
 async fn runner_name(app: &App, known: &mut HashMap<RunnerId, Option<String>>, id: Option<RunnerId>) -> Result<Option<RunnerName>> {
@@ -470,16 +536,24 @@ async fn planned(app: &App, run: RunId) -> Result<(HashMap<String, Planned>, Vec
     Ok((jobs, planned.plan.decisions.clone()))
 }
 
-fn shown_job(j: JobRow, planned: &HashMap<String, Planned>, runner: Option<RunnerName>, steps: Vec<Step>) -> Job {
+fn shown_job(
+    j: JobRow,
+    planned: &HashMap<String, Planned>,
+    runner: Option<RunnerName>,
+    steps: Vec<Step>,
+    questions: Vec<JobQuestion>,
+) -> Job {
     let of_plan = planned.get(&j.key);
+    let asks = questions.first().map(|q| JobGate { kind: "input", message: Some(q.message.clone()), seconds: None });
     Job {
         id: j.id,
         run_id: j.run,
         needs: of_plan.map(|p| p.needs.clone()).unwrap_or_default(),
         stage: of_plan.and_then(|p| p.stage.clone()),
         condition: of_plan.and_then(|p| p.condition.clone()),
-        gate: of_plan.and_then(|p| p.gate.as_ref()).map(JobGate::from),
-        playable: playable(&j, of_plan.and_then(|p| p.gate.as_ref())),
+        playable: asks.is_some() || playable(&j, of_plan.and_then(|p| p.gate.as_ref())),
+        gate: asks.or_else(|| of_plan.and_then(|p| p.gate.as_ref()).map(JobGate::from)),
+        questions,
         key: j.key,
         name: j.name,
         state: j.state,

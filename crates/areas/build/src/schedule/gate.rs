@@ -15,6 +15,7 @@ use web_kit::App;
 
 use super::advance::{State, advance};
 use super::{model, retrying, save};
+use crate::questions::{self, Said};
 use crate::runs::job_for;
 
 /// Why a manual job that holds the pipeline waits.
@@ -64,14 +65,21 @@ pub fn playable(row: &JobRow, gate: Option<&Gate>) -> bool {
         }
 }
 
-/// Starts a job that waits for a person or for time.
+/// Starts a job that waits for a person or for time, or answers what a running one asks.
 ///
 /// # Errors
 /// `not_found`, `forbidden`, `conflict` for a job that does not wait for anybody.
-pub async fn job_play(app: &App, ctx: &Context, id: &str) -> Result<JobId> {
+pub async fn job_play(app: &App, ctx: &Context, id: &str, said: &Said) -> Result<JobId> {
     let (row, _) = job_for(app, ctx, id, Permission::PipelineWrite).await?;
     if let Some(made) = app.made::<JobId>(ctx)? {
         return Ok(made);
+    }
+    if row.state == "running" {
+        questions::answer(app, ctx, &row, said).await?;
+        return Ok(row.id);
+    }
+    if said.abort || !said.parameters.is_empty() {
+        return refuse("the job asks nothing: it takes no parameters, and cancelling its run stops it");
     }
     let (db, ctx, app) = (app.db().clone(), ctx.clone(), app.clone());
     retrying(|| {

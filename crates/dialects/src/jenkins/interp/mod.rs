@@ -8,7 +8,11 @@ mod eval;
 mod methods;
 mod modules;
 mod ops;
+mod question;
+mod service;
 mod steps;
+pub(crate) use question::parameter;
+pub use question::{Answer, Parameter, Question};
 pub(crate) use steps::{KNOWN, NOTIFIERS, UNSUPPORTED, join, millis};
 #[cfg(test)]
 mod tests;
@@ -23,6 +27,7 @@ use super::ast::{Script, Stmt};
 use super::library::Library;
 use super::run::{History, Past};
 use super::source::Source;
+use crate::plan::Action;
 use value::lock;
 pub use value::{BuildResult, ClosureValue, Exception, Module, Scope, Value};
 
@@ -42,6 +47,8 @@ pub struct Context {
     pub env: Arc<IndexMap<String, String>>,
     /// Directory below the workspace.
     pub dir: String,
+    /// Does an agent hold it, so that nobody else may have the place while it waits?
+    pub agent: bool,
     /// When it must be over, on the host's clock.
     pub deadline: Option<u64>,
     /// Name before the lines of a parallel branch.
@@ -151,6 +158,22 @@ pub enum Request {
     },
     /// The sources of the run into the directory.
     Checkout,
+    /// Something only people know; the answer is [`Reply::Answer`].
+    Input {
+        /// What is asked.
+        question: Question,
+        /// No agent is held meanwhile.
+        outside: bool,
+    },
+    /// The service itself does something for the job.
+    Service {
+        /// Builds an image, or deploys one.
+        action: Action,
+        /// Inputs of the action.
+        with: IndexMap<String, String>,
+    },
+    /// The run passes a milestone; a text is the newer run that has passed it.
+    Milestone(i64),
     /// A file only the job can read; the answer is its path.
     SecretFile(String),
     /// The directory's absolute path.
@@ -193,6 +216,8 @@ pub enum Reply {
     },
     /// A number of files, or a row.
     Count(usize),
+    /// What people say.
+    Answer(Answer),
 }
 
 /// Why the world did not answer.
@@ -254,6 +279,8 @@ pub(crate) struct Shared {
     pub(crate) history: History,
     shelf: modules::Shelf,
     build: Mutex<IndexMap<String, Value>>,
+    /// The last milestone.
+    milestone: Mutex<i64>,
 }
 
 /// Runs code of one file.
@@ -302,6 +329,7 @@ impl<'h> Interp<'h> {
             previous: start.history.previous.as_ref().and_then(Past::ended),
             history: start.history.clone(),
             build: Mutex::new(to_value(&start.build)),
+            milestone: Mutex::new(-1),
         };
         Self { host, shared: Arc::new(shared), source }
     }

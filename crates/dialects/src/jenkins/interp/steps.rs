@@ -17,16 +17,20 @@ pub(crate) const KNOWN: &[&str] = &[
     "checkout",
     "cleanWs",
     "deleteDir",
+    "devmentorBuildImage",
+    "devmentorDeploy",
     "dir",
     "echo",
     "error",
     "fileExists",
+    "input",
     "isUnix",
     "junit",
     "library",
     "libraryResource",
     "load",
     "lock",
+    "milestone",
     "node",
     "parallel",
     "print",
@@ -58,9 +62,7 @@ pub(crate) const UNSUPPORTED: &[(&str, &str)] = &[
     ("bat", "Batch scripts can only be run on Windows nodes"),
     ("powershell", "PowerShell scripts can only be run on Windows nodes"),
     ("pwsh", "there is no PowerShell on the runners"),
-    ("input", "a running job cannot wait for an answer"),
     ("build", "a run cannot start another one"),
-    ("milestone", "runs are kept apart by `disableConcurrentBuilds()` only"),
     ("git", "a job checks out the commit of its run: use `checkout scm`"),
     ("tool", "tools are those of the machine or of the image"),
     ("step", "use the step's own name"),
@@ -84,7 +86,7 @@ pub(crate) const NOTIFIERS: &[&str] = &[
 ];
 
 /// Arguments of a step.
-struct Args {
+pub(super) struct Args {
     named: IndexMap<String, Value>,
     positional: Vec<Value>,
     body: Option<Arc<ClosureValue>>,
@@ -109,16 +111,20 @@ impl Args {
         Self { named: named.unwrap_or_default(), positional: args, body }
     }
 
+    pub(super) fn named(&self) -> &IndexMap<String, Value> {
+        &self.named
+    }
+
     /// By name, or the one without a name.
-    fn get(&self, name: &str) -> Option<Value> {
+    pub(super) fn get(&self, name: &str) -> Option<Value> {
         self.named.get(name).cloned()
     }
 
-    fn first(&self, name: &str) -> Option<Value> {
+    pub(super) fn first(&self, name: &str) -> Option<Value> {
         self.get(name).or_else(|| self.positional.first().cloned())
     }
 
-    fn text(&self, name: &str) -> Option<String> {
+    pub(super) fn text(&self, name: &str) -> Option<String> {
         self.get(name).filter(|v| !matches!(v, Value::Null)).map(|v| v.to_string())
     }
 
@@ -276,8 +282,11 @@ impl Interp<'_> {
                 let pairs = self.bindings(&args, ctx, at)?;
                 self.invoke(body()?, Vec::new(), &ctx.with_env(pairs), at)
             }
-            // how a credential is bound: read by `withCredentials`
-            "string" | "usernamePassword" | "usernameColonPassword" | "file" | "sshUserPrivateKey" => {
+            // how a credential is bound, or a parameter asked for: read by `withCredentials` and `input`
+            "input" => self.input_step(&args, ctx, at),
+            "milestone" => self.milestone(&args, ctx, at),
+            "devmentorBuildImage" | "devmentorDeploy" => self.service_step(name, &args, ctx, at),
+            "text" | "booleanParam" | "choice" | "string" | "usernamePassword" | "usernameColonPassword" | "file" | "sshUserPrivateKey" => {
                 let mut map = args.named;
                 map.insert("$binding".into(), name.into());
                 Ok(Value::map(map))
@@ -329,7 +338,8 @@ impl Interp<'_> {
                     other => other,
                 }
             }
-            "timestamps" | "ansiColor" | "script" | "node" => self.invoke(body()?, Vec::new(), ctx, at),
+            "timestamps" | "ansiColor" | "script" => self.invoke(body()?, Vec::new(), ctx, at),
+            "node" => self.invoke(body()?, Vec::new(), &Context { agent: true, ..ctx.clone() }, at),
             "stage" => {
                 let title = need("name")?;
                 let body = body()?;

@@ -7,7 +7,7 @@ use indexmap::IndexMap;
 use proptest::prelude::*;
 
 use super::super::{Source, parse};
-use super::{Context, Credential, Exception, Host, Interp, Refusal, Reply, Request, Start, Value};
+use super::{Answer, Context, Credential, Exception, Host, Interp, Refusal, Reply, Request, Start, Value};
 
 #[derive(Default)]
 struct Notes {
@@ -44,6 +44,21 @@ impl Host for Notes {
             }
             Request::StageEnd { result, .. } => {
                 said.push(format!("{}]", result.as_str()));
+                Reply::Done
+            }
+            Request::Input { question, outside } => {
+                let values: Vec<String> = question.parameters.iter().map(|p| format!("{}:{}={}", p.name, p.kind, p.default)).collect();
+                let who = question.submitters.join("+");
+                said.push(format!("? {} [{}] {who} {} {outside}", question.message, question.ok, values.join(" ")));
+                let values = question.parameters.into_iter().map(|p| (p.name, p.default)).collect();
+                Reply::Answer(Answer { proceed: question.message != "no", values, by: "ann".into() })
+            }
+            Request::Milestone(ordinal) => {
+                said.push(format!("milestone {ordinal}"));
+                if ordinal > 7 { Reply::Text("#9".into()) } else { Reply::Done }
+            }
+            Request::Service { action, with } => {
+                said.push(format!("{} {with:?}", action.as_str()));
                 Reply::Done
             }
             Request::Junit { .. } => Reply::Tests { total: 3, failed: 1, skipped: 0 },
@@ -234,5 +249,62 @@ proptest! {
             let interp = Interp::new(&host, &source, &script, &Start::default());
             let _ = interp.run(&script, &Context { deadline: Some(1), ..Context::default() });
         }
+    }
+}
+
+#[test]
+fn people_are_asked() {
+    let (result, said) = run("input 'plain'\n\
+        def one = input(message: 'one', ok: 'Yes', submitter: 'a, b', parameters: [choice(name: 'C', choices: ['x', 'y'])])\n\
+        def two = input(message: 'two', parameters: [string(name: 'S', defaultValue: 's'), booleanParam(name: 'B', defaultValue: true)], submitterParameter: 'W')\n\
+        node { input 'inside' }\n\
+        def why = ''\n\
+        try { input 'no' } catch (e) { why = e.message }\n\
+        return \"$one ${two.S} ${two.B} ${two.W} $why ${input(message: 'who', submitterParameter: 'W')}\"");
+    assert_eq!(result.unwrap().to_string(), "x s true ann Rejected by ann ann");
+    let asked: Vec<&str> = said.iter().filter_map(|s| s.strip_prefix("? ")).collect();
+    assert_eq!(
+        asked,
+        [
+            "plain [Proceed]   true",
+            "one [Yes] a+b C:choice=\"x\" true",
+            "two [Proceed]  S:string=\"s\" B:boolean=true true",
+            "inside [Proceed]   false",
+            "no [Proceed]   true",
+            "who [Proceed]   true",
+        ]
+    );
+    for (wrong, why) in [
+        ("input(message: 'x', parameters: [password(name: 'P')])", "password"),
+        ("input(message: 'x', parameters: [choice(name: 'P', choices: [])])", "a choice needs `choices`"),
+        ("input(message: 'x', parameters: [string(defaultValue: 'P')])", "needs a name"),
+    ] {
+        let thrown = run(wrong).0.unwrap_err();
+        assert!(thrown.message.contains(why), "{wrong}: {}", thrown.message);
+    }
+}
+
+#[test]
+fn milestones_and_the_service() {
+    let (result, said) = run("milestone(); milestone 3; milestone label: 'x', ordinal: 5\n\
+        devmentorBuildImage context: '.', tags: ['a', \"b${1 + 1}\"], buildArgs: [A: 1], push: false\n\
+        devmentorDeploy environment: 'live', image: 'a'");
+    assert!(result.is_ok(), "{result:?}");
+    assert_eq!(said[..3], ["milestone 0", "milestone 3", "milestone 5"]);
+    assert_eq!(
+        said[3..],
+        [
+            "devmentor/build-image {\"context\": \".\", \"tags\": \"a\\nb2\", \"build-args\": \"A=1\", \"push\": \"false\"}",
+            "devmentor/deploy {\"environment\": \"live\", \"image\": \"a\"}",
+        ]
+    );
+    for (wrong, why) in [
+        ("milestone 3; milestone 3", "must be greater than 3"),
+        ("milestone 8", "Superseded by #9 at milestone 8"),
+        ("devmentorDeploy image: 'a'", "Missing required parameter: \"environment\""),
+        ("devmentorBuildImage squash: true", "Invalid parameter \"squash\""),
+    ] {
+        let thrown = run(wrong).0.unwrap_err();
+        assert!(thrown.message.contains(why), "{wrong}: {}", thrown.message);
     }
 }
