@@ -551,7 +551,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Starts a job that waits for somebody to start it. */
+        /** Starts a job that waits for somebody to start it, or answers what a running job asks. */
         post: operations["job_play"];
         delete?: never;
         options?: never;
@@ -3041,8 +3041,10 @@ export interface components {
             outputs: {
                 [key: string]: string;
             };
-            /** @description Somebody can start it now. */
+            /** @description Somebody can start it now, or answer what it asks. */
             playable: boolean;
+            /** @description What it asks of people, while it runs. */
+            questions: components["schemas"]["JobQuestion"][];
             /** @description When it became ready. */
             queued_at?: string | null;
             /** @description Why it waits, was skipped or failed. */
@@ -3128,6 +3130,34 @@ export interface components {
              * @description How long it waits, of a `delay`.
              */
             seconds?: number | null;
+        };
+        /** @description What a running job asks of people. */
+        JobQuestion: {
+            /** @description When it was asked. */
+            asked_at: string;
+            /** @description Its id. */
+            id: string;
+            /** @description What is asked. */
+            message: string;
+            /** @description Label of the button that goes on. */
+            ok: string;
+            /** @description What is asked for besides yes or no. */
+            parameters: components["schemas"]["JobQuestionParameter"][];
+            /** @description Names of those who may answer; empty means everybody who may start runs. */
+            submitters: string[];
+        };
+        /** @description A value that a job asks for. */
+        JobQuestionParameter: {
+            /** @description Allowed values of a choice. */
+            choices: string[];
+            /** @description What it is when nobody says so. */
+            default: unknown;
+            /** @description For people. */
+            description: string;
+            /** @description `string`, `text`, `boolean`, `choice`. */
+            kind: string;
+            /** @description Its name. */
+            name: string;
         };
         /**
          * @description Where a job is.
@@ -4311,6 +4341,16 @@ export interface components {
             least_role: components["schemas"]["Role"];
             /** @description `resource:verb`. */
             name: string;
+        };
+        PlayBody: {
+            /** @description The job is not to go on. */
+            abort?: boolean;
+            /** @description Values of the parameters that are asked for; the others have their defaults. */
+            parameters?: {
+                [key: string]: unknown;
+            };
+            /** @description Which question, where the job asks several. */
+            question?: string | null;
         };
         /** @description One health check. */
         Probe: {
@@ -6958,7 +6998,11 @@ export interface operations {
             };
             cookie?: never;
         };
-        requestBody?: never;
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["PlayBody"];
+            };
+        };
         responses: {
             200: {
                 headers: {

@@ -89,8 +89,10 @@ impl Run<'_> {
         out.finish().await?;
         let tolerated = done.outcome == Conclusion::Failure && contexts.flag(&step.continue_on_error).unwrap_or(false);
         let conclusion = if tolerated { Conclusion::Success } else { done.outcome };
-        if conclusion == Conclusion::Failure {
-            self.status = Conclusion::Failure;
+        // a pipeline of Jenkins that was refused or overtaken ends its job so
+        let whole = matches!(step.kind, StepKind::Jenkins { .. }) && matches!(conclusion, Conclusion::Cancelled | Conclusion::Skipped);
+        if conclusion == Conclusion::Failure || whole {
+            self.status = conclusion;
         }
         contexts.record(&StepRecord { id: &id, outputs: &done.end.outputs, outcome: done.outcome, conclusion });
         self.end(index, done.outcome, conclusion, done.exit_code).await

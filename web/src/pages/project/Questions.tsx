@@ -36,7 +36,11 @@ function Question({ job, question, may }: { job: Job; question: JobQuestion; may
   );
   const answer = useMutation({
     mutationFn: (abort: boolean) =>
-      post("/jobs/{job}/play", { abort, question: question.id, parameters: abort ? {} : values }, { path: { job: job.id } }),
+      post(
+        "/jobs/{job}/play",
+        { abort, question: question.id, parameters: abort ? {} : values },
+        { path: { job: job.id } },
+      ),
     onError: (error) => toastError("The answer was not taken", error),
     onSettled: () => client.invalidateQueries({ queryKey: ["run", job.run_id] }),
   });
@@ -61,7 +65,12 @@ function Question({ job, question, may }: { job: Job; question: JobQuestion; may
             <Button size="xs" loading={answer.isPending} onClick={() => answer.mutate(false)}>
               {question.ok}
             </Button>
-            <Button size="xs" variant="default" disabled={answer.isPending} onClick={() => answer.mutate(true)}>
+            <Button
+              size="xs"
+              variant="default"
+              disabled={answer.isPending}
+              onClick={() => answer.mutate(true)}
+            >
               Abort
             </Button>
           </Group>

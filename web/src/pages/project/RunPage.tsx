@@ -269,7 +269,7 @@ export default function RunPage({ rest }: { rest: string }) {
 
   const [, setWanted] = useParam("job");
   const play = useMutation({
-    mutationFn: (job: Job) => post("/jobs/{job}/play", undefined, { path: { job: job.id } }),
+    mutationFn: (job: Job) => post("/jobs/{job}/play", {}, { path: { job: job.id } }),
     onError: (error) => toastError("The job was not started", error),
     // what counted as skipped starts as a job of its own
     onSuccess: (started) => started && setWanted(started.id),
