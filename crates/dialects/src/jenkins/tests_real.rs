@@ -190,7 +190,6 @@ pipeline {
     assert!(good && said.is_empty(), "{said:?}");
     for (steps, expect) in [
         ("git 'https://example.com/a'", "error[unsupported]: the step `git`"),
-        ("milestone ordinal: 1", "error[unsupported]: the step `milestone`"),
         ("bat 'dir'", "error[unsupported]: the step `bat`"),
     ] {
         let (good, said) = told(&format!("pipeline {{\nagent any\nstages {{ stage('a') {{ steps {{\n{steps}\n}} }} }} }}"));
