@@ -188,10 +188,9 @@ pipeline {
 "#;
     let (good, said) = told(text);
     assert!(good && said.is_empty(), "{said:?}");
-    for (steps, expect) in [
-        ("git 'https://example.com/a'", "error[unsupported]: the step `git`"),
-        ("bat 'dir'", "error[unsupported]: the step `bat`"),
-    ] {
+    for (steps, expect) in
+        [("git 'https://example.com/a'", "error[unsupported]: the step `git`"), ("bat 'dir'", "error[unsupported]: the step `bat`")]
+    {
         let (good, said) = told(&format!("pipeline {{\nagent any\nstages {{ stage('a') {{ steps {{\n{steps}\n}} }} }} }}"));
         assert!(!good && said.iter().any(|m| m.starts_with("Jenkinsfile:4:1: ") && m.contains(expect)), "{steps}: {said:?}");
     }
