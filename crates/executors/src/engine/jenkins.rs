@@ -506,7 +506,7 @@ impl Shared<'_> {
                 Ok(Ok(Reply::Done))
             }
             Request::Input { question, outside } => {
-                let question = Question { key: format!("{}", serial), ..question };
+                let question = Question { key: serial.to_string(), ..question };
                 if !outside {
                     return self.people(context, &question).await;
                 }

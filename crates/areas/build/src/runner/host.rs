@@ -436,7 +436,11 @@ impl JobHost for RemoteHost {
     }
 
     fn rest(&self, resting: bool) {
-        if resting { self.slot.give_back() } else { self.slot.take_again() }
+        if resting {
+            self.slot.give_back();
+        } else {
+            self.slot.take_again();
+        }
     }
 
     async fn milestone(&self, ordinal: i64) -> HostResult<Option<i64>> {
