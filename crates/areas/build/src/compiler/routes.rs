@@ -172,8 +172,13 @@ fn json_text(text: Vec<u8>) -> Response {
 
 /// Runs what takes long off the threads that answer.
 async fn aside<T: Send + 'static>(work: impl FnOnce() -> Result<T, Error> + Send + 'static) -> Result<T, Error> {
-    let _place = place().await?;
-    tokio::task::spawn_blocking(work).await.map_err(Error::internal)?
+    let place = place().await?;
+    // who goes away leaves the work behind, and with it the place
+    let kept = move || {
+        let _place = place;
+        work()
+    };
+    tokio::task::spawn_blocking(kept).await.map_err(Error::internal)?
 }
 
 /// What was said about a file.
@@ -210,9 +215,10 @@ async fn in_project(app: &App, ctx: &Context, id: &str, body: CompileBody, wante
     let mut asked = body.take()?;
     asked.event.default_branch.clone_from(&project.row.default_branch);
     let repository = app.part::<Repositories>()?.get(project.id()).map_err(Error::from)?;
-    let _place = place().await?;
+    let place = place().await?;
     let answer = repository
         .read(move |reader| {
+            let _place = &place;
             let default = || format!("refs/heads/{}", asked.event.default_branch);
             let found = match reader.resolve(asked.reference.as_deref().unwrap_or_default()) {
                 Ok(found) => Some(found),
