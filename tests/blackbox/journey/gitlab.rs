@@ -100,6 +100,8 @@ const INCLUDED: &str = ".venv:
     key: {files: [requirements-dev.txt], prefix: pip}
     paths: [.cache/pip]
   before_script:
+    # pip itself keeps nothing of an index that forbids it
+    - mkdir -p .cache/pip && touch .cache/pip/used
     - python3 -m venv .venv
     - .venv/bin/pip install -q --require-hashes -r requirements-dev.txt
 ";
