@@ -323,6 +323,13 @@ pub(crate) fn stat(pid: i32) -> Option<(i32, i32, u64)> {
     Some((rest.get(1)?.parse().ok()?, rest.get(2)?.parse().ok()?, rest.get(19)?.parse().ok()?))
 }
 
+/// Does the process that was started then still run? One that has ended and was not asked about does not.
+pub(crate) fn runs(pid: i32, started: u64) -> bool {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    let dead = text.rsplit_once(')').is_none_or(|(_, rest)| matches!(rest.trim_start().chars().next(), None | Some('Z' | 'X')));
+    !dead && stat(pid).is_some_and(|s| s.2 == started)
+}
+
 pub(crate) fn pids() -> Vec<i32> {
     let Ok(entries) = std::fs::read_dir("/proc") else { return Vec::new() };
     entries.flatten().filter_map(|e| e.file_name().to_str()?.parse().ok()).collect()

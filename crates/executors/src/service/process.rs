@@ -13,6 +13,7 @@ use std::io::Read as _;
 use std::io::Seek as _;
 use std::io::SeekFrom;
 use std::io::Write as _;
+use std::ops::RangeInclusive;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
@@ -24,6 +25,7 @@ use async_trait::async_trait;
 use nix::sys::signal::Signal;
 use nix::sys::signal::kill;
 use nix::unistd::Pid;
+use rand::RngExt as _;
 use tokio::process::Command;
 
 use super::App;
@@ -41,6 +43,9 @@ const MARK: &str = "DEVMENTOR_SERVICE";
 const LOG_LIMIT: u64 = 16 << 20;
 /// Bytes read for the last lines.
 const TAIL: u64 = 1 << 20;
+/// Applications get ports from here on, and this many are tried.
+const PORT_FROM: u16 = 10_000;
+const PORT_TRIES: u32 = 100;
 /// Enters the control groups named before `--`, then becomes the program after it.
 const ENTER: &str = r#"while [ "$1" != "--" ]; do echo 0 > "$1" || exit 125; shift; done; shift; exec "$@""#;
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -90,7 +95,7 @@ pub fn reachable(wanted: &Path) -> io::Result<PathBuf> {
     Ok(dir)
 }
 
-/// An instance in a directory of its own: `rootfs/`, `log`, `port`, `exit`.
+/// An instance in a directory of its own: `rootfs/`, `log`, `port`, `leader`, `exit`.
 #[derive(Clone, Debug)]
 pub struct Process {
     dir: PathBuf,
@@ -120,13 +125,14 @@ impl Process {
         Rootfs::create(&self.rootfs(), self.uid, limits)
     }
 
-    /// Starts it in the prepared root, on a free port that `PORT` tells it; ends first what runs under its name.
+    /// Starts it in the prepared root, on a free port that `PORT` tells it and that is none of `others`; ends first what
+    /// runs under its name.
     ///
     /// # Errors
     /// When it cannot be started. That it ends at once is no error here: its state tells.
-    pub async fn start(&self, app: &App) -> io::Result<u16> {
+    pub async fn start(&self, app: &App, others: &RangeInclusive<u16>) -> io::Result<u16> {
         self.stop(Duration::ZERO).await?;
-        let port = std::net::TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port();
+        let port = free_port(others)?;
         fs::write(self.dir.join("port"), port.to_string())?;
         let _ = fs::remove_file(self.dir.join("exit"));
         let log = File::options().create(true).append(true).mode(0o600).open(self.dir.join("log"))?;
@@ -145,6 +151,11 @@ impl Process {
         command.args(&argv[1..]).env_clear().env("PATH", PATH).env(MARK, &self.dir).process_group(0).current_dir("/");
         command.stdin(Stdio::from(self.arguments(app, port)?)).stdout(log.try_clone()?).stderr(log);
         let mut child = command.spawn()?;
+        if let Some(pid) = child.id().and_then(|pid| i32::try_from(pid).ok())
+            && let Some((_, _, started)) = spawn::stat(pid)
+        {
+            fs::write(self.dir.join("leader"), format!("{pid} {started}"))?;
+        }
         let exit = self.dir.join("exit");
         tokio::spawn(async move {
             // also takes the dead process off the kernel's hands; a service that is gone leaves that to init
@@ -196,8 +207,16 @@ impl Process {
         Ok(file)
     }
 
-    /// The helper that everything else of the instance descends from.
+    /// The helper that everything else of the instance descends from. The mark finds what is left when that has died, or
+    /// was not written down; it alone would not do, for a program that is just becoming another shows no environment.
     fn leader(&self) -> Option<i32> {
+        let recorded = fs::read_to_string(self.dir.join("leader")).ok();
+        let recorded = recorded.as_deref().and_then(|text| text.split_once(' '));
+        if let Some((Ok(pid), Ok(started))) = recorded.map(|(pid, started)| (pid.parse(), started.parse()))
+            && spawn::runs(pid, started)
+        {
+            return Some(pid);
+        }
         let mark = format!("{MARK}={}", self.dir.display());
         let marked: BTreeSet<i32> = spawn::pids().into_iter().filter(|pid| has_mark(*pid, mark.as_bytes())).collect();
         marked.iter().copied().find(|pid| spawn::stat(*pid).is_some_and(|s| !marked.contains(&s.0)))
@@ -216,6 +235,23 @@ impl Process {
     fn port(&self) -> Option<u16> {
         fs::read_to_string(self.dir.join("port")).ok()?.trim().parse().ok()
     }
+}
+
+/// A port that nobody has. The kernel gives outgoing connections theirs from a range of its own, and one of those could
+/// be quicker than the application; so it lies below that range, if there is room.
+fn free_port(others: &RangeInclusive<u16>) -> io::Result<u16> {
+    let range = fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").unwrap_or_default();
+    let end = range.split_whitespace().next().and_then(|n| n.parse().ok()).unwrap_or(32_768);
+    let free = |port: u16| std::net::TcpListener::bind(("0.0.0.0", port)).and_then(|l| Ok(l.local_addr()?.port()));
+    for _ in 0..if end > PORT_FROM { PORT_TRIES } else { 0 } {
+        let port = rand::rng().random_range(PORT_FROM..end);
+        if !others.contains(&port)
+            && let Ok(port) = free(port)
+        {
+            return Ok(port);
+        }
+    }
+    free(0)
 }
 
 fn has_mark(pid: i32, mark: &[u8]) -> bool {
@@ -271,6 +307,9 @@ impl Service for Process {
                 if let Some(code) = code() {
                     return Ok(State::Exited { code: Some(code) });
                 }
+                if let (Some(_), Some(port)) = (this.leader(), this.port()) {
+                    return Ok(State::Running { port });
+                }
                 std::thread::sleep(Duration::from_millis(20));
             }
             Ok(State::Exited { code: code() })
@@ -289,7 +328,7 @@ impl Service for Process {
                 }
             }
             let end = tokio::time::Instant::now() + grace;
-            while tokio::time::Instant::now() < end && self.alive(leader) {
+            while tokio::time::Instant::now() < end && self.leader() == Some(leader) {
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
         }
@@ -367,12 +406,6 @@ impl Service for Process {
             file.write_all(&kept)
         })
         .await
-    }
-}
-
-impl Process {
-    fn alive(&self, leader: i32) -> bool {
-        has_mark(leader, format!("{MARK}={}", self.dir.display()).as_bytes())
     }
 }
 

@@ -155,8 +155,13 @@ async fn a_process_is_kept_in_found_again_and_stopped() {
         env: BTreeMap::from([("SECRET".into(), "s3cret value".into())]),
         ..App::default()
     };
-    let port = app.start(&what).await.unwrap();
-    assert_eq!(until(&app, |s| matches!(s, State::Running { .. })).await, State::Running { port });
+    let others = 20_000..=30_000;
+    let port = app.start(&what, &others).await.unwrap();
+    assert!(!others.contains(&port) && port < 32_768, "{port}");
+    // it runs from the first moment, also while its helpers take each other's place
+    for _ in 0..50 {
+        assert_eq!(app.state().await.unwrap(), State::Running { port });
+    }
     for _ in 0..100 {
         if app.log(10).await.unwrap().lines().count() >= 2 {
             break;
@@ -180,19 +185,19 @@ async fn a_process_is_kept_in_found_again_and_stopped() {
     // one that does not listen to TERM is made to end
     let deaf =
         App { command: vec!["/bin/sh".into(), "-c".into(), "trap '' TERM; while :; do read x < /dev/null; done".into()], ..App::default() };
-    app.start(&deaf).await.unwrap();
+    app.start(&deaf, &others).await.unwrap();
     until(&app, |s| matches!(s, State::Running { .. })).await;
     app.stop(Duration::from_millis(200)).await.unwrap();
     // starting a name twice leaves one
-    app.start(&deaf).await.unwrap();
-    app.start(&deaf).await.unwrap();
+    app.start(&deaf, &others).await.unwrap();
+    app.start(&deaf, &others).await.unwrap();
     tokio::time::sleep(Duration::from_millis(100)).await;
     app.remove().await.unwrap();
     assert_eq!(app.state().await.unwrap(), State::Missing);
     // one that ends by itself says how
     app.prepare(Limits::default()).unwrap();
     shell(&app.rootfs());
-    app.start(&App { command: vec!["/bin/sh".into(), "-c".into(), "echo over; exit 7".into()], ..App::default() }).await.unwrap();
+    app.start(&App { command: vec!["/bin/sh".into(), "-c".into(), "echo over; exit 7".into()], ..App::default() }, &others).await.unwrap();
     assert_eq!(until(&app, |s| matches!(s, State::Exited { code: Some(_) })).await, State::Exited { code: Some(7) });
     app.remove().await.unwrap();
 }

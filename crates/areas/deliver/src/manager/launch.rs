@@ -134,8 +134,10 @@ impl Launch<'_> {
                     return Err(unprocessable("the image has neither an entry point nor a command"));
                 }
                 let application = Application { command, env: all, cwd: image.config.working_dir, user: image.config.user };
-                let port =
-                    process.start(&application).await.map_err(|e| unprocessable(format!("the application cannot be started: {e}")))?;
+                let config = self.app.config();
+                let others = config.deploy_port_from..=config.deploy_port_to;
+                let started = process.start(&application, &others).await;
+                let port = started.map_err(|e| unprocessable(format!("the application cannot be started: {e}")))?;
                 Ok(format!("listens on port {port}, as PORT tells it"))
             }
             Unit::Docker(container) => {
