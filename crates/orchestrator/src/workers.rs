@@ -109,7 +109,7 @@ async fn claim_loop(app: App, name: String, handlers: Arc<HashMap<&'static str, 
         let nap =
             next.map_or(Duration::from_secs(15), |at| at.since(Timestamp::now())).clamp(Duration::from_millis(50), Duration::from_secs(15));
         tokio::select! {
-            () = waiter.wait(nap, |topic| topic == "work") => {}
+            _ = waiter.wait(nap, |topic| topic == "work") => {}
             _ = stopped.changed() => {}
         }
     }
@@ -164,7 +164,7 @@ async fn reconcile_loop(app: App, reconciler: Reconciler, mut stopped: watch::Re
         }
         let nap = nap(&app, &reconciler).await;
         tokio::select! {
-            () = waiter.wait(nap, |topic| reconciler.topic == Some(topic)) => {}
+            _ = waiter.wait(nap, |topic| reconciler.topic == Some(topic)) => {}
             _ = stopped.changed() => {}
         }
     }

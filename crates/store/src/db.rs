@@ -11,7 +11,7 @@ use sqlx::migrate::Migrator;
 use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgArguments, PgConnectOptions, PgPool, PgPoolOptions};
 use sqlx::sqlite::{SqliteArguments, SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{Arguments as _, AssertSqlSafe, ConnectOptions as _, SqlSafeStr, Sqlite, Transaction};
+use sqlx::{Arguments as _, AssertSqlSafe, ConnectOptions as _, Connection as _, SqlSafeStr, Sqlite, Transaction};
 
 use crate::inline::{Inline, InlineRow};
 use crate::sql;
@@ -21,6 +21,9 @@ use crate::work::NewWork;
 
 static SQLITE: Migrator = sqlx::migrate!("migrations/sqlite");
 static POSTGRES: Migrator = sqlx::migrate!("migrations/postgres");
+
+/// A connection of PostgreSQL that was used this lately is used again without asking whether it is still there.
+const TRUSTED: Duration = Duration::from_secs(1);
 
 /// What follows from an event: the orchestrator's table, handed in at start so that a change, its event and the work
 /// that follows are one transaction.
@@ -142,7 +145,6 @@ impl Db {
     /// # Errors
     /// `invalid_request` for an address of another kind, `unavailable` when it cannot be reached.
     pub async fn connect(options: &DbOptions) -> Result<Self> {
-        let wake = Wake::new();
         let pool = if options.url.starts_with("sqlite:") {
             let base = SqliteConnectOptions::from_str(&options.url)
                 .map_err(failed)?
@@ -181,6 +183,16 @@ impl Db {
             let pool = PgPoolOptions::new()
                 .max_connections(options.connections.max(4))
                 .acquire_timeout(options.acquire_timeout)
+                // a question to the server before each statement would cost as much as the statement
+                .test_before_acquire(false)
+                .before_acquire(|connection, known| {
+                    Box::pin(async move {
+                        if known.idle_for >= TRUSTED {
+                            connection.ping().await?;
+                        }
+                        Ok(true)
+                    })
+                })
                 .connect_with(connect)
                 .await
                 .map_err(failed)?;
@@ -188,6 +200,7 @@ impl Db {
         } else {
             return Err(Error::new(Code::InvalidRequest, "database_url starts with sqlite: or postgres:"));
         };
+        let wake = Wake::new(matches!(pool, Pool::Sqlite { .. }));
         let db = Self { pool, wake, flow: Arc::new(OnceLock::new()) };
         db.listen();
         Ok(db)
@@ -248,14 +261,18 @@ impl Db {
     /// Begins a transaction that need not outlive a power cut: for what is then done again, such as the state of
     /// internal work and what is derived from a commit. It saves the wait for the disk. It outlives the end of this
     /// process in any case; what is lost is always the end of the history, never something in its middle. Nobody
-    /// outside may be told of it, so no events. On PostgreSQL, which other instances share, it is like any other.
+    /// outside may be told of it, so no events.
     ///
     /// # Errors
     /// `unavailable` when no connection is free in time.
     pub fn begin_soft(&self) -> Reply<'_, Tx> {
         Box::pin(async move {
-            let Pool::Sqlite { write, soft, .. } = &self.pool else { return self.begin().await };
-            let inner = TxInner::Sqlite(immediate(writer(write, soft, true).await?).await?);
+            let inner = match &self.pool {
+                Pool::Sqlite { write, soft, .. } => TxInner::Sqlite(immediate(writer(write, soft, true).await?).await?),
+                Pool::Postgres(pool) => {
+                    TxInner::Postgres(pool.begin_with("BEGIN; SET LOCAL synchronous_commit = off").await.map_err(failed)?)
+                }
+            };
             Ok(Tx { inner, db: self.clone(), topics: Vec::new() })
         })
     }
@@ -332,7 +349,10 @@ impl Db {
                 read.close().await;
                 write.close().await;
             }
-            Pool::Postgres(pool) => pool.close().await,
+            Pool::Postgres(pool) => {
+                self.wake.flush().await;
+                pool.close().await;
+            }
         }
     }
 
@@ -468,15 +488,10 @@ impl Tx {
             let topics = std::mem::take(&mut self.topics);
             match self.inner {
                 TxInner::Sqlite(tx) => tx.commit().await.map_err(failed)?,
-                TxInner::Postgres(mut tx) => {
-                    for topic in &topics {
-                        sqlx::query("SELECT pg_notify('devmentor', $1)").bind(topic).execute(&mut *tx).await.map_err(failed)?;
-                    }
-                    tx.commit().await.map_err(failed)?;
-                }
+                TxInner::Postgres(tx) => tx.commit().await.map_err(failed)?,
             }
             for topic in topics {
-                self.db.wake.send(&topic);
+                self.db.wake.send_all(topic);
             }
             Ok(())
         })

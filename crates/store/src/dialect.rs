@@ -39,32 +39,29 @@ pub async fn project_lock(tx: &mut Tx, project: ProjectId) -> Result<()> {
     Ok(())
 }
 
-/// Locks a run's row for the rest of the transaction: the scheduler decides about one run at a time.
-///
-/// # Errors
-/// The database's.
-pub(crate) async fn run_lock(tx: &mut Tx, run: kernel::RunId) -> Result<()> {
-    if tx.is_postgres() {
-        tx.opt("SELECT id FROM run WHERE id = $1 FOR UPDATE", args![run]).await?;
-    }
-    Ok(())
+/// The end of a query whose rows nobody else may change for the rest of the transaction. On SQLite the transaction has the
+/// write lock already.
+pub(crate) fn for_update(tx: &Tx) -> &'static str {
+    if tx.is_postgres() { " FOR UPDATE" } else { "" }
 }
 
 /// What a running job of a namespace counts: its next job goes after jobs that came this much later, in milliseconds.
 const SHARE: i64 = 600_000;
 
-/// Leases the next job of some label sets, passing over rows that another claimer holds. A lane is a label set and a
-/// namespace; lanes are found by steps in the index, and only the first job of each is looked at.
+/// Leases the next job of some label sets, passing over rows that another claimer holds; up to `most` at once as long as
+/// they are all of one lane, for only then they change nobody's turn. A lane is a label set and a namespace; lanes are found
+/// by steps in the index, and only the first job of each is looked at.
 pub(crate) async fn job_claim(
     tx: &mut Tx,
     label_keys: &[String],
     runner: kernel::RunnerId,
     now: Timestamp,
     until: Timestamp,
-) -> Result<Option<Row>> {
+    most: i64,
+) -> Result<Vec<Row>> {
     const QUEUED: &str = "state IN ('queued', 'unschedulable')";
     let lock = if tx.is_postgres() { " FOR UPDATE OF c SKIP LOCKED" } else { "" };
-    let keys = (5..5 + label_keys.len()).map(|i| format!("SELECT CAST(${i} AS TEXT) AS label_key")).collect::<Vec<_>>().join(" UNION ALL ");
+    let keys = (6..6 + label_keys.len()).map(|i| format!("SELECT CAST(${i} AS TEXT) AS label_key")).collect::<Vec<_>>().join(" UNION ALL ");
     let sql = format!(
         "WITH RECURSIVE lane(label_key, namespace) AS (
             SELECT k.label_key, (SELECT MIN(j.namespace) FROM pipeline_job j WHERE j.{QUEUED} AND j.label_key = k.label_key) FROM ({keys}) k
@@ -80,10 +77,11 @@ pub(crate) async fn job_claim(
             LIMIT 1)
          UPDATE pipeline_job SET state = 'running', reason = NULL, epoch = epoch + 1, runner_id = $1, started_at = $2, lease_until = $3,
             version = version + 1
-         WHERE id = (SELECT c.id FROM pipeline_job c, best WHERE c.{QUEUED} AND c.label_key = best.label_key AND c.namespace = best.namespace
-            ORDER BY c.turn, c.id LIMIT 1{lock}) RETURNING *"
+         WHERE id IN (SELECT c.id FROM pipeline_job c, best WHERE c.{QUEUED} AND c.label_key = best.label_key AND c.namespace = best.namespace
+            ORDER BY c.turn, c.id LIMIT (SELECT CASE WHEN COUNT(*) = 1 THEN $5 ELSE 1 END FROM lane WHERE lane.namespace IS NOT NULL){lock})
+         RETURNING *"
     );
-    let mut binds = args![runner, now, until, SHARE];
+    let mut binds = args![runner, now, until, SHARE, most];
     binds.extend(crate::job::texts(label_keys));
-    tx.opt(&sql, binds).await
+    tx.all(&sql, binds).await
 }

@@ -259,26 +259,28 @@ pub async fn job_list(q: impl Into<Q<'_>>, run: RunId) -> Result<Vec<JobRow>> {
     rows.iter().map(JobRow::from_row).collect()
 }
 
-/// Does a run have a job that has not ended, besides `but`? With a position: of that job of the plan, so of its matrix.
+/// What has not ended of a run besides one of its jobs.
+#[derive(Clone, Copy, Debug)]
+pub struct Open {
+    /// Another combination of the same job of the plan.
+    pub cells: bool,
+    /// Any other job.
+    pub jobs: bool,
+}
+
+/// Looks what has not ended of a run besides `but`, which is at `position` in the plan.
 ///
 /// # Errors
 /// The database's.
-pub async fn job_open(tx: &mut Tx, run: RunId, position: Option<i64>, but: JobId) -> Result<bool> {
-    let row = match position {
-        Some(position) => {
-            let sql = sql!(
-                "SELECT 1 AS one FROM pipeline_job WHERE run_id = $1 AND superseded = $2 AND position = $3 AND state <> 'completed' AND id <> $4 LIMIT 1"
-            );
-            tx.opt(sql, args![run, false, position, but]).await?
-        }
-        None => {
-            let sql = sql!(
-                "SELECT 1 AS one FROM pipeline_job WHERE run_id = $1 AND superseded = $2 AND state <> 'completed' AND id <> $3 LIMIT 1"
-            );
-            tx.opt(sql, args![run, false, but]).await?
-        }
-    };
-    Ok(row.is_some())
+pub async fn job_open(tx: &mut Tx, run: RunId, position: i64, but: JobId) -> Result<Open> {
+    let sql = sql!(
+        "SELECT CAST(CASE WHEN EXISTS (SELECT 1 FROM pipeline_job c WHERE c.run_id = $1 AND c.superseded = $2 AND c.position = $3
+                    AND c.state <> 'completed' AND c.id <> $4) THEN 1 ELSE 0 END AS BIGINT) AS cells,
+                CAST(CASE WHEN EXISTS (SELECT 1 FROM pipeline_job o WHERE o.run_id = $1 AND o.superseded = $2
+                    AND o.state <> 'completed' AND o.id <> $4) THEN 1 ELSE 0 END AS BIGINT) AS jobs"
+    );
+    let row = tx.one(sql, args![run, false, position, but]).await?;
+    Ok(Open { cells: row.get::<i64>("cells")? != 0, jobs: row.get::<i64>("jobs")? != 0 })
 }
 
 /// The current attempts of some jobs of a run, by their keys in the plan.
@@ -318,12 +320,18 @@ pub async fn job_unclaim(tx: &mut Tx, id: JobId, epoch: i64) -> Result<bool> {
     Ok(tx.exec(sql, args![id, epoch]).await? == 1)
 }
 
-/// Sets the hash of the token of a leased job.
+/// Sets the hashes of the tokens of leased jobs.
 ///
 /// # Errors
 /// The database's.
-pub async fn job_token_set(tx: &mut Tx, id: JobId, hash: &[u8]) -> Result<()> {
-    tx.exec(sql!("UPDATE pipeline_job SET token_hash = $2 WHERE id = $1"), args![id, hash]).await.map(|_| ())
+pub async fn job_tokens_set(tx: &mut Tx, tokens: &[(JobId, Vec<u8>)]) -> Result<()> {
+    if tokens.is_empty() {
+        return Ok(());
+    }
+    let rows = (0..tokens.len()).map(|i| format!("SELECT ${} AS id, ${} AS hash", 2 * i + 1, 2 * i + 2)).collect::<Vec<_>>();
+    let sql = format!("UPDATE pipeline_job SET token_hash = t.hash FROM ({}) t WHERE pipeline_job.id = t.id", rows.join(" UNION ALL "));
+    let binds = tokens.iter().flat_map(|(id, hash)| args![*id, hash.clone()]).collect();
+    tx.exec(&sql, binds).await.map(|_| ())
 }
 
 /// The running job of a token, who set its run off, and how far that is trusted.

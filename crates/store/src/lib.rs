@@ -46,5 +46,5 @@ pub mod work;
 pub use db::{Db, DbOptions, Q, Reply, Tx};
 pub use inline::InlineRow;
 pub use value::{Args, Column, Row, Value};
-pub use wake::{Waiter, Wake};
+pub use wake::{Waiter, Wake, Woken};
 pub use work::{NewWork, WorkRow};

@@ -226,13 +226,23 @@ pub async fn run_get(q: impl Into<Q<'_>>, id: RunId) -> Result<Option<RunRow>> {
     q.into().opt(&sql, args![id]).await?.as_ref().map(RunRow::from_row).transpose()
 }
 
-/// A run by id, locked for the rest of the transaction.
+/// A run by id, locked for the rest of the transaction: the scheduler decides about one run at a time.
 ///
 /// # Errors
 /// The database's.
 pub async fn run_lock(tx: &mut Tx, id: RunId) -> Result<Option<RunRow>> {
-    crate::dialect::run_lock(tx, id).await?;
-    run_get(tx, id).await
+    let sql = format!("SELECT {COLUMNS} FROM run WHERE id = $1{}", crate::dialect::for_update(tx));
+    tx.opt(&sql, args![id]).await?.as_ref().map(RunRow::from_row).transpose()
+}
+
+/// The run of a job, locked as by [`run_lock`].
+///
+/// # Errors
+/// The database's.
+pub async fn run_lock_of(tx: &mut Tx, job: JobId) -> Result<Option<RunRow>> {
+    let of = "id = (SELECT j.run_id FROM pipeline_job j WHERE j.id = $1)";
+    let sql = format!("SELECT {COLUMNS} FROM run WHERE {of}{}", crate::dialect::for_update(tx));
+    tx.opt(&sql, args![job]).await?.as_ref().map(RunRow::from_row).transpose()
 }
 
 /// The plan of a run and the contexts it was made with (`github`, `inputs`).

@@ -74,11 +74,17 @@ pub async fn job_claim(
     if label_keys.is_empty() {
         return Ok(Vec::new());
     }
-    let mut jobs = Vec::new();
-    while i64::try_from(jobs.len()).unwrap_or(limit) < limit {
-        // one at a time: each changes whose turn it is
-        let Some(row) = crate::dialect::job_claim(tx, label_keys, runner, now, until).await? else { break };
-        jobs.push(JobRow::from_row(&row)?);
+    let mut jobs: Vec<JobRow> = Vec::new();
+    loop {
+        // again after each: it may have changed whose turn it is
+        let left = limit - i64::try_from(jobs.len()).unwrap_or(limit);
+        let rows = if left > 0 { crate::dialect::job_claim(tx, label_keys, runner, now, until, left).await? } else { Vec::new() };
+        if rows.is_empty() {
+            break;
+        }
+        let mut next = rows.iter().map(JobRow::from_row).collect::<Result<Vec<_>>>()?;
+        next.sort_by_key(|j| (j.turn, j.id));
+        jobs.extend(next);
     }
     Ok(jobs)
 }

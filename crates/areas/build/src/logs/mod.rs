@@ -8,7 +8,7 @@ use blobs::{Blobs, Digest, Owner, Want};
 use bytes::Bytes;
 use futures::stream::{self, BoxStream, StreamExt as _};
 use kernel::{Code, Error, JobId, Result};
-use store::job::{JobRow, job_get};
+use store::job::{JobRow, job_calls_forget, job_get};
 use store::job_log::{self, Segment};
 use store::{Tx, WorkRow};
 use web_kit::App;
@@ -147,8 +147,10 @@ pub async fn log_seal(app: App, work: WorkRow) -> Result<()> {
     })
     .boxed();
     let stored = app.part::<Blobs>()?.put(&Owner::from(project), body, None).await?;
-    let mut tx = app.db().begin().await?;
+    // should it be lost with the power, the segments are still there
+    let mut tx = app.db().begin_soft().await?;
     job_log::log_seal(&mut tx, id, &stored.digest.to_string()).await?;
+    job_calls_forget(&mut tx, id).await?;
     tx.commit().await
 }
 

@@ -9,7 +9,7 @@ use dialects::ready;
 use executors::protocol::{CLAIM_SECONDS, Checkout, JobSpec, LEASE_SECONDS, ProjectRef, Services};
 use kernel::{Context, Error, Result, RunId, Timestamp};
 use serde_json::{Map, Value, json};
-use store::job::{JobRow, job_claim, job_list_of, job_queue_labels, job_token_set};
+use store::job::{JobRow, job_claim, job_list_of, job_queue_labels, job_tokens_set};
 use store::project::{ProjectRow, project_get};
 use store::run::{RunRow, Trust, run_get, run_started};
 use store::runner::{RunnerRow, runner_get, runner_once};
@@ -81,7 +81,6 @@ async fn claim_now(app: &App, runner: &RunnerRow, free: i64) -> Result<Vec<JobSp
     let mut begun = BTreeSet::new();
     for job in jobs {
         let token = secret::token("dmj");
-        job_token_set(&mut tx, job.id, &secret::hash(&token)).await?;
         if begun.insert(job.run) {
             if run_started(&mut tx, job.run, now).await?
                 && let Some(row) = run_get(&mut tx, job.run).await?
@@ -95,6 +94,8 @@ async fn claim_now(app: &App, runner: &RunnerRow, free: i64) -> Result<Vec<JobSp
     if leased.is_empty() {
         return Ok(Vec::new());
     }
+    let hashes: Vec<_> = leased.iter().map(|(job, token)| (job.id, secret::hash(token))).collect();
+    job_tokens_set(&mut tx, &hashes).await?;
     tx.commit().await?;
     let mut specs = Vec::with_capacity(leased.len());
     let mut shared = BTreeMap::new();

@@ -5,13 +5,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
+use store::Woken;
 use tokio::sync::Notify;
 use web_kit::App;
 
 use crate::schedule::model::satisfies;
 
-/// Claimers look by themselves this often: a lost wake costs time only.
-const LOOK: Duration = Duration::from_secs(5);
+/// Claimers look by themselves this often. A wake is lost only with the instance that was to tell of it, and costs time only.
+const LOOK: Duration = Duration::from_secs(15);
 
 struct Waiting {
     labels: Vec<String>,
@@ -66,7 +67,7 @@ impl Dispatch {
         tokio::spawn(async move {
             loop {
                 let heard = Mutex::new(None);
-                waiter
+                let woken = waiter
                     .wait(Duration::from_secs(30), |topic| {
                         let ours = topic.starts_with("jobs:");
                         if ours {
@@ -77,11 +78,19 @@ impl Dispatch {
                     .await;
                 let Some(queue) = queue.upgrade() else { return };
                 let dispatch = Dispatch(queue);
-                if let Some(topic) = heard.into_inner() {
+                if woken == Woken::Missed {
+                    dispatch.wake_all();
+                } else if let Some(topic) = heard.into_inner() {
                     dispatch.wake(&topic);
                 }
             }
         });
+    }
+
+    fn wake_all(&self) {
+        for waiting in self.0.lock().waiting.drain(..) {
+            waiting.notify.notify_one();
+        }
     }
 
     /// `jobs:<count>:<label,label>`

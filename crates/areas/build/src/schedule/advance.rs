@@ -9,7 +9,7 @@ use dialects::{expr::evaluate_tree, matrix};
 use indexmap::IndexMap;
 use kernel::{Event, EventData, Result, Timestamp};
 use serde_json::{Value, json};
-use store::job::{JobRow, job_calls_forget, job_create, job_get, job_group, job_list};
+use store::job::{JobRow, job_create, job_get, job_group, job_list};
 use store::run::{RunRow, run_group, run_update};
 use store::runner::{RunnerRow, runner_online};
 use store::{NewWork, Tx};
@@ -369,7 +369,6 @@ pub(crate) async fn finished(tx: &mut Tx, job: &JobRow) -> Result<()> {
     metrics::counter!("pipeline_jobs_total", "conclusion" => conclusion.clone()).increment(1);
     let data = EventData::JobFinished { run: job.run, job: job.id, name: job.name.clone(), conclusion };
     tx.emit(&Event::new(None, Some(job.project), data)).await?;
-    job_calls_forget(tx, job.id).await?;
     tx.wake(format!("log:{}", job.id));
     tx.wake(format!("job-end:{}", job.id));
     if let Some(group) = &job.concurrency_group {

@@ -4,7 +4,7 @@ use dialects::plan::OnNewCommit;
 use kernel::{Code, Context, Error, JobId, Permission, Result, RunId, Timestamp};
 use serde_json::json;
 use store::job::{JobRow, job_create, job_get, step_close, step_list};
-use store::run::run_lock;
+use store::run::{run_lock, run_lock_of};
 use store::{Db, NewWork, Tx};
 use web_kit::App;
 use web_kit::attempt::Receipt;
@@ -52,9 +52,8 @@ pub(crate) async fn job_end_at(db: &Db, id: JobId, epoch: i64, end: End, now: Ti
         let (db, end) = (db.clone(), end.clone());
         Box::pin(async move {
             let mut tx = db.begin().await?;
-            let Some(job) = job_get(&mut tx, id).await? else { return Ok(false) };
             // the lock first, then the truth
-            let Some(mut run) = run_lock(&mut tx, job.run).await? else { return Ok(false) };
+            let Some(mut run) = run_lock_of(&mut tx, id).await? else { return Ok(false) };
             let Some(mut job) = job_get(&mut tx, id).await? else { return Ok(false) };
             if job.state != "running" || job.epoch != epoch || job.superseded {
                 return Ok(false);

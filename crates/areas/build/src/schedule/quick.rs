@@ -30,8 +30,8 @@ pub(super) async fn end(tx: &mut Tx, run: &mut RunRow, job: &mut JobRow, planned
         return Ok(false);
     }
     // with the rest of its matrix open, nobody can see this end; without, nobody must be waiting for it
-    let unseen = job_open(tx, job.run, Some(job.position), job.id).await?
-        || (model::dependents(&planned.plan, std::slice::from_ref(&job.key)).is_empty() && job_open(tx, job.run, None, job.id).await?);
+    let open = job_open(tx, job.run, job.position, job.id).await?;
+    let unseen = open.cells || (open.jobs && model::dependents(&planned.plan, std::slice::from_ref(&job.key)).is_empty());
     if !unseen {
         return Ok(false);
     }
