@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
 mod builds;
+mod chaos;
 mod deployments;
 mod instances;
 mod requests;

@@ -13,22 +13,31 @@ pub struct Runner {
     child: Child,
     url: String,
     directory: PathBuf,
+    capacity: Option<u32>,
 }
 
 impl Runner {
     /// Invites, starts and registers a runner.
     pub fn start(server: &Server) -> Self {
-        let token = server.admin().post("/runners/tokens", &serde_json::json!({})).expect(201).str("token");
-        let directory = server.scratch("runner");
-        let child = Self::spawn(server.url(), &directory, Some(&token));
-        Self { child, url: server.url().to_owned(), directory }
+        Self::start_with(server, None)
     }
 
-    fn spawn(url: &str, directory: &std::path::Path, token: Option<&str>) -> Child {
+    /// As [`Runner::start`], with room for that many jobs at once.
+    pub fn start_with(server: &Server, capacity: Option<u32>) -> Self {
+        let token = server.admin().post("/runners/tokens", &serde_json::json!({})).expect(201).str("token");
+        let directory = server.scratch("runner");
+        let child = Self::spawn(server.url(), &directory, capacity, Some(&token));
+        Self { child, url: server.url().to_owned(), directory, capacity }
+    }
+
+    fn spawn(url: &str, directory: &std::path::Path, capacity: Option<u32>, token: Option<&str>) -> Child {
         let log = std::fs::OpenOptions::new().create(true).append(true).open(directory.join("log")).expect("a log file");
         let mut runner = command(binary());
         runner.args(["runner", "--name", "remote", "--label", "remote", "--only-labels", "--drain", "1", "--server", url, "--work-dir"]);
         runner.arg(directory);
+        if let Some(capacity) = capacity {
+            runner.args(["--capacity", &capacity.to_string()]);
+        }
         if let Some(token) = token {
             runner.args(["--token", token]);
         }
@@ -43,7 +52,7 @@ impl Runner {
 
     /// Starts it again where it worked before.
     pub fn restart(&mut self) {
-        self.child = Self::spawn(&self.url, &self.directory, None);
+        self.child = Self::spawn(&self.url, &self.directory, self.capacity, None);
     }
 
     /// What it has printed.

@@ -94,8 +94,8 @@ impl Server {
         .into_iter()
         .map(|(k, v)| (k.to_owned(), v))
         .collect();
-        // environments of tests that run side by side need ports of their own
-        let from = 21000 + (port % 400) * 100;
+        // environments of tests that run side by side need ports of their own, which no outgoing connection gets
+        let from = 21000 + (port % 117) * 100;
         variables.insert("DEVMENTOR_DEPLOY_PORT_FROM".into(), from.to_string());
         variables.insert("DEVMENTOR_DEPLOY_PORT_TO".into(), (from + 99).to_string());
         if database == Database::Postgres {

@@ -166,9 +166,9 @@ impl Facts {
         }
     }
 
-    /// The branch, if the ref is one.
+    /// The branch whose pipeline this is. A pipeline of a merge request is not one of its branch.
     pub fn branch(&self) -> Option<&str> {
-        self.reference.strip_prefix("refs/heads/")
+        self.reference.strip_prefix("refs/heads/").filter(|_| self.source != "merge_request_event")
     }
 
     /// The tag, if the ref is one.
@@ -178,7 +178,7 @@ impl Facts {
 
     /// The short name of the ref.
     pub fn ref_name(&self) -> &str {
-        self.branch().or(self.tag()).unwrap_or(&self.reference)
+        self.reference.strip_prefix("refs/heads/").or(self.tag()).unwrap_or(&self.reference)
     }
 
     /// The predefined variables of a pipeline.

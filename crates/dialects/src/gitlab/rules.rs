@@ -442,6 +442,8 @@ fn ref_matches(wanted: &str, facts: &Facts) -> bool {
         "pipelines" => facts.source == "pipeline",
         "web" | "api" | "chat" | "external" => facts.source == wanted,
         "external_pull_requests" => false,
+        // names and patterns are of branches and tags, and a merge request's pipeline is of neither
+        _ if facts.branch().or(facts.tag()).is_none() => false,
         _ => match as_pattern(wanted) {
             Some(Ok(regex)) => regex.is_match(facts.ref_name()),
             _ => wanted == facts.ref_name(),

@@ -241,6 +241,7 @@ fn rules_decide() {
     let new = Facts { before: None, ..facts() };
     let tag = Facts { reference: "refs/tags/v1".into(), ..facts() };
     let web = Facts { source: "web".into(), ..facts() };
+    let merge = Facts { source: "merge_request_event".into(), ..facts() };
     let repo = Repo { files: [("Dockerfile", ""), ("src/a.rb", "")].into(), changed: Some(vec!["docs/a.md"]), ..Repo::default() };
     for (facts, rules, expect) in [
         (&main, "when: manual", "manual false"),
@@ -272,6 +273,11 @@ fn rules_decide() {
         (&main, "only: [tags]", "out"),
         (&tag, "only: [tags]", "in"),
         (&main, "only: [merge_requests]", "out"),
+        (&merge, "only: [merge_requests]", "in"),
+        (&merge, "only: [main, branches, /^ma/]", "out"),
+        (&merge, "when: on_success", "out"),
+        (&merge, "rules: [{if: $CI_COMMIT_BRANCH}]", "out"),
+        (&merge, "rules: [{if: '$CI_COMMIT_REF_NAME == \"main\"'}]", "in"),
         (&web, "only: [web]", "in"),
         (&main, "except: [main]", "out"),
         (&main, "except: {changes: [docs/a.md]}", "out"),

@@ -5,7 +5,7 @@
 
 pub mod routes;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,14 +14,14 @@ use git::{EntryKind, Oid, Reader};
 use kernel::{Actor, Code, Context, Error, RepoPath, Result};
 use tokio::sync::{Semaphore, SemaphorePermit};
 
+use crate::workflows::source;
+
 /// Most bytes of all files of a request.
 const MAX_BYTES: usize = 1 << 20;
 /// Most files of a request.
 const MAX_FILES: usize = 100;
-/// With more paths than this, `exists` counts as a match.
-const MAX_PATHS: usize = 20_000;
-/// Directories deeper than this are not looked into.
-const MAX_DEPTH: usize = 20;
+/// What `exists` looks at; where there is more, it counts as a match.
+const PATHS: source::Bounds = source::Bounds { entries: 20_000, trees: 20_000, depth: 20 };
 
 /// So many files are compiled at once: a large one keeps a processor busy.
 static PLACES: Semaphore = Semaphore::const_new(4);
@@ -98,22 +98,8 @@ impl Sources for Committed<'_> {
 
     fn paths(&self) -> Option<Vec<String>> {
         let mut paths: Vec<String> = self.given.keys().cloned().collect();
-        let mut open = VecDeque::from([(String::new(), self.root, 0)]);
-        let mut trees = 0;
-        while let Some((prefix, tree, depth)) = open.pop_front() {
-            trees += 1;
-            if trees > MAX_PATHS || depth > MAX_DEPTH {
-                return None;
-            }
-            for entry in self.reader.tree(tree).ok()? {
-                let path = format!("{prefix}{}", entry.name_lossy());
-                match entry.kind {
-                    EntryKind::Tree => open.push_back((format!("{path}/"), entry.oid, depth + 1)),
-                    EntryKind::Blob if paths.len() >= MAX_PATHS => return None,
-                    EntryKind::Blob => paths.push(path),
-                    _ => {}
-                }
-            }
+        if !source::list(self.reader, self.root, PATHS, &mut paths).ok()? {
+            return None;
         }
         paths.sort();
         paths.dedup();

@@ -1,7 +1,7 @@
 //! Makes the pipeline of a commit's `.gitlab-ci.yml`: gathers the facts, answers what the compiler asks about repositories.
 
 use std::cell::{OnceCell, RefCell};
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{HashMap, HashSet};
 
 use dialects::Span;
 use dialects::github::Compiled;
@@ -18,10 +18,8 @@ use super::{remote, source};
 use crate::runs::trust::trust_of;
 use crate::vars::reach::names;
 
-/// `exists` looks at so many paths; with more, everything exists.
-const MAX_PATHS: usize = 100_000;
-/// And so deep.
-const MAX_DEPTH: usize = 40;
+/// What `exists` looks at; where there is more, everything exists.
+const PATHS: source::Bounds = source::Bounds { entries: 100_000, trees: 100_000, depth: 40 };
 /// Files of other projects are fetched in so many rounds, one for each level of includes.
 const MAX_ROUNDS: usize = 10;
 
@@ -255,7 +253,13 @@ impl World for Tree<'_> {
 
     fn paths(&self, origin: &Origin) -> Option<Vec<String>> {
         match origin {
-            Origin::Here => self.paths.get_or_init(|| self.list()).clone(),
+            Origin::Here => self
+                .paths
+                .get_or_init(|| {
+                    let mut paths = Vec::new();
+                    source::list(self.reader, self.root, PATHS, &mut paths).ok()?.then_some(paths)
+                })
+                .clone(),
             _ => None,
         }
     }
@@ -273,30 +277,5 @@ impl World for Tree<'_> {
         let Some(old) = old else { return Ok(None) };
         let changes = source::changes(self.reader, old, self.commit);
         changes.map_err(|e| e.to_string())
-    }
-}
-
-impl Tree<'_> {
-    /// All paths of the commit; none when there are too many or it cannot be read.
-    fn list(&self) -> Option<Vec<String>> {
-        let mut paths = Vec::new();
-        let mut open = VecDeque::from([(String::new(), self.root, 0)]);
-        let mut trees = 0;
-        while let Some((prefix, tree, depth)) = open.pop_front() {
-            trees += 1;
-            if trees > MAX_PATHS || depth > MAX_DEPTH {
-                return None;
-            }
-            for entry in self.reader.tree(tree).ok()? {
-                let path = format!("{prefix}{}", entry.name_lossy());
-                match entry.kind {
-                    EntryKind::Tree => open.push_back((format!("{path}/"), entry.oid, depth + 1)),
-                    EntryKind::Blob if paths.len() >= MAX_PATHS => return None,
-                    EntryKind::Blob => paths.push(path),
-                    _ => {}
-                }
-            }
-        }
-        Some(paths)
     }
 }

@@ -20,12 +20,8 @@ use crate::runs::create::Head;
 
 /// Most workflow files of a commit that are read.
 const MAX_FILES: usize = 100;
-/// Detection looks at so many paths.
-const MAX_PATHS: usize = 20_000;
-/// And so deep.
-const MAX_DEPTH: usize = 5;
-/// In so many directories, which a small pack can hold any number of by naming one of them again and again.
-const MAX_TREES: usize = 5_000;
+/// What detection looks at.
+const EVIDENCE: Bounds = Bounds { entries: 20_000, trees: 5_000, depth: 5 };
 /// Largest file that detection reads.
 const MAX_EVIDENCE: u64 = 1 << 20;
 
@@ -231,7 +227,7 @@ fn read(reader: &Reader, commit: Oid, mut library: Library) -> git::Result<Read>
     };
     if found.files.is_empty() && pipeline.is_none() && jenkinsfile.is_none() {
         let mut paths = Vec::new();
-        list(reader, root, &mut paths)?;
+        list(reader, root, EVIDENCE, &mut paths)?;
         let text = |path: &str| {
             let path = RepoPath::parse(path).ok()?;
             let entry = reader.entry(root, &path).ok().filter(|e| e.kind == EntryKind::Blob)?;
@@ -265,29 +261,41 @@ pub fn changes(reader: &Reader, old: Oid, new: Oid) -> git::Result<Option<Vec<St
     Ok(changes.complete.then(|| changes.items.into_iter().flat_map(|i| [Some(i.path), i.old_path]).flatten().collect()))
 }
 
-/// Paths of files, those near the root first, as many as detection looks at.
-fn list(reader: &Reader, root: Oid, out: &mut Vec<String>) -> git::Result<()> {
+/// How far the paths of a commit are looked at.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Bounds {
+    /// Entries of directories.
+    pub(crate) entries: usize,
+    /// Directories, which a small pack can hold any number of by naming one of them again and again.
+    pub(crate) trees: usize,
+    /// Levels of directories below the root.
+    pub(crate) depth: usize,
+}
+
+/// Paths of files, those near the root first, up to the bounds. Are these all?
+pub(crate) fn list(reader: &Reader, root: Oid, most: Bounds, out: &mut Vec<String>) -> git::Result<bool> {
     let mut open = VecDeque::from([(String::new(), root, 0)]);
-    let (mut trees, mut entries) = (0, 0);
+    let (mut trees, mut entries, mut all) = (0, 0, true);
     while let Some((prefix, tree, depth)) = open.pop_front() {
         trees += 1;
-        if trees > MAX_TREES {
-            return Ok(());
+        if trees > most.trees {
+            return Ok(false);
         }
         for entry in reader.tree(tree)? {
             entries += 1;
-            if entries > MAX_PATHS {
-                return Ok(());
+            if entries > most.entries {
+                return Ok(false);
             }
             let path = format!("{prefix}{}", entry.name_lossy());
             match entry.kind {
                 EntryKind::Blob => out.push(path),
-                EntryKind::Tree if depth < MAX_DEPTH => open.push_back((format!("{path}/"), entry.oid, depth + 1)),
+                EntryKind::Tree if depth < most.depth => open.push_back((format!("{path}/"), entry.oid, depth + 1)),
+                EntryKind::Tree => all = false,
                 _ => {}
             }
         }
     }
-    Ok(())
+    Ok(all)
 }
 
 /// The pipeline file of GitLab in a commit, if there is one.
