@@ -30,7 +30,9 @@ const API_WORDS = [
   "schedules",
   "pipeline",
   "queue",
+  "tests",
   "environments",
+  "job-environments",
   "deployments",
   "v2",
 ];

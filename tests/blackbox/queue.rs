@@ -94,6 +94,38 @@ fn a_runner_drains_and_comes_back() {
 }
 
 #[test]
+fn who_starts_runs_sees_the_runners_of_a_project() {
+    for database in databases() {
+        let h = house(database);
+        let (id, runner) = h.runner(false);
+        h.push(WORKFLOW);
+        let job = runner.post("/runner/claim", &json!({"free": 4})).expect(200).json["jobs"][0].clone();
+        h.ann.post("/groups", &json!({"path": "team"})).expect(201);
+        let (bob, cleo) = (h.server.user("bob"), h.server.user("cleo"));
+        bob.post("/projects/create", &json!({"name": "own"})).expect(201);
+        h.ann.put("/groups/team/members/bob", &json!({"role": "developer"})).expect(204);
+        h.ann.put("/projects/ann%2Fweb/members/cleo", &json!({"role": "reporter"})).expect(204);
+        for (who, of, jobs) in [
+            (&h.ann, "project=ann%2Fweb", 1),
+            (&h.ann, "group=team", 1),
+            // what runs for projects that one may not see is a number
+            (&bob, "project=bob%2Fown", 0),
+            (&bob, "group=team", 0),
+        ] {
+            let shown = who.get(&format!("/runners?{of}")).expect(200).items();
+            assert_eq!((&shown[0]["id"], &shown[0]["busy"]), (&json!(id), &json!(1)), "{of}");
+            assert_eq!(shown[0]["jobs"].as_array().map(Vec::len), Some(jobs), "{of}: {}", shown[0]);
+        }
+        h.ann.get("/runners").problem(403, "forbidden");
+        cleo.get("/runners?project=ann%2Fweb").problem(403, "forbidden");
+        bob.get("/runners?project=ann%2Fweb").problem(404, "not_found");
+        cleo.get("/runners?group=team").problem(404, "not_found");
+        h.server.anonymous().get("/runners?group=team").problem(404, "not_found");
+        h.end(&runner, &job, "success");
+    }
+}
+
+#[test]
 fn a_runner_of_one_job_takes_one() {
     for database in databases() {
         let h = house(database);

@@ -10,6 +10,7 @@ import "./walk/workflows.ts";
 import "./walk/deploy.ts";
 import "./walk/people.ts";
 import "./walk/values.ts";
+import "./walk/pipelines.ts";
 
 // How pages look does not depend on the database, and they are many: once is enough.
 if (!process.env.E2E_DATABASE_URL) await import("./walk/everywhere.ts");

@@ -62,6 +62,7 @@ const PAGES = [
   `/crowd-${name}?tab=settings`,
   `/crowd-${name}?tab=secrets`,
   `/crowd-${name}?tab=variables`,
+  `/crowd-${name}?tab=runners`,
   ...["", "/-/tree/main", "/-/commits", "/-/runs", "/-/deployments", "/-/quality"].map(
     (page) => `/crowd-${name}/p-00${page}`,
   ),
@@ -76,6 +77,9 @@ const PAGES = [
   "P/-/workflows",
   "P/-/workflows/main/.github/workflows/ci.yml",
   "P/-/schedules",
+  "P/-/tests",
+  "P/-/tests?state=slow",
+  "P/-/runners",
   "P/-/queue",
   "P/-/runs/1",
   "P/-/runs?state=cancelled",

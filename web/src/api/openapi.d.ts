@@ -1698,7 +1698,10 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** The runners of the instance. */
+        /**
+         * The runners of the instance: all of them for administrators, else those of a project or group. Of the jobs they have,
+         *     those that the caller may see.
+         */
         get: operations["runner_list"];
         put?: never;
         post?: never;
@@ -3915,7 +3918,7 @@ export interface components {
                 id: string;
                 /** @description Lives in a server process. */
                 in_process: boolean;
-                /** @description What it runs now. */
+                /** @description What it runs now, as far as the caller may see it. */
                 jobs: components["schemas"]["RunnerJob"][];
                 /** @description What it has. */
                 labels: string[];
@@ -4986,7 +4989,7 @@ export interface components {
             id: string;
             /** @description Lives in a server process. */
             in_process: boolean;
-            /** @description What it runs now. */
+            /** @description What it runs now, as far as the caller may see it. */
             jobs: components["schemas"]["RunnerJob"][];
             /** @description What it has. */
             labels: string[];
@@ -9346,6 +9349,10 @@ export interface operations {
     runner_list: {
         parameters: {
             query?: {
+                /** @description Those that take jobs of this project; for everybody who may start its runs. */
+                project?: string;
+                /** @description Those that take jobs of this group's projects; for its developers. */
+                group?: string;
                 /** @description How many items, 1 to 100; 30 when not given. */
                 limit?: number;
                 /** @description Where the page before ended: its `next`. */

@@ -38,6 +38,8 @@ const one = <P extends Path>(key: readonly unknown[], path: P, call: CallOf<P>) 
 const maybe = <P extends Path>(key: readonly unknown[], path: P, call: CallOf<P>) =>
   queryOptions({ queryKey: [...key], queryFn: ({ signal }) => optional(read(path, { ...call, signal })) });
 
+export type TestState = "" | "failing" | "flaky" | "quarantined" | "slow";
+
 export type FunctionSort = NonNullable<NonNullable<CallOf<"/projects/{id}/functions">["query"]>["sort"]>;
 
 const whole = { limit: 100 };
@@ -60,7 +62,9 @@ export const queries = {
   permissions: () => one(["permissions"], "/permissions", {}),
   tokens: () => one(["tokens"], "/tokens", {}),
   users: (q = "") => pages(["users"], "/users", { query: { q } }),
-  runners: () => one(["runners"], "/runners", { query: whole }),
+  /** Of a project, of a group, or all of them. */
+  runners: (of: { project?: string; group?: string } = {}) =>
+    pages(["runners"], "/runners", { query: { ...of, ...whole } }),
   queue: (project?: string) => one(["queue", project ?? ""], "/queue", { query: { project } }),
   namespaces: () => one(["namespaces"], "/namespaces", {}),
   groups: () => pages(["groups"], "/groups", { query: whole }),
@@ -138,6 +142,12 @@ export const queries = {
       initialPageParam: "",
       getNextPageParam: (page) => page?.next || undefined,
     }),
+  projectTests: (id: string, state: TestState, q: string) =>
+    pages(["project", id, "tests"], "/projects/{id}/tests", { path: { id }, query: { state, q, limit: 50 } }),
+  projectTest: (id: string, test: string) =>
+    maybe(["project", id, "test", test], "/projects/{id}/tests/{test}", { path: { id, test } }),
+  testHistory: (test: string) =>
+    pages(["test", test, "history"], "/tests/{test}/history", { path: { test }, query: whole }),
   coverage: (run: string) => maybe(["run", run, "coverage"], "/runs/{run}/coverage", { path: { run } }),
   summary: (run: string) => maybe(["run", run, "summary"], "/runs/{run}/summary", { path: { run } }),
   secrets: (id: string) =>

@@ -84,6 +84,10 @@ export type Schedule = Read<"Schedule">;
 export type Secret = Read<"Secret">;
 export type Variable = Read<"Variable">;
 export type WhyJob = Read<"WhyJob">;
+export type Test = Read<"Test">;
+export type TestResult = Read<"TestResult">;
+export type Queue = Read<"Queue">;
+export type QueuedJob = Read<"QueuedJob">;
 export type Runner = Read<"Runner">;
 
 export type ImageRepository = Read<"Image">;

@@ -39,6 +39,9 @@ const parts = {
   run: lazy(pages.run),
   workflows: lazy(pages.workflows),
   schedules: lazy(pages.schedules),
+  tests: lazy(pages.tests),
+  test: lazy(pages.test),
+  runners: lazy(pages.runners),
   queue: lazy(pages.queue),
   deployments: lazy(pages.deployments),
   images: lazy(pages.images),
@@ -47,7 +50,7 @@ const parts = {
   quality: lazy(pages.quality),
   members: lazy(pages.members),
   settings: lazy(pages.settings),
-} satisfies Record<Section | "home" | "run", ComponentType<{ rest: string }>>;
+} satisfies Record<Section | "home" | "run" | "test", ComponentType<{ rest: string }>>;
 
 const Namespace = lazy(pages.namespace);
 
@@ -74,7 +77,7 @@ const NAV: NavItem[][] = [
       name: "Runs",
       icon: IconPlayerPlay,
       key: "r",
-      also: ["workflows", "schedules", "queue"],
+      also: ["workflows", "schedules", "tests", "runners", "queue"],
     },
     {
       section: "deployments",
@@ -182,7 +185,8 @@ function ProjectFrame({
   rest: string;
 }) {
   useProjectActions(project);
-  const Page = section === "runs" && rest ? parts.run : parts[section];
+  const one = { runs: parts.run, tests: parts.test }[section as string];
+  const Page = rest && one ? one : parts[section];
   return (
     <ProjectContext.Provider value={project}>
       <div className="dm-frame">

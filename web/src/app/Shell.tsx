@@ -272,22 +272,29 @@ export function Main({ children, narrow }: { children: ReactNode; narrow?: boole
   );
 }
 
-export function NotFound() {
+/** Of a part of a page that has its frame already. */
+export function NotHere() {
   const user = useUser();
   const place = usePlace();
   return (
+    <Empty
+      icon={IconCompass}
+      title="There is nothing here"
+      action={
+        <Button component={Link} href={user === null ? paths.signIn(place.href) : "/"} variant="default">
+          {user === null ? "Sign in" : "All projects"}
+        </Button>
+      }
+    >
+      The page does not exist, or you may not know that it does.
+    </Empty>
+  );
+}
+
+export function NotFound() {
+  return (
     <Main narrow>
-      <Empty
-        icon={IconCompass}
-        title="There is nothing here"
-        action={
-          <Button component={Link} href={user === null ? paths.signIn(place.href) : "/"} variant="default">
-            {user === null ? "Sign in" : "All projects"}
-          </Button>
-        }
-      >
-        The page does not exist, or you may not know that it does.
-      </Empty>
+      <NotHere />
     </Main>
   );
 }

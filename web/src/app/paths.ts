@@ -20,6 +20,8 @@ export const SECTIONS = [
   "runs",
   "workflows",
   "schedules",
+  "tests",
+  "runners",
   "queue",
   "deployments",
   "images",
@@ -91,6 +93,7 @@ export const paths = {
   commit: (project: string, oid: string) => paths.section(project, "commit", oid),
   run: (project: string, run: string | number, job?: string) =>
     paths.section(project, "runs", String(run)) + (job ? `?job=${encodeURIComponent(job)}` : ""),
+  test: (project: string, test: string) => paths.section(project, "tests", test),
   raw: (project: string, ref: string, path: string) =>
     `/projects/${encodeURIComponent(project)}/raw?ref=${encodeURIComponent(ref)}&path=${encodeURIComponent(path)}`,
 };

@@ -19,6 +19,7 @@ function loaderOf(path: string): (() => Promise<unknown>) | undefined {
   if (own) return pages[own as keyof typeof pages];
   const { section } = parseProjectPath(path);
   if (section === "runs" && /\/-\/runs\/.+/.test(path)) return pages.run;
+  if (section === "tests" && /\/-\/tests\/.+/.test(path)) return pages.test;
   if (section && section !== "home") return pages[section as keyof typeof pages];
   return pages.overview;
 }

@@ -3,11 +3,11 @@
  * needed. Nodes are buttons in reading order, and arrow keys go from one to the next; the lines are decoration.
  */
 import { IconChevronDown, IconChevronRight, IconClockHour4, IconHandStop } from "@tabler/icons-react";
-import { type KeyboardEvent, useMemo, useRef, useState } from "react";
+import { type KeyboardEvent, useEffect, useMemo, useRef, useState } from "react";
 import { duration, plural } from "@/ui/format";
 import { lookOf, StateIcon } from "@/ui/State";
 import { Elapsed } from "@/ui/TimeAgo";
-import { layout, NODE_HEIGHT, NODE_WIDTH, ROW_HEIGHT } from "./layout";
+import { layout, NODE_HEIGHT, NODE_WIDTH, ROW_HEIGHT, TALL } from "./layout";
 import { type GraphJob, type GraphNode, nodesOf, shownState, spanOf, stateOfNode, tally } from "./model";
 import "./graph.css";
 
@@ -160,8 +160,25 @@ export function JobGraph<J extends GraphJob>({
   const plan = useMemo(() => layout(sized), [shape]);
   const byId = new Map(sized.map((n) => [n.id, n]));
   const frame = useRef<HTMLElement>(null);
+  // What is chosen elsewhere comes into sight, without moving the page.
+  useEffect(() => {
+    const box = frame.current;
+    const node = selected ? box?.querySelector<HTMLElement>(".dm-graph-node[data-chosen]") : null;
+    if (!box || !node) return;
+    const { offsetLeft: x, offsetTop: y, offsetWidth: w, offsetHeight: h } = node;
+    if (x < box.scrollLeft || x + w > box.scrollLeft + box.clientWidth)
+      box.scrollLeft = x - (box.clientWidth - w) / 2;
+    if (y < box.scrollTop || y + h > box.scrollTop + box.clientHeight)
+      box.scrollTop = y - (box.clientHeight - h) / 2;
+  }, [selected]);
   return (
-    <section className="dm-graph" aria-label={label} ref={frame} onKeyDown={steer}>
+    <section
+      className="dm-graph"
+      aria-label={label}
+      ref={frame}
+      style={{ maxHeight: TALL + 60 }}
+      onKeyDown={steer}
+    >
       <div style={{ width: plan.width, height: plan.height, position: "relative" }}>
         {plan.stages.map((stage) => (
           <h3 key={stage.stage} className="dm-graph-stage" style={{ left: stage.x, width: stage.width }}>

@@ -41,6 +41,8 @@ export const ROW_HEIGHT = 30;
 const HEAD = 30;
 const GAP_X = 56;
 const GAP_Y = 12;
+/** What is seen of a graph at once; the rest scrolls. */
+export const TALL = 520;
 
 /** The column of each box: the longest way to it; within a stage where there are stages. */
 function columnsOf<N extends Box>(
@@ -113,8 +115,10 @@ export function layout<N extends Box>(input: N[]): Layout<N> {
   const nodes: Placed<N>[] = [];
   const xOf = (c: number) => c * (NODE_WIDTH + GAP_X);
   columns.forEach((list, c) => {
-    // Stages read from the top, like the file; a graph without stages hangs around its middle.
-    let y = top + (stages.size > 0 ? 0 : (tallest - tall(list)) / 2);
+    // Stages read from the top, like the file, and so does what is too tall to be seen at once; else a graph without
+    // stages hangs around its middle.
+    const hangs = stages.size === 0 && tallest <= TALL;
+    let y = top + (hangs ? (tallest - tall(list)) / 2 : 0);
     for (const node of list ?? []) {
       nodes.push({ node, column: c, x: xOf(c), y });
       y += node.height + GAP_Y;

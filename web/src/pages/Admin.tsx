@@ -1,22 +1,19 @@
 /** For administrators: users, runners, health. */
-import { Button, Modal, PasswordInput, Stack, Switch, Tabs, Text, TextInput } from "@mantine/core";
-import { IconPlus, IconServer, IconTrash } from "@tabler/icons-react";
+import { Button, Modal, PasswordInput, Stack, Switch, Tabs, TextInput } from "@mantine/core";
+import { IconPlus } from "@tabler/icons-react";
 import { useInfiniteQuery, useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import { useState } from "react";
-import { del, fieldErrors, get, Problem, patch, post } from "@/api/client";
+import { fieldErrors, get, Problem, patch, post } from "@/api/client";
 import { flat, queries } from "@/api/queries";
-import type { Page, Readiness, Runner, User } from "@/api/types";
-import { Link, useParam } from "@/app/location";
-import { useOptimistic } from "@/app/optimistic";
-import { paths } from "@/app/paths";
+import type { Readiness, User } from "@/api/types";
+import { useParam } from "@/app/location";
 import { Main, NotFound } from "@/app/Shell";
 import { useUser } from "@/app/session";
 import { toast, toastError } from "@/app/toast";
-import { Avatar, Empty, FormError, Loaded, More, PageHead, Panel, useTitle } from "@/ui/bits";
-import { CopyField } from "@/ui/Copy";
-import { Meter } from "@/ui/Spark";
-import { StateBadge, StateIcon } from "@/ui/State";
-import { Elapsed, TimeAgo } from "@/ui/TimeAgo";
+import { Avatar, FormError, Loaded, More, PageHead, Panel, useTitle } from "@/ui/bits";
+import { RunnerList } from "@/ui/RunnerList";
+import { StateBadge } from "@/ui/State";
+import { TimeAgo } from "@/ui/TimeAgo";
 import { QueueView } from "./project/Queue";
 
 function NewUser({ onClose }: { onClose: () => void }) {
@@ -175,143 +172,6 @@ function Users() {
   );
 }
 
-function Runners() {
-  const query = useQuery({ ...queries.runners(), refetchInterval: 10_000 });
-  const instance = useQuery(queries.instance()).data;
-  const token = useMutation({ mutationFn: () => post("/runners/tokens", undefined) });
-  const drain = useOptimistic<Page<Runner>, Runner>({
-    key: queries.runners().queryKey,
-    failed: "The runner was not changed",
-    run: (runner) =>
-      patch("/runners/{id}", { draining: runner.state !== "draining" }, { path: { id: runner.id } }),
-    apply: (old, runner) => ({
-      ...old,
-      items: old.items.map((r) =>
-        r.id === runner.id ? { ...r, state: r.state === "draining" ? "online" : "draining" } : r,
-      ),
-    }),
-  });
-  const remove = useOptimistic<Page<Runner>, Runner>({
-    key: queries.runners().queryKey,
-    failed: "The runner was not removed",
-    done: "Runner removed",
-    run: (runner) => del("/runners/{id}", { path: { id: runner.id } }),
-    apply: (old, runner) => ({ ...old, items: old.items.filter((r) => r.id !== runner.id) }),
-  });
-  return (
-    <>
-      <Panel
-        title="Runners"
-        flush
-        actions={
-          <Button
-            size="xs"
-            leftSection={<IconPlus size={14} />}
-            loading={token.isPending}
-            onClick={() => token.mutate()}
-          >
-            Add a runner
-          </Button>
-        }
-      >
-        <Loaded query={query}>
-          {(data) =>
-            data.items.length === 0 ? (
-              <Empty small icon={IconServer} title="No runners">
-                Jobs wait until a runner takes them.
-              </Empty>
-            ) : (
-              <ul className="dm-list">
-                {data.items.map((r) => (
-                  <li key={r.id} className="dm-wrap-phone">
-                    <IconServer size={20} className="dm-dim" aria-hidden />
-                    <div className="dm-grow">
-                      <strong>{r.name}</strong>
-                      <div className="dm-meta">
-                        {r.in_process ? <span>in this server</span> : null}
-                        {r.version ? <span>version {r.version}</span> : null}
-                        <span>
-                          {r.os} {r.arch}
-                        </span>
-                        {r.ephemeral ? <span>for one job</span> : null}
-                        {r.labels.map((l) => (
-                          <span key={l} className="dm-chip">
-                            {l}
-                          </span>
-                        ))}
-                        {r.state === "offline" ? (
-                          <span>
-                            last seen <TimeAgo at={r.last_seen_at} />
-                          </span>
-                        ) : null}
-                      </div>
-                      {r.jobs.map((job) => (
-                        <div key={job.job} className="dm-meta">
-                          <StateIcon state="running" size={14} />
-                          <Link href={paths.run(job.project, job.run, job.job)}>
-                            {job.project}: {job.name}
-                          </Link>
-                          <Elapsed from={job.started_at} to={null} />
-                        </div>
-                      ))}
-                    </div>
-                    <div style={{ width: 110 }} className="dm-hide-phone">
-                      <Text size="xs" c="dimmed">
-                        {r.busy} of {r.capacity} busy
-                      </Text>
-                      <Meter share={r.capacity ? r.busy / r.capacity : 0} />
-                    </div>
-                    <StateBadge state={r.state} />
-                    {r.state === "offline" ? null : (
-                      <Button
-                        size="xs"
-                        variant="default"
-                        title={
-                          r.state === "draining"
-                            ? "Takes jobs again"
-                            : "Finishes what it has, and takes no more"
-                        }
-                        aria-label={`${r.state === "draining" ? "Resume" : "Drain"} ${r.name}`}
-                        onClick={() => drain.mutate(r)}
-                      >
-                        {r.state === "draining" ? "Resume" : "Drain"}
-                      </Button>
-                    )}
-                    {r.in_process ? null : (
-                      <Button
-                        size="xs"
-                        variant="default"
-                        aria-label={`Remove ${r.name}`}
-                        onClick={() => remove.mutate(r)}
-                      >
-                        <IconTrash size={14} />
-                      </Button>
-                    )}
-                  </li>
-                ))}
-              </ul>
-            )
-          }
-        </Loaded>
-      </Panel>
-      <Modal
-        opened={token.data !== undefined}
-        onClose={() => token.reset()}
-        title="Register a runner"
-        size="lg"
-      >
-        <Stack gap="sm">
-          <Text size="sm">Run this on the machine that will take jobs. The token can be used once.</Text>
-          <CopyField
-            label="Command"
-            text={`devmentor runner --url ${instance?.public_url ?? window.location.origin} --token ${token.data?.token ?? ""}`}
-          />
-        </Stack>
-      </Modal>
-    </>
-  );
-}
-
 function Health() {
   const query = useQuery({
     queryKey: ["ready"],
@@ -370,7 +230,7 @@ export default function Admin() {
           <Users />
         </Tabs.Panel>
         <Tabs.Panel value="runners">
-          <Runners />
+          <RunnerList manage />
         </Tabs.Panel>
         <Tabs.Panel value="queue">{tab === "queue" ? <QueueView /> : null}</Tabs.Panel>
         <Tabs.Panel value="health">

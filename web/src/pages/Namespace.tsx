@@ -10,6 +10,7 @@ import { useUser } from "@/app/session";
 import { Avatar, Empty, PageHead, ProblemView, ProjectMark, Rows, useTitle } from "@/ui/bits";
 import { MemberList } from "@/ui/MemberList";
 import { ProjectList } from "@/ui/ProjectList";
+import { HowToRegister, RunnerList } from "@/ui/RunnerList";
 import { GroupSettings } from "./GroupSettings";
 import { Secrets, Variables } from "./project/Config";
 
@@ -85,6 +86,7 @@ export default function Namespace({ path }: { path: string }) {
             <Tabs.Tab value="members">Members</Tabs.Tab>
             {me ? <Tabs.Tab value="secrets">Secrets</Tabs.Tab> : null}
             {me ? <Tabs.Tab value="variables">Variables</Tabs.Tab> : null}
+            {me ? <Tabs.Tab value="runners">Runners</Tabs.Tab> : null}
             {me ? <Tabs.Tab value="settings">Settings</Tabs.Tab> : null}
           </Tabs.List>
           <Tabs.Panel value="projects">{list}</Tabs.Panel>
@@ -96,6 +98,14 @@ export default function Namespace({ path }: { path: string }) {
           </Tabs.Panel>
           <Tabs.Panel value="variables">
             {tab === "variables" ? <Variables of={{ kind: "group", id: path }} /> : null}
+          </Tabs.Panel>
+          <Tabs.Panel value="runners">
+            {tab === "runners" ? (
+              <div className="dm-gap">
+                <RunnerList of={{ group: path }} manage={me?.admin === true} />
+                {me?.admin ? null : <HowToRegister />}
+              </div>
+            ) : null}
           </Tabs.Panel>
           <Tabs.Panel value="settings">
             <GroupSettings group={group.data} />

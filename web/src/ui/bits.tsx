@@ -196,6 +196,10 @@ export function More({
   );
 }
 
+/** A sentence of the server in which names stand between backticks. */
+export const ticks = (text: string): ReactNode =>
+  text.split("`").map((part, i) => (i % 2 === 1 ? <code key={i}>{part}</code> : part));
+
 /** A round initial; colour from the name. */
 export function Avatar({ name, size = 22 }: { name: string; size?: number }) {
   let hash = 7;

@@ -26,7 +26,7 @@ import { can, useProject } from "@/app/project";
 import { toastError } from "@/app/toast";
 import { JobGraph } from "@/graph/JobGraph";
 import { shownState } from "@/graph/model";
-import { Dot, Empty, PageHead, Panel, ProblemView, Rows, useTitle } from "@/ui/bits";
+import { Dot, Empty, PageHead, Panel, ProblemView, Rows, ticks, useTitle } from "@/ui/bits";
 import { Diagnostics } from "@/ui/Diagnostics";
 import { refName, short } from "@/ui/format";
 import { StateBadge, StateIcon, stateOf } from "@/ui/State";
@@ -78,6 +78,7 @@ function pick(all: Job[], wanted: string): Job | null {
 }
 
 function WaitingJob({ job, play }: { job: Job; play: Play }) {
+  const { path: project } = useProject();
   if (job.playable) {
     return (
       <Empty small icon={IconHourglass} title="Waiting for somebody">
@@ -98,7 +99,10 @@ function WaitingJob({ job, play }: { job: Job; play: Play }) {
   if (job.state === "unschedulable") {
     return (
       <Empty small icon={IconAlertTriangle} title="This job can't be scheduled">
-        {job.reason ?? "No runner can take it."}
+        {job.reason ? ticks(job.reason) : "No runner can take it."}
+        <p>
+          <Link href={paths.section(project, "runners")}>Runners of this project</Link>
+        </p>
       </Empty>
     );
   }
@@ -209,7 +213,7 @@ function Jobs({ run, play }: { run: RunDetail; play: Play }) {
           ) : null}
           {job.state === "completed" && job.reason && !job.infra_failure && state === "failure" ? (
             <div className="dm-banner dm-banner-bad" style={{ margin: 10 }}>
-              <IconAlertTriangle size={16} aria-hidden /> {job.reason}
+              <IconAlertTriangle size={16} aria-hidden /> <span>{ticks(job.reason)}</span>
             </div>
           ) : null}
           <Questions job={job} may={play.may} />
@@ -437,7 +441,7 @@ export default function RunPage({ rest }: { rest: string }) {
       </PageHead>
       {run.reason ? (
         <div className={`dm-banner ${run.conclusion === "failure" ? "dm-banner-bad" : ""}`}>
-          <IconAlertTriangle size={16} aria-hidden /> {run.reason}
+          <IconAlertTriangle size={16} aria-hidden /> <span>{ticks(run.reason)}</span>
         </div>
       ) : null}
       {run.diagnostics.length > 0 && run.jobs.length > 0 ? (

@@ -4,6 +4,7 @@ import {
   IconAlertTriangle,
   IconCircleX,
   IconDownload,
+  IconHistory,
   IconInfoCircle,
   IconListTree,
   IconMessageReport,
@@ -108,29 +109,44 @@ function Case({ test, gitRef, open }: { test: TestCase; gitRef: string; open: bo
   const project = useProject();
   const more = !!(test.message || test.details);
   return (
-    <details className="dm-test" open={open && more}>
-      <summary>
-        <StateIcon state={STATE[test.status]} size={16} />
-        <span className="dm-grow dm-ellipsis">
-          {test.name}{" "}
-          <span className="dm-dim">{test.class && test.class !== test.suite ? test.class : test.suite}</span>
-        </span>
-        <span className="dm-dim dm-num">{duration(test.duration_ms)}</span>
-      </summary>
-      <div className="dm-test-detail">
-        <div className="dm-meta">
-          <span>{test.suite}</span>
-          {test.job ? <span>job {test.job}</span> : null}
-          {test.file ? (
-            <Link href={paths.blob(project.path, gitRef, test.file)} className="dm-mono">
-              {test.file}
-            </Link>
-          ) : null}
+    <div className="dm-test">
+      <details open={open && more}>
+        <summary>
+          <StateIcon state={STATE[test.status]} size={16} />
+          <span className="dm-grow dm-break">
+            {test.name}{" "}
+            <span className="dm-dim">
+              {test.class && test.class !== test.suite ? test.class : test.suite}
+            </span>
+          </span>
+          {test.quarantined ? <span className="dm-badge dm-run">in quarantine</span> : null}
+          <span className="dm-dim dm-num">{duration(test.duration_ms)}</span>
+        </summary>
+        <div className="dm-test-detail">
+          <div className="dm-meta">
+            <span>{test.suite}</span>
+            {test.job ? <span>job {test.job}</span> : null}
+            {test.file ? (
+              <Link href={paths.blob(project.path, gitRef, test.file)} className="dm-mono">
+                {test.file}
+              </Link>
+            ) : null}
+          </div>
+          {test.message && !test.details?.includes(test.message) ? <pre>{test.message}</pre> : null}
+          {test.details ? <pre>{test.details}</pre> : null}
         </div>
-        {test.message ? <pre>{test.message}</pre> : null}
-        {test.details && test.details !== test.message ? <pre>{test.details}</pre> : null}
-      </div>
-    </details>
+      </details>
+      {test.test ? (
+        <Link
+          href={paths.test(project.path, test.test)}
+          className="dm-test-more"
+          aria-label={`History of ${test.name}`}
+          title="How it did in other runs"
+        >
+          <IconHistory size={16} aria-hidden />
+        </Link>
+      ) : null}
+    </div>
   );
 }
 
@@ -170,6 +186,9 @@ export function Tests({ run }: { run: RunDetail }) {
                   tone={t.failed + t.errors > 0 ? "bad" : undefined}
                 />
                 <Figure value={number(t.skipped)} label="skipped" />
+                {t.quarantined > 0 ? (
+                  <Figure value={number(t.quarantined)} label="failed in quarantine" tone="wait" />
+                ) : null}
                 <Figure value={duration(t.duration_ms)} label="in total" />
               </div>
             </Panel>

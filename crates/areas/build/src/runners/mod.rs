@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use executors::protocol::{RegisterAnswer, RegisterRequest};
 use kernel::authz::authorize_instance;
-use kernel::{Actor, Code, Context, Error, FieldError, JobId, Permission, Result, RunnerId, Timestamp};
+use kernel::{Actor, Code, Context, Error, FieldError, JobId, Permission, Result, Role, RunnerId, Timestamp};
 use serde_json::json;
 use store::job::job_unclaim;
 use store::runner::{RunnerRow, invitation_create, invitation_use, runner_again, runner_create, runner_delete, runner_drain, runner_get};
@@ -56,6 +56,18 @@ pub async fn runner_invite(app: &App, ctx: &Context) -> Result<String> {
     tx.keep(app.receipt(ctx, &token)?).await?;
     tx.commit().await?;
     Ok(token)
+}
+
+/// May the caller see the runners: of a project, of a group, or all of them?
+///
+/// # Errors
+/// `forbidden`, `unauthenticated`, `not_found`; without a project or group for all but administrators.
+pub async fn runners_for(app: &App, ctx: &Context, project: Option<&str>, group: Option<&str>) -> Result<()> {
+    match (project, group) {
+        (Some(project), _) => app.project(ctx, project, Permission::PipelineWrite).await.map(drop),
+        (None, Some(group)) => app.group(ctx, group, Some((Role::Developer, Permission::PipelineRead))).await.map(drop),
+        (None, None) => authorize_instance(ctx, Permission::InstanceAdmin),
+    }
 }
 
 fn checked(request: &RegisterRequest) -> Result<()> {

@@ -60,18 +60,26 @@ pub struct QueuedProject {
     #[schema(value_type = String)]
     id: ProjectId,
     /// Its path.
-    path: String,
+    pub(super) path: String,
 }
 
 /// What the caller may see of projects, each asked once.
-struct Eyes<'a> {
-    app: &'a App,
-    ctx: &'a Context,
+pub(super) struct Eyes<'a> {
+    /// The service.
+    pub(super) app: &'a App,
+    /// The caller.
+    pub(super) ctx: &'a Context,
     seen: HashMap<ProjectId, Option<QueuedProject>>,
 }
 
-impl Eyes<'_> {
-    async fn see(&mut self, id: ProjectId) -> Result<Option<QueuedProject>> {
+impl<'a> Eyes<'a> {
+    /// Of a caller who has asked for nothing yet.
+    pub(super) fn new(app: &'a App, ctx: &'a Context) -> Self {
+        Self { app, ctx, seen: HashMap::new() }
+    }
+
+    /// A project, if the caller may see its pipelines.
+    pub(super) async fn see(&mut self, id: ProjectId) -> Result<Option<QueuedProject>> {
         if let Some(known) = self.seen.get(&id) {
             return Ok(known.clone());
         }
@@ -97,7 +105,7 @@ pub async fn queue_get(app: &App, ctx: &Context, project: Option<&str>) -> Resul
         Some(id) => Some(app.project(ctx, id, Permission::PipelineRead).await?.id()),
         None => None,
     };
-    let mut eyes = Eyes { app, ctx, seen: HashMap::new() };
+    let mut eyes = Eyes::new(app, ctx);
     let mut places: HashMap<String, usize> = HashMap::new();
     let mut items = Vec::new();
     for job in job_queue(app.db(), MOST).await? {

@@ -2,8 +2,7 @@
 
 use axum::extract::State;
 use http::StatusCode;
-use kernel::authz::authorize_instance;
-use kernel::{Context, JobId, Permission, Result, RunId, RunnerId, Timestamp};
+use kernel::{JobId, Result, RunId, RunnerId, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use store::job::job_held_by;
@@ -14,7 +13,7 @@ use utoipa_axum::routes;
 use web_kit::{App, Ctx, Json, List, Page, PageParams, Path, ProblemBody, Query, Reply};
 
 use super::ONLINE;
-use super::queue::Queue;
+use super::queue::{Eyes, Queue};
 
 /// The routes.
 pub fn router() -> OpenApiRouter<App> {
@@ -47,7 +46,7 @@ struct Runner {
     os: String,
     /// Processor.
     arch: String,
-    /// What it runs now.
+    /// What it runs now, as far as the caller may see it.
     jobs: Vec<RunnerJob>,
     /// Takes one job in its life.
     ephemeral: bool,
@@ -64,15 +63,26 @@ struct Runner {
     capabilities: Value,
 }
 
-#[utoipa::path(get, path = "/runners", operation_id = "runner_list", tag = "runners", params(PageParams),
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+struct RunnersOf {
+    /// Those that take jobs of this project; for everybody who may start its runs.
+    project: Option<String>,
+    /// Those that take jobs of this group's projects; for its developers.
+    group: Option<String>,
+}
+
+#[utoipa::path(get, path = "/runners", operation_id = "runner_list", tag = "runners", params(RunnersOf, PageParams),
     responses((status = 200, body = List<Runner>), (status = "4XX", body = ProblemBody)))]
-/// The runners of the instance.
-async fn runner_page(State(app): State<App>, Ctx(ctx): Ctx, page: Page) -> Reply<List<Runner>> {
-    authorize_instance(&ctx, Permission::InstanceAdmin)?;
+/// The runners of the instance: all of them for administrators, else those of a project or group. Of the jobs they have,
+/// those that the caller may see.
+async fn runner_page(State(app): State<App>, Ctx(ctx): Ctx, Query(of): Query<RunnersOf>, page: Page) -> Reply<List<Runner>> {
+    super::runners_for(&app, &ctx, of.project.as_deref(), of.group.as_deref()).await?;
     let rows = runner_list(app.db(), page.after::<RunnerId>("runners")?, page.fetch()).await?;
+    let mut eyes = Eyes::new(&app, &ctx);
     let mut items = Vec::with_capacity(rows.len());
     for (row, busy) in rows {
-        items.push(shown(&app, &ctx, row, busy).await?);
+        items.push(shown(&mut eyes, row, busy).await?);
     }
     Ok(page.finish("runners", items, |r| r.id, |r| r))
 }
@@ -95,15 +105,16 @@ struct RunnerJob {
     started_at: Option<Timestamp>,
 }
 
-async fn shown(app: &App, ctx: &Context, r: RunnerRow, busy: i64) -> Result<Runner> {
+async fn shown(eyes: &mut Eyes<'_>, r: RunnerRow, busy: i64) -> Result<Runner> {
     let mut jobs = Vec::new();
     if busy > 0 {
-        for job in job_held_by(app.db(), r.id).await? {
-            let project = store::project::project_get(app.db(), job.project).await?.map(|p| p.path).unwrap_or_default();
-            jobs.push(RunnerJob { job: job.id, run: job.run, project, name: job.name, started_at: job.started_at });
+        for job in job_held_by(eyes.app.db(), r.id).await? {
+            if let Some(project) = eyes.see(job.project).await? {
+                jobs.push(RunnerJob { job: job.id, run: job.run, project: project.path, name: job.name, started_at: job.started_at });
+            }
         }
     }
-    let online = ctx.now.since(r.last_seen_at) <= ONLINE;
+    let online = eyes.ctx.now.since(r.last_seen_at) <= ONLINE;
     Ok(Runner {
         id: r.id,
         state: if !online {
@@ -147,7 +158,7 @@ async fn runner_update(
 ) -> Reply<Json<Runner>> {
     let row = super::runner_update(&app, &ctx, &id, change.draining).await?;
     let busy = i64::try_from(job_held_by(app.db(), row.id).await?.len()).unwrap_or(0);
-    Ok(Json(shown(&app, &ctx, row, busy).await?))
+    Ok(Json(shown(&mut Eyes::new(&app, &ctx), row, busy).await?))
 }
 
 #[derive(Debug, Default, Deserialize, IntoParams)]
