@@ -14,6 +14,7 @@ mod environments;
 mod git;
 mod here;
 mod http_rules;
+mod images;
 mod journey;
 mod pipelines;
 mod projects;

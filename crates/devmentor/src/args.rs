@@ -507,18 +507,22 @@ pub(crate) enum Artifact {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Provenance {
-    /// Check that a file is the artifact that a statement is about: digest, signature, builder, commit.
+    /// Check that a file or an image is what a statement is about: digest, signature, builder, commit.
     Verify {
         /// The artifact as it was downloaded.
-        file: std::path::PathBuf,
+        #[arg(required_unless_present = "image")]
+        file: Option<std::path::PathBuf>,
+        /// An image instead of a file: `NAME:TAG`, `NAME@sha256:…`, or only `sha256:…`; names as `image list` shows them.
+        #[arg(long, conflicts_with = "file")]
+        image: Option<String>,
         /// File with the signed statement, or with what `GET /runs/{run}/provenance` answers; without it the server is asked.
         #[arg(long, value_name = "FILE")]
         bundle: Option<std::path::PathBuf>,
         /// File with the public keys, as `GET /provenance/keys` answers; without it the server is asked.
         #[arg(long, value_name = "FILE")]
         keys: Option<std::path::PathBuf>,
-        /// The run it comes from, when the server is asked: `run_…`, its number, or `latest`.
-        #[arg(long, default_value = "latest")]
+        /// The run that a file comes from, when the server is asked: `run_…`, its number, or `latest`.
+        #[arg(long, default_value = "latest", conflicts_with = "image")]
         run: String,
         #[command(flatten)]
         of: InProject,

@@ -350,6 +350,7 @@ pub async fn deliver_purge(tx: &mut Tx, project: ProjectId) -> Result<()> {
     for statement in [
         sql!("DELETE FROM registry_tag WHERE project_id = $1"),
         sql!("DELETE FROM registry_link WHERE project_id = $1"),
+        sql!("DELETE FROM registry_push WHERE project_id = $1"),
         sql!("DELETE FROM registry_manifest WHERE project_id = $1"),
         sql!("DELETE FROM deployment WHERE project_id = $1"),
         sql!("DELETE FROM release WHERE project_id = $1"),

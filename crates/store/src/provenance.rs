@@ -35,20 +35,30 @@ impl ProvenanceRow {
     }
 }
 
-/// Adds a statement; one that is there stays.
+/// Adds a statement; false when there is one, which stays.
 ///
 /// # Errors
 /// The database's.
-pub async fn provenance_create(tx: &mut Tx, p: &ProvenanceRow) -> Result<()> {
-    tx.exec(
-        sql!(
-            "INSERT INTO provenance (run_id, name, digest, project_id, envelope, created_at) VALUES ($1, $2, $3, $4, $5, $6)
-             ON CONFLICT DO NOTHING"
-        ),
-        args![p.run, p.name.as_str(), p.digest.as_str(), p.project, &p.envelope, p.created_at],
-    )
-    .await
-    .map(|_| ())
+pub async fn provenance_create(tx: &mut Tx, p: &ProvenanceRow) -> Result<bool> {
+    let n = tx
+        .exec(
+            sql!(
+                "INSERT INTO provenance (run_id, name, digest, project_id, envelope, created_at) VALUES ($1, $2, $3, $4, $5, $6)
+                 ON CONFLICT DO NOTHING"
+            ),
+            args![p.run, p.name.as_str(), p.digest.as_str(), p.project, &p.envelope, p.created_at],
+        )
+        .await?;
+    Ok(n == 1)
+}
+
+/// The statements about what has a digest, the newest first.
+///
+/// # Errors
+/// The database's.
+pub async fn provenance_of(db: &Db, project: ProjectId, digest: &str, limit: i64) -> Result<Vec<ProvenanceRow>> {
+    let sql = sql!("SELECT * FROM provenance WHERE project_id = $1 AND digest = $2 ORDER BY created_at DESC, run_id DESC LIMIT $3");
+    db.all(sql, args![project, digest, limit]).await?.iter().map(ProvenanceRow::from_row).collect()
 }
 
 /// The statements about what a run has made after a name, by name.

@@ -1258,6 +1258,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/projects/{id}/provenance": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The signed statements about what has a digest: an artifact or an image, whichever runs have made it. */
+        get: operations["provenance_of_digest"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/projects/{id}/quality": {
         parameters: {
             query?: never;
@@ -3758,14 +3775,16 @@ export interface components {
             items: {
                 /** @description When it was stated. */
                 created_at: string;
-                /** @description `sha256:…` of the artifact. */
+                /** @description `sha256:…` of the artifact, or of the image's manifest. */
                 digest: string;
                 /** @description The signed envelope (DSSE) around the in-toto statement. */
                 envelope: {
                     [key: string]: unknown;
                 };
-                /** @description Name of the artifact. */
+                /** @description Name of the artifact, or the image's repository and digest. */
                 name: string;
+                /** @description The run that made it. */
+                run: string;
             }[];
             /** @description Pass as `after` for the next page; null on the last. */
             next?: string | null;
@@ -4608,18 +4627,20 @@ export interface components {
             topics?: string[] | null;
             visibility?: components["schemas"]["Visibility"] | null;
         };
-        /** @description What is stated about an artifact. */
+        /** @description What is stated about an artifact or an image. */
         Provenance: {
             /** @description When it was stated. */
             created_at: string;
-            /** @description `sha256:…` of the artifact. */
+            /** @description `sha256:…` of the artifact, or of the image's manifest. */
             digest: string;
             /** @description The signed envelope (DSSE) around the in-toto statement. */
             envelope: {
                 [key: string]: unknown;
             };
-            /** @description Name of the artifact. */
+            /** @description Name of the artifact, or the image's repository and digest. */
             name: string;
+            /** @description The run that made it. */
+            run: string;
         };
         /** @description Public keys (RFC 7517). */
         PublicKeys: {
@@ -5167,6 +5188,11 @@ export interface components {
             index: number;
             /** @description How many parts. */
             total: number;
+        };
+        /** @description Statements. */
+        Statements: {
+            /** @description The newest first, at most 100. */
+            items: components["schemas"]["Provenance"][];
         };
         /** @description A change in numbers. */
         Stats: {
@@ -8432,6 +8458,38 @@ export interface operations {
                 };
                 content: {
                     "application/json": Record<string, never>;
+                };
+            };
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ProblemBody"];
+                };
+            };
+        };
+    };
+    provenance_of_digest: {
+        parameters: {
+            query: {
+                /** @description `sha256:…` of an artifact or of an image's manifest. */
+                digest: string;
+            };
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Statements"];
                 };
             };
             "4XX": {

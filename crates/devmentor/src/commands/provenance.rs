@@ -1,4 +1,4 @@
-//! `provenance verify`: checks a file against signed statements, with nothing but these and public keys.
+//! `provenance verify`: checks a file or an image against signed statements, with nothing but these and public keys.
 
 use std::io::Read as _;
 use std::path::Path;
@@ -10,18 +10,27 @@ use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
 use super::Session;
-use crate::args::{Global, Provenance, RunOf};
+use crate::api::with_query;
+use crate::args::{Global, InProject, Provenance, RunOf};
 use crate::failure::{Failure, Result};
 
 const PAYLOAD: &str = "application/vnd.in-toto+json";
 
 pub(super) async fn run(command: Provenance, global: &Global) -> Result {
-    let Provenance::Verify { file, bundle, keys, run, of, builder, commit } = command;
-    let digest = digest_of(&file)?;
+    let Provenance::Verify { file, image, bundle, keys, run, of, builder, commit } = command;
     let session = Session::open(global)?;
     let base = session.api.base().to_owned();
+    let (what, digest) = match (&file, &image) {
+        (_, Some(image)) => (image.clone(), digest_of_image(&session, &of, image).await?),
+        (Some(file), None) => (file.display().to_string(), digest_of(file)?),
+        (None, None) => return Err(Failure::Usage("a file or --image".into())),
+    };
     let envelopes = match &bundle {
         Some(path) => envelopes(read_json(path)?),
+        None if image.is_some() => {
+            let path = format!("/projects/{}/provenance", session.project(&of)?);
+            envelopes(session.api.get(&with_query(&path, [("digest", Some(format!("sha256:{digest}").as_str()))])).await?)
+        }
         None => {
             let run = session.run(&RunOf { run, of }).await?;
             session.api.list(&format!("/runs/{run}/provenance"), usize::MAX).await?.into_iter().map(|p| p["envelope"].clone()).collect()
@@ -35,7 +44,7 @@ pub(super) async fn run(command: Provenance, global: &Global) -> Result {
     let builder = builder.unwrap_or_else(|| format!("{base}/builders/pipeline"));
     let statement = verify(&envelopes, &keys, &digest, &builder, commit.as_deref()).map_err(Failure::Failed)?;
     let shown = json!({
-        "file": file, "digest": format!("sha256:{digest}"), "builder": builder,
+        "file": what, "digest": format!("sha256:{digest}"), "builder": builder,
         "commit": commit_of(&statement), "workflow": statement["predicate"]["buildDefinition"]["externalParameters"]["workflow"],
         "run": statement["predicate"]["runDetails"]["metadata"]["invocationId"],
     });
@@ -43,7 +52,7 @@ pub(super) async fn run(command: Provenance, global: &Global) -> Result {
         let text = |pointer: &str| v.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned();
         format!(
             "{} is what it claims to be\n  digest    {}\n  builder   {}\n  source    {} at {}\n  commit    {}\n  workflow  {}\n  run       {}",
-            file.display(),
+            what,
             text("/digest"),
             text("/builder"),
             text("/workflow/repository"),
@@ -53,6 +62,20 @@ pub(super) async fn run(command: Provenance, global: &Global) -> Result {
             text("/run")
         )
     })
+}
+
+/// The digest of an image's manifest, asked of the server when only a tag is given.
+async fn digest_of_image(session: &Session, of: &InProject, image: &str) -> Result<String> {
+    let hex = |digest: &str| digest.strip_prefix("sha256:").map(str::to_owned);
+    let unreadable = || Failure::Usage(format!("`{image}` is no NAME:TAG and no NAME@sha256:…"));
+    if let Some(digest) = hex(image).or_else(|| hex(image.rsplit_once('@')?.1)) {
+        return Ok(digest);
+    }
+    let (name, tag) = image.rsplit_once(':').filter(|(_, tag)| !tag.contains('/')).ok_or_else(unreadable)?;
+    let path = with_query(&format!("/projects/{}/images/tags", session.project(of)?), [("name", Some(name))]);
+    let tags = session.api.list(&path, usize::MAX).await?;
+    let found = tags.iter().find(|t| t["tag"] == tag).and_then(|t| hex(t["digest"].as_str()?));
+    found.ok_or_else(|| Failure::Failed(format!("there is no image `{image}`")))
 }
 
 fn digest_of(path: &Path) -> Result<String> {

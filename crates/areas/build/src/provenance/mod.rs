@@ -1,5 +1,5 @@
-//! Provenance: what the control plane states about the artifacts of a successful run (SLSA provenance 1.0 in an in-toto
-//! statement), signed by a key of the instance (DSSE, ECDSA over P-256).
+//! Provenance: what the control plane states about the artifacts and images of a successful run (SLSA provenance 1.0 in an
+//! in-toto statement), signed by a key of the instance (DSSE, ECDSA over P-256).
 //!
 //! Invariants: the statement says only what the control plane knows; no job sees the key or takes part in the signing; what
 //! was stated stays as it is for as long as the run does.
@@ -8,15 +8,17 @@
 //!
 //! Read next: `identity::keys`.
 
+mod images;
 pub mod routes;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use kernel::{Error, Result, RunId, Timestamp};
+use kernel::{Error, JobId, Result, RunId, Timestamp};
 use serde_json::{Value, json};
 use store::WorkRow;
-use store::artifact::{ArtifactRow, artifact_list_current};
+use store::artifact::artifact_list_current;
 use store::provenance::{ProvenanceRow, provenance_create};
+use store::registry::{PushRow, push_list};
 use store::run::{RunRow, run_get, run_plan};
 use web_kit::App;
 
@@ -26,8 +28,21 @@ use crate::identity::keys::{self, Purpose};
 const PAYLOAD: &str = "application/vnd.in-toto+json";
 /// How a run's statement is to be read: the page `docs/provenance.md`.
 const BUILD_TYPE: &str = "urn:devmentor:pipeline:v1";
-/// Most artifacts of a run.
+/// Most artifacts of a run, and most images.
 const MOST: i64 = 1000;
+
+/// What a run has made.
+struct Made {
+    /// What the statement calls it.
+    subject: String,
+    /// What the list of the run's statements calls it.
+    name: String,
+    /// `sha256:…`.
+    digest: String,
+    job: JobId,
+    /// It is an image.
+    image: Option<PushRow>,
+}
 
 /// What is signed: type and payload with their lengths, so that neither can pass for the other (DSSE 1.0).
 fn pre_authentication(kind: &str, payload: &[u8]) -> Vec<u8> {
@@ -35,13 +50,13 @@ fn pre_authentication(kind: &str, payload: &[u8]) -> Vec<u8> {
     [head.as_bytes(), payload].concat()
 }
 
-/// The statement about an artifact.
-fn statement(base: &str, project: &str, run: &RunRow, contexts: &Value, artifact: &ArtifactRow) -> Value {
+/// The statement about what was made.
+fn statement(base: &str, project: &str, run: &RunRow, contexts: &Value, made: &Made) -> Value {
     let repository = format!("{base}/{project}");
-    let digest = artifact.digest.strip_prefix("sha256:").unwrap_or(&artifact.digest);
+    let digest = made.digest.strip_prefix("sha256:").unwrap_or(&made.digest);
     json!({
         "_type": "https://in-toto.io/Statement/v1",
-        "subject": [{"name": artifact.name, "digest": {"sha256": digest}}],
+        "subject": [{"name": made.subject, "digest": {"sha256": digest}}],
         "predicateType": "https://slsa.dev/provenance/v1",
         "predicate": {
             "buildDefinition": {
@@ -51,7 +66,7 @@ fn statement(base: &str, project: &str, run: &RunRow, contexts: &Value, artifact
                     "inputs": contexts["inputs"],
                 },
                 "internalParameters": {
-                    "event": run.event, "number": run.number, "job": artifact.job, "account": run.actor,
+                    "event": run.event, "number": run.number, "job": made.job, "account": run.actor,
                 },
                 "resolvedDependencies": [
                     {"uri": format!("git+{repository}.git@{}", run.r#ref), "digest": {"gitCommit": run.commit}},
@@ -77,16 +92,30 @@ pub async fn provenance_create_all(app: App, work: WorkRow) -> Result<()> {
     let id: RunId = serde_json::from_value(work.payload["run"].clone()).map_err(Error::internal)?;
     let Some(run) = run_get(app.db(), id).await?.filter(|r| r.conclusion.as_deref() == Some("success")) else { return Ok(()) };
     let Some(project) = store::project::project_get(app.db(), run.project).await? else { return Ok(()) };
-    let artifacts = artifact_list_current(app.db(), id, MOST).await?;
-    if artifacts.is_empty() {
+    let mut all: Vec<Made> = artifact_list_current(app.db(), id, MOST)
+        .await?
+        .into_iter()
+        .map(|a| Made { subject: a.name.clone(), name: a.name, digest: a.digest, job: a.job, image: None })
+        .collect();
+    all.extend(push_list(app.db(), id, MOST).await?.into_iter().map(|p| {
+        let repository = if p.image.is_empty() { project.path.clone() } else { format!("{}/{}", project.path, p.image) };
+        Made {
+            subject: format!("{}/{repository}", app.config().public_host()),
+            name: format!("{repository}@{}", p.digest),
+            digest: p.digest.clone(),
+            job: p.job,
+            image: Some(p),
+        }
+    }));
+    if all.is_empty() {
         return Ok(());
     }
     let contexts = run_plan(app.db(), id).await?.map(|(_, contexts)| contexts).unwrap_or_default();
     let now = Timestamp::now();
     let key = keys::current(&app, Purpose::Provenance, now).await?;
-    let mut rows = Vec::with_capacity(artifacts.len());
-    for artifact in artifacts {
-        let statement = statement(&app.config().public_url(), &project.path, &run, &contexts, &artifact);
+    let mut rows = Vec::with_capacity(all.len());
+    for made in all {
+        let statement = statement(&app.config().public_url(), &project.path, &run, &contexts, &made);
         let payload = serde_json::to_vec(&statement).map_err(Error::internal)?;
         let signature = keys::sign_asn1(&app, &key, &pre_authentication(PAYLOAD, &payload))?;
         let envelope = json!({
@@ -94,11 +123,23 @@ pub async fn provenance_create_all(app: App, work: WorkRow) -> Result<()> {
             "payload": STANDARD.encode(&payload),
             "signatures": [{"keyid": key.id, "sig": STANDARD.encode(signature)}],
         });
-        rows.push(ProvenanceRow { run: id, project: run.project, name: artifact.name, digest: artifact.digest, envelope, created_at: now });
+        let attached = match &made.image {
+            Some(image) => Some(images::prepare(&app, run.project, image, &envelope, now).await?),
+            None => None,
+        };
+        rows.push((
+            ProvenanceRow { run: id, project: run.project, name: made.name, digest: made.digest, envelope, created_at: now },
+            attached,
+        ));
     }
     let mut tx = app.db().begin().await?;
-    for row in &rows {
-        provenance_create(&mut tx, row).await?;
+    for (row, attached) in &rows {
+        // stated before: with the same key, but by another signature
+        if provenance_create(&mut tx, row).await?
+            && let Some(attached) = attached
+        {
+            images::attach(&app, &mut tx, attached).await?;
+        }
     }
     tx.wake(format!("run:{id}"));
     tx.commit().await

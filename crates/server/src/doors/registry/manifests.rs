@@ -5,6 +5,7 @@ use axum::extract::Request;
 use axum::http::header;
 use axum::http::request::Parts;
 use axum::response::Response;
+use kernel::Actor;
 use kernel::Event;
 use kernel::EventData;
 use kernel::Timestamp;
@@ -95,6 +96,9 @@ pub(super) async fn put(app: &App, caller: &Caller, target: &Target, reference: 
     store::dialect::project_lock(&mut tx, row.project).await?;
     complete(target, &manifest, &mut tx).await?;
     store::registry::manifest_put(&mut tx, &row, &needs).await?;
+    if let Actor::Job { id, .. } = &caller.ctx.actor {
+        store::registry::push_note(&mut tx, &row, *id).await?;
+    }
     for tag in &tags {
         store::registry::tag_put(&mut tx, &row, tag.as_str()).await?;
     }
