@@ -249,6 +249,14 @@ pub(crate) enum Run {
         #[arg(long, short, default_value_t = 20)]
         limit: usize,
     },
+    /// Show a run's jobs and steps: how they stand, how long they took, what they used of the machine.
+    Show {
+        #[command(flatten)]
+        run: RunOf,
+        /// Only this job: its key, its name or `job_…`.
+        #[arg(long, short)]
+        job: Option<String>,
+    },
     /// Follow a run until it is over; exits with 1 unless it succeeded.
     Watch(RunOf),
     /// Print the log of a run's jobs.

@@ -19,3 +19,4 @@ pub mod sandbox;
 pub mod service;
 pub mod spawn;
 pub mod tools;
+mod usage;

@@ -103,7 +103,8 @@ impl Masker {
         let mut united: Vec<(usize, usize)> = Vec::with_capacity(found.len());
         for (start, end) in found {
             match united.last_mut() {
-                Some(last) if start <= last.1 => last.1 = last.1.max(end),
+                // two that only touch may be in two pieces of the stream, and are two here, too
+                Some(last) if start < last.1 => last.1 = last.1.max(end),
                 _ => united.push((start, end)),
             }
         }
@@ -213,6 +214,8 @@ mod tests {
         assert_eq!(masked(&["topsecret"], &[b"a tops", b"ecr", b"et b"]), "a *** b");
         assert_eq!(masked(&["abcdef", "defghi"], &[b"xabcdefghiy"]), "x***y");
         assert_eq!(masked(&["abcdef", "defghi"], &[b"xabcdef", b"ghiy"]), "x***y");
+        assert_eq!(masked(&["aabb"], &[b"aabbaabb"]), "******");
+        assert_eq!(masked(&["aabb"], &[b"aabb", b"aabb"]), "******");
         assert_eq!(masked(&["line-one\nline-two\n"], &[b"line-one\r\nline-two"]), "***\r\n***");
     }
 

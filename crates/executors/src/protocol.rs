@@ -266,6 +266,26 @@ impl std::fmt::Display for Conclusion {
     }
 }
 
+/// What a step used of the machine. What is not known is absent.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Usage {
+    /// Time of processors in user mode, in milliseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cpu_user_ms: Option<u64>,
+    /// Time of processors in the kernel, in milliseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cpu_system_ms: Option<u64>,
+    /// The most memory, without the page cache.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory_peak_bytes: Option<u64>,
+    /// Read from disks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub read_bytes: Option<u64>,
+    /// Written for disks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub written_bytes: Option<u64>,
+}
+
 /// One step as it stands. The whole row is sent each time, so that a lost or repeated update does no harm.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StepUpdate {
@@ -296,6 +316,9 @@ pub struct StepUpdate {
     /// When it ended.
     #[serde(default)]
     pub finished_at: Option<Timestamp>,
+    /// What it used, at its end.
+    #[serde(default)]
+    pub usage: Option<Usage>,
 }
 
 /// `POST /runner/jobs/{job}/steps`.

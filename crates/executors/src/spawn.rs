@@ -9,13 +9,14 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::process::{ExitStatus, Stdio};
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 #[cfg(test)]
 use bytes::Bytes;
 use futures::StreamExt as _;
 use nix::sys::signal::{Signal, kill, killpg};
+use nix::sys::wait::{Id, WaitPidFlag, waitid};
 use nix::unistd::Pid;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::unix::pipe;
@@ -23,6 +24,7 @@ use tokio::process::{Child, Command};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::host::{ByteStream, HostError};
+use crate::usage::Tally;
 
 /// How urgently a program is to end.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -42,6 +44,8 @@ pub const INT_GRACE: Duration = Duration::from_millis(7500);
 pub const TERM_GRACE: Duration = Duration::from_millis(2500);
 /// After a program's end, how long its pipe may stay silent before we stop listening to what it left behind.
 const LINGER: Duration = Duration::from_millis(100);
+/// How often the memory of a program is looked at, where no control group tells of it.
+const LOOK: Duration = Duration::from_millis(200);
 
 /// What to start.
 #[derive(Clone, Debug, Default)]
@@ -117,6 +121,15 @@ pub(crate) struct Running {
     pub(crate) child: Child,
     pub(crate) pid: i32,
     pub(crate) out: pipe::Receiver,
+    meter: Option<Metering>,
+}
+
+/// Who wants to know what a program uses.
+pub(crate) struct Metering {
+    /// Told at its end.
+    pub(crate) tally: Arc<Tally>,
+    /// Memory is looked at from time to time, too.
+    pub(crate) memory: bool,
 }
 
 /// Starts a program on a thread that lives as long as we do: a program may ask the kernel to die with its parent, and
@@ -174,7 +187,7 @@ fn start_here(launch: &Launch, stdin: bool) -> io::Result<Running> {
     drop(command);
     let pid = child.id().and_then(|p| i32::try_from(p).ok()).ok_or_else(|| io::Error::other("no pid"))?;
     let out = pipe::Receiver::from_owned_fd(OwnedFd::from(reader))?;
-    Ok(Running { child, pid, out })
+    Ok(Running { child, pid, out, meter: None })
 }
 
 /// Whom signals are sent to.
@@ -187,6 +200,11 @@ pub(crate) enum Target {
 }
 
 impl Running {
+    /// Tells what it uses.
+    pub(crate) fn metered(self, meter: Metering) -> Self {
+        Self { meter: Some(meter), ..self }
+    }
+
     /// Waits for the end, feeding `stdin` and handing the output on; stops it when told to or at `deadline`.
     /// The error of `output` ends the program.
     pub(crate) async fn finish(
@@ -203,12 +221,13 @@ impl Running {
         let pid = self.pid;
         let child = &mut self.child;
         let out = &mut self.out;
+        let meter = self.meter.as_ref();
         let supervise = async {
             let exit = tokio::select! {
-                status = child.wait() => Exit::of(status?, false),
+                status = wait(child, pid, meter) => Exit::of(status?, false),
                 () = until(&mut stop, deadline, &mut is_broken) => {
                     let level = if *is_broken.borrow() { Stop::Kill } else { *stop.borrow() };
-                    end_it(child, pid, target, level, &mut stop).await?
+                    end_it(child, pid, target, level, &mut stop, meter).await?
                 }
             };
             ended.send_replace(true);
@@ -287,13 +306,50 @@ pub(crate) async fn reached(stop: &mut watch::Receiver<Stop>, level: Stop) {
     }
 }
 
+/// Waits for the end of a program; between its end and our taking notice, what it used can be read.
+async fn wait(child: &mut Child, pid: i32, meter: Option<&Metering>) -> io::Result<ExitStatus> {
+    if let Some(meter) = meter {
+        let ended = ended(pid);
+        tokio::pin!(ended);
+        loop {
+            tokio::select! {
+                () = &mut ended => break,
+                () = tokio::time::sleep(LOOK), if meter.memory => meter.tally.look(pid),
+            }
+        }
+        meter.tally.add_ended(pid);
+    }
+    child.wait().await
+}
+
+/// Returns when a child has ended, and leaves it to be waited for.
+async fn ended(pid: i32) {
+    let (tell, told) = oneshot::channel::<()>();
+    // a thread of its own: the runtime's may not be held by it when everything ends
+    let waiter = std::thread::Builder::new().name("waiter".into()).stack_size(64 * 1024).spawn(move || {
+        let flags = WaitPidFlag::WEXITED | WaitPidFlag::WNOWAIT;
+        while let Err(nix::errno::Errno::EINTR) = waitid(Id::Pid(Pid::from_raw(pid)), flags) {}
+        drop(tell);
+    });
+    if waiter.is_ok() {
+        let _ = told.await;
+    }
+}
+
 /// INT, TERM, KILL, each with its time; straight to KILL when that is asked for.
-async fn end_it(child: &mut Child, pid: i32, target: Target, level: Stop, stop: &mut watch::Receiver<Stop>) -> Result<Exit, HostError> {
+async fn end_it(
+    child: &mut Child,
+    pid: i32,
+    target: Target,
+    level: Stop,
+    stop: &mut watch::Receiver<Stop>,
+    meter: Option<&Metering>,
+) -> Result<Exit, HostError> {
     if level < Stop::Kill {
         for (sig, grace) in [(Signal::SIGINT, INT_GRACE), (Signal::SIGTERM, TERM_GRACE)] {
             signal(pid, target, sig);
             tokio::select! {
-                status = child.wait() => return Ok(Exit::of(status?, true)),
+                status = wait(child, pid, meter) => return Ok(Exit::of(status?, true)),
                 () = tokio::time::sleep(grace) => {}
                 () = reached(stop, Stop::Kill) => break,
             }
@@ -301,7 +357,7 @@ async fn end_it(child: &mut Child, pid: i32, target: Target, level: Stop, stop: 
     }
     signal(pid, target, Signal::SIGKILL);
     signal(pid, Target::Group, Signal::SIGKILL);
-    Ok(Exit::of(child.wait().await?, true))
+    Ok(Exit::of(wait(child, pid, meter).await?, true))
 }
 
 fn signal(pid: i32, target: Target, signal: Signal) {
@@ -402,6 +458,20 @@ mod tests {
         let running = start(sh("echo a; echo b >&2; cat; exit 3"), true).await.unwrap();
         let exit = running.finish(Some(once("c\n")), &mut out, stop, None, Target::Group).await.unwrap();
         assert_eq!((exit.code, out.text().as_str()), (3, "a\nb\nc\n"));
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_metered_program_is_measured() {
+        let tally = Arc::new(Tally::default());
+        let (_keep, stop) = watch::channel(Stop::No);
+        let meter = crate::usage::Meter::start(vec![crate::usage::Source::Programs(Arc::clone(&tally))]).await;
+        let script =
+            "(i=0; while [ $i -lt 300000 ]; do i=$((i+1)); done); { head -c 40000000 /dev/zero; sleep 1; } | tail -c 40000000 > /dev/null";
+        let running = start(sh(script), false).await.unwrap().metered(Metering { tally, memory: true });
+        running.finish(None, &mut Capture::new(10), stop, None, Target::Group).await.unwrap();
+        let usage = meter.stop().await.unwrap();
+        assert!(usage.cpu_user_ms.unwrap() > 50, "{usage:?}");
+        assert!((40_000_000..200_000_000).contains(&usage.memory_peak_bytes.unwrap()), "{usage:?}");
     }
 
     #[tokio::test]

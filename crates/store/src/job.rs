@@ -5,8 +5,10 @@
 use kernel::{JobId, ProjectId, Result, RunId, RunnerId, Timestamp, UserId};
 
 mod queue;
+mod step;
 
 pub use queue::{job_claim, job_counts, job_held_back, job_queue, job_queue_labels, job_running, job_schedulable_set};
+pub use step::{StepRow, StepUsage, step_close, step_list, step_list_of_run, step_set};
 
 use crate::db::{Db, Q, Tx};
 use crate::run::Trust;
@@ -477,124 +479,6 @@ pub async fn job_group(tx: &mut Tx, project: ProjectId, group: &str) -> Result<V
         )
         .await?;
     rows.iter().map(JobRow::from_row).collect()
-}
-
-/// A step as it stands.
-#[derive(Clone, Debug)]
-pub struct StepRow {
-    /// Its job.
-    pub job: JobId,
-    /// Place among the steps.
-    pub index: i64,
-    /// Shown name.
-    pub name: String,
-    /// `pending`, `running`, `completed`.
-    pub state: String,
-    /// Result after `continue-on-error`.
-    pub conclusion: Option<String>,
-    /// Result before it.
-    pub outcome: Option<String>,
-    /// Of its process.
-    pub exit_code: Option<i64>,
-    /// First byte in the log.
-    pub log_from: Option<i64>,
-    /// After its last byte.
-    pub log_to: Option<i64>,
-    /// When it began.
-    pub started_at: Option<Timestamp>,
-    /// When it ended.
-    pub finished_at: Option<Timestamp>,
-}
-
-impl StepRow {
-    fn from_row(row: &Row) -> Result<Self> {
-        Ok(Self {
-            job: row.get("job_id")?,
-            index: row.get("idx")?,
-            name: row.get("name")?,
-            state: row.get("state")?,
-            conclusion: row.get("conclusion")?,
-            outcome: row.get("outcome")?,
-            exit_code: row.get("exit_code")?,
-            log_from: row.get("log_from")?,
-            log_to: row.get("log_to")?,
-            started_at: row.get("started_at")?,
-            finished_at: row.get("finished_at")?,
-        })
-    }
-}
-
-/// Writes a step as a whole.
-///
-/// # Errors
-/// The database's.
-pub async fn step_set(tx: &mut Tx, s: &StepRow) -> Result<()> {
-    tx.exec(
-        sql!(
-            "INSERT INTO step (job_id, idx, name, state, conclusion, outcome, exit_code, log_from, log_to, started_at, finished_at)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
-             ON CONFLICT (job_id, idx) DO UPDATE SET name = excluded.name, state = excluded.state, conclusion = excluded.conclusion,
-                outcome = excluded.outcome, exit_code = excluded.exit_code, log_from = excluded.log_from, log_to = excluded.log_to,
-                started_at = excluded.started_at, finished_at = excluded.finished_at"
-        ),
-        args![
-            s.job,
-            s.index,
-            s.name.as_str(),
-            s.state.as_str(),
-            s.conclusion.as_deref(),
-            s.outcome.as_deref(),
-            s.exit_code,
-            s.log_from,
-            s.log_to,
-            s.started_at,
-            s.finished_at
-        ],
-    )
-    .await
-    .map(|_| ())
-}
-
-/// Ends the steps that a job left open.
-///
-/// # Errors
-/// The database's.
-pub async fn step_close(tx: &mut Tx, job: JobId, conclusion: &str, now: Timestamp) -> Result<()> {
-    tx.exec(
-        sql!(
-            "UPDATE step SET conclusion = CASE WHEN state = 'running' THEN $2 ELSE 'skipped' END, state = 'completed', finished_at = $3
-             WHERE job_id = $1 AND state <> 'completed'"
-        ),
-        args![job, conclusion, now],
-    )
-    .await
-    .map(|_| ())
-}
-
-/// The steps of the current attempts of a run.
-///
-/// # Errors
-/// The database's.
-pub async fn step_list_of_run(q: impl Into<Q<'_>>, run: RunId) -> Result<Vec<StepRow>> {
-    let rows = q
-        .into()
-        .all(
-            sql!(
-                "SELECT s.* FROM step s JOIN pipeline_job j ON j.id = s.job_id WHERE j.run_id = $1 AND j.superseded = $2 ORDER BY s.job_id, s.idx"
-            ),
-            args![run, false],
-        )
-        .await?;
-    rows.iter().map(StepRow::from_row).collect()
-}
-
-/// The steps of one job.
-///
-/// # Errors
-/// The database's.
-pub async fn step_list(q: impl Into<Q<'_>>, job: JobId) -> Result<Vec<StepRow>> {
-    let rows = q.into().all(sql!("SELECT * FROM step WHERE job_id = $1 ORDER BY idx"), args![job]).await?;
-    rows.iter().map(StepRow::from_row).collect()
 }
 
 pub(crate) fn texts(list: &[String]) -> Args {

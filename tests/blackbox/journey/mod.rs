@@ -1,12 +1,14 @@
 //! The main path, from nothing to a deployed and observed application, with the real git, docker, skopeo and command
 //! line: `path` walks all of it on both databases and both targets, `templates` every template's own workflow, `builds`
-//! builds that were asked for, `downstream` pipelines that start pipelines, `gitlab` those in the language of GitLab.
+//! builds that were asked for, `downstream` pipelines that start pipelines, `gitlab` those in the language of GitLab,
+//! `steps` what people do with the steps of a job.
 
 mod builds;
 mod downstream;
 mod gitlab;
 mod jenkins;
 mod path;
+mod steps;
 mod templates;
 
 use std::path::{Path, PathBuf};

@@ -5243,12 +5243,41 @@ export interface components {
             started_at?: string | null;
             /** @description `pending`, `running`, `completed`. */
             state: components["schemas"]["StepState"];
+            usage?: components["schemas"]["StepUsage"] | null;
         };
         /**
          * @description Where a step is.
          * @enum {string}
          */
         StepState: "pending" | "running" | "completed";
+        /** @description What a step used of its machine; what is not known is absent. */
+        StepUsage: {
+            /**
+             * Format: int64
+             * @description Time of processors in the kernel, in milliseconds.
+             */
+            cpu_system_ms?: number | null;
+            /**
+             * Format: int64
+             * @description Time of processors in user mode, in milliseconds.
+             */
+            cpu_user_ms?: number | null;
+            /**
+             * Format: int64
+             * @description The most memory at a time, without the page cache.
+             */
+            memory_peak_bytes?: number | null;
+            /**
+             * Format: int64
+             * @description Read from disks.
+             */
+            read_bytes?: number | null;
+            /**
+             * Format: int64
+             * @description Written for disks.
+             */
+            written_bytes?: number | null;
+        };
         StopBody: {
             /** @description Without the job that stops it. */
             force?: boolean;

@@ -25,7 +25,7 @@ import { openStream } from "@/api/events";
 import type { Job } from "@/api/types";
 import { useActions } from "@/app/actions";
 import { ProblemView } from "@/ui/bits";
-import { bytes } from "@/ui/format";
+import { bytes, usage } from "@/ui/format";
 import { StateIcon, stateOf } from "@/ui/State";
 import { Elapsed } from "@/ui/TimeAgo";
 import { command, parseAnsi, type Span } from "./ansi";
@@ -77,6 +77,7 @@ export function sectionsOf(job: Job, length: number): Section[] {
           started_at: step.started_at,
           finished_at: step.finished_at,
           exit_code: step.exit_code,
+          used: usage(step.usage),
         });
       }
       continue;
@@ -92,6 +93,7 @@ export function sectionsOf(job: Job, length: number): Section[] {
       started_at: step.started_at,
       finished_at: step.finished_at,
       exit_code: step.exit_code,
+      used: usage(step.usage),
     });
     at = open ? Number.POSITIVE_INFINITY : Math.max(at, step.log_to ?? at);
   }
@@ -478,6 +480,7 @@ export default function LogView({ job, height }: { job: Job; height?: string }) 
           <span className="dm-ellipsis">{section.title}</span>
           {section.exit_code ? <span className="dm-log-exit">exit {section.exit_code}</span> : null}
           <span className="dm-grow" />
+          {section.used ? <span className="dm-log-used dm-num">{section.used}</span> : null}
           <Elapsed from={section.started_at} to={section.finished_at} />
         </button>,
       );

@@ -14,6 +14,8 @@ export interface Section {
   started_at: string | null;
   finished_at: string | null;
   exit_code: number | null;
+  /** What it used of its machine, in words. */
+  used?: string;
 }
 
 /** The lines that begin within one chunk of one section. */

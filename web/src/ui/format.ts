@@ -26,6 +26,27 @@ export function duration(ms: number | null | undefined): string {
   return `${Math.floor(s / 86_400)}d ${Math.floor((s % 86_400) / 3600)}h`;
 }
 
+interface Used {
+  cpu_user_ms: number | null;
+  cpu_system_ms: number | null;
+  memory_peak_bytes: number | null;
+  read_bytes: number | null;
+  written_bytes: number | null;
+}
+
+/** What a step used of its machine; what is not known is not said. */
+export function usage(used: Used | null | undefined): string {
+  if (!used) return "";
+  const known = (value: number | null | undefined): value is number => value !== null && value !== undefined;
+  const out: string[] = [];
+  if (known(used.cpu_user_ms) || known(used.cpu_system_ms))
+    out.push(`CPU ${duration((used.cpu_user_ms ?? 0) + (used.cpu_system_ms ?? 0))}`);
+  if (known(used.memory_peak_bytes)) out.push(`memory ${bytes(used.memory_peak_bytes)}`);
+  if (used.read_bytes) out.push(`read ${bytes(used.read_bytes)}`);
+  if (used.written_bytes) out.push(`wrote ${bytes(used.written_bytes)}`);
+  return out.join(" · ");
+}
+
 /** Time between two moments; up to now while the second is missing. */
 export function between(from: string | null, to: string | null, now = Date.now()): number | null {
   if (!from) return null;

@@ -7,7 +7,7 @@ import { checkParameter, slug } from "@/pages/Create";
 import { parseConfig } from "@/pages/project/DeployDialog";
 import { safeNext } from "@/pages/SignIn";
 import { BIDI, bidiName } from "./bidi";
-import { ago, bytes, duration } from "./format";
+import { ago, bytes, duration, usage } from "./format";
 import { resolve, sanitise } from "./Html";
 
 describe("format", () => {
@@ -25,6 +25,25 @@ describe("format", () => {
       "1h 02m",
     ]);
     expect(ago("2026-01-01T00:00:00Z", Date.parse("2026-01-01T00:05:00Z"))).toBe("5 minutes ago");
+  });
+});
+
+describe("what a step used", () => {
+  it("says what is known, and no zeros for what is not", () => {
+    const none = {
+      cpu_user_ms: null,
+      cpu_system_ms: null,
+      memory_peak_bytes: null,
+      read_bytes: null,
+      written_bytes: null,
+    };
+    expect([usage(null), usage(none)]).toEqual(["", ""]);
+    expect(usage({ ...none, cpu_user_ms: 1200, cpu_system_ms: 300, written_bytes: 2_000_000 })).toBe(
+      "CPU 1.5 s · wrote 2.0 MB",
+    );
+    expect(usage({ ...none, cpu_system_ms: 0, memory_peak_bytes: 45_000_000 })).toBe(
+      "CPU 0 ms · memory 45 MB",
+    );
   });
 });
 

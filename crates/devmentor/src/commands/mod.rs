@@ -19,6 +19,7 @@ mod provenance;
 mod run;
 mod runner;
 mod schedule;
+mod steps;
 mod test;
 mod token;
 mod value;

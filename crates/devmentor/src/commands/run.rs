@@ -1,4 +1,4 @@
-//! `run list|watch|log|cancel|retry|play|start`.
+//! `run list|show|watch|log|cancel|retry|play|start`.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -38,6 +38,17 @@ pub(super) async fn run(command: Run, session: &Session) -> Result {
                     ("TITLE", &at("title")),
                 ],
             )
+        }
+        Run::Show { run: of, job } => {
+            let id = session.run(&of).await?;
+            let mut run: Value = session.api.get(&format!("/runs/{id}")).await?;
+            if let (Some(wanted), Some(jobs)) = (job, run["jobs"].as_array_mut()) {
+                jobs.retain(|j| is_job(j, &wanted));
+                if jobs.is_empty() {
+                    return Err(Failure::NotFound(format!("the run has no job {wanted}")));
+                }
+            }
+            session.format.show(&run, super::steps::shown)
         }
         Run::Watch(of) => {
             let run = session.run(&of).await?;

@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use bollard::Docker;
 use bollard::models::{ContainerCreateBody, HostConfig};
@@ -13,14 +15,18 @@ use futures::StreamExt as _;
 use tokio::sync::watch;
 
 use super::containers::pull;
-use super::{EngineBuild, JOB_LABEL, RUNNER_LABEL, StartError, Trouble, build};
+use super::{EngineBuild, JOB_LABEL, Metered, RUNNER_LABEL, StartError, Trouble, build};
 use crate::actions::Logins;
 use crate::engine::StepOutput;
 use crate::sandbox::JobDirs;
 use crate::spawn::{Output as _, Stop, reached};
+use crate::usage::{Memory, Reading, Tally};
 
 /// Largest Dockerfile of an action.
 const DOCKERFILE_MAX: u64 = 1 << 20;
+
+/// How often it is looked at what the container uses.
+const LOOK: Duration = Duration::from_millis(300);
 
 /// What is needed to run an action's container.
 pub(crate) struct ActionOrder<'a> {
@@ -37,6 +43,8 @@ pub(crate) struct ActionOrder<'a> {
     pub(crate) entrypoint: Option<&'a str>,
     pub(crate) args: Vec<String>,
     pub(crate) env: BTreeMap<String, String>,
+    /// Where it is written down what the container used.
+    pub(crate) tally: &'a Tally,
 }
 
 /// Runs the container to its end; the exit code.
@@ -71,12 +79,33 @@ pub(crate) async fn run_action(order: ActionOrder<'_>, out: &mut StepOutput, mut
         ..ContainerCreateBody::default()
     };
     let id = docker.create_container(None::<CreateContainerOptions>, body).await?.id;
-    let ran = follow(&docker, &id, out, &mut stop).await;
+    let last = Mutex::new(Reading::default());
+    let ran = tokio::select! {
+        ran = follow(&docker, &id, out, &mut stop) => ran,
+        never = watch_usage(Metered { docker: docker.clone(), id: id.clone() }, &last) => match never {},
+    };
+    order.tally.add(last.into_inner().unwrap_or_else(PoisonError::into_inner));
     let options = RemoveContainerOptionsBuilder::new().force(true).v(true).build();
     if let Err(error) = docker.remove_container(&id, Some(options)).await {
         tracing::warn!(id, %error, "a container stays");
     }
     ran
+}
+
+/// Looks at the container again and again, for nothing can be asked of it when it has ended.
+async fn watch_usage(container: Metered, last: &Mutex<Reading>) -> std::convert::Infallible {
+    loop {
+        tokio::time::sleep(LOOK).await;
+        let mut now = container.read().await;
+        if now == Reading::default() {
+            continue;
+        }
+        let mut last = last.lock().unwrap_or_else(PoisonError::into_inner);
+        let own = |m: Memory| m.whole.saturating_sub(m.cache);
+        let most = now.memory.map(own).max(last.memory.map(own));
+        now.memory = most.map(|whole| Memory { whole, cache: 0, peak: None });
+        *last = now;
+    }
 }
 
 async fn follow(docker: &Docker, id: &str, out: &mut StepOutput, stop: &mut watch::Receiver<Stop>) -> Result<i32, StartError> {

@@ -10,6 +10,7 @@ mod build;
 mod containers;
 mod options;
 mod place;
+mod usage;
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -24,6 +25,7 @@ use crate::host::HostError;
 pub(crate) use action::{ActionOrder, run_action};
 pub(crate) use build::{EngineBuild, build, push, split};
 pub(crate) use containers::{Containers, Order};
+pub(crate) use usage::Metered;
 
 /// Label that names the runner.
 pub const RUNNER_LABEL: &str = "devmentor.runner";

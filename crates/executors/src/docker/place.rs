@@ -15,6 +15,9 @@ use tokio::time::Instant;
 use crate::host::HostError;
 use crate::sandbox::{Exec, JobDirs, Place};
 use crate::spawn::{Exit, INT_GRACE, Output, Stop, TERM_GRACE, reached};
+use crate::usage::Source;
+
+use super::Metered;
 
 /// Tells its process id, then becomes the program with one stream for both outputs.
 const INSIDE: &str = r#"echo $$ > "$1"; shift; exec "$@" 2>&1"#;
@@ -142,6 +145,10 @@ impl Place for ContainerPlace {
         let state = self.docker.inspect_exec(&id).await.map_err(engine)?;
         let code = state.exit_code.and_then(|c| i32::try_from(c).ok()).unwrap_or(if stopped { 137 } else { -1 });
         Ok(Exit { code, stopped })
+    }
+
+    fn meters(&self) -> Vec<Source> {
+        vec![Source::Container(Metered { docker: self.docker.clone(), id: self.id.clone() })]
     }
 
     fn dirs(&self) -> &JobDirs {

@@ -88,6 +88,7 @@ jobs:
           echo out; echo err >&2
           sleep 300 &
           mkdir -p dist && echo made > dist/file
+          i=0; while [ $i -lt 300000 ]; do i=$((i+1)); done
         id: one
       - run: echo "again ${{{{ steps.one.outputs.word }}}}"; exit 4
         continue-on-error: true
@@ -102,6 +103,8 @@ jobs:
     // by its name on the network of the job
     assert!(log.lines().any(|l| l.ends_with("db") && l.starts_with("172.") || l.starts_with("192.168.")), "{log}");
     assert!(bench.host.artifacts.lock().unwrap().contains_key("x"));
+    let used = bench.host.rows.lock().unwrap()[&2].usage.unwrap();
+    assert!(used.cpu_user_ms.unwrap() > 50 && used.memory_peak_bytes.unwrap() > 0, "{used:?}");
     assert_eq!(left(&docker, bench.executor.machine.tag()).await, 0);
 }
 

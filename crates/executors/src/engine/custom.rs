@@ -369,6 +369,7 @@ impl Run<'_> {
             entrypoint: entrypoint.as_deref(),
             args,
             env,
+            tally: &self.tally,
         };
         let (tell, stop) = watch::channel(Stop::No);
         let work = docker::run_action(order, out, stop);
@@ -410,6 +411,7 @@ impl Run<'_> {
             return self.end(index, Conclusion::Skipped, Conclusion::Skipped, None).await;
         }
         self.begin(index).await?;
+        let meter = self.meter(places).await;
         let mut out = self.output(index);
         let place = places.place();
         let files = command_files(place.dirs(), index)?;
@@ -438,6 +440,7 @@ impl Run<'_> {
         if done.outcome == Conclusion::Failure {
             self.status = Conclusion::Failure;
         }
+        self.rows[index].usage = meter.stop().await;
         self.end(index, done.outcome, done.outcome, done.exit_code).await
     }
 }

@@ -322,6 +322,7 @@ async fn begin(
         log_to: None,
         started_at: Some(Timestamp::now()),
         finished_at: None,
+        usage: None,
     };
     rows.push(row.clone());
     host.step(row).await?;

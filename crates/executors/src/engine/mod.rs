@@ -35,6 +35,7 @@ use crate::log::JobLog;
 use crate::protocol::{Conclusion, ENVIRONMENT_URL, JobSpec, StepState, StepUpdate};
 use crate::sandbox::{HostPlace, Isolation, Machine, Place};
 use crate::spawn::Stop;
+use crate::usage::{Meter, Source, Tally};
 
 pub(crate) use contexts::Contexts;
 use control::Control;
@@ -101,6 +102,15 @@ impl Where {
         }
     }
 
+    /// Where it is told what the job uses: also a job in a container does some things on the host.
+    fn meters(&self) -> Vec<Source> {
+        let mut meters = self.host().meters();
+        if let Where::Container(containers, _) = self {
+            meters.extend(containers.place().into_iter().flat_map(Place::meters));
+        }
+        meters
+    }
+
     fn place(&self) -> &dyn Place {
         match self {
             Where::Host(place) => place,
@@ -130,6 +140,8 @@ struct Run<'a> {
     /// A pipeline of Jenkins ended `UNSTABLE`.
     unstable: bool,
     coverage: Option<Arc<Coverage>>,
+    /// What containers of actions used.
+    tally: Arc<Tally>,
 }
 
 impl Executor {
@@ -161,6 +173,7 @@ impl Executor {
             matchers: Arc::new(Matchers::new(Path::new("/"), Path::new("/"))),
             unstable: false,
             coverage: spec.job.coverage.as_deref().and_then(Coverage::new).map(Arc::new),
+            tally: Arc::default(),
         };
         run.logins.add(&spec.registry_host, "job", &spec.job_token);
         run.all().await
@@ -233,6 +246,7 @@ impl Run<'_> {
             log_to: None,
             started_at: None,
             finished_at: None,
+            usage: None,
         };
         self.rows.push(row.clone());
         self.host.step(row).await?;
@@ -246,6 +260,13 @@ impl Run<'_> {
         row.started_at = Some(Timestamp::now());
         row.log_from = Some(from);
         self.host.step(row.clone()).await
+    }
+
+    /// Begins to measure what a step uses.
+    async fn meter(&self, places: &Where) -> Meter {
+        let mut sources = places.meters();
+        sources.push(Source::Programs(Arc::clone(&self.tally)));
+        Meter::start(sources).await
     }
 
     async fn end(&mut self, index: usize, outcome: Conclusion, conclusion: Conclusion, exit_code: Option<i32>) -> HostResult<()> {

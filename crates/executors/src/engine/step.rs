@@ -74,6 +74,7 @@ impl Run<'_> {
             self.rows[index].name = self.log.masked(&name).await;
         }
         self.begin(index).await?;
+        let meter = self.meter(places).await;
         let mut out = self.output(index);
         let done = match (decided, inner) {
             (Err(error), _) | (_, Err(error)) => {
@@ -95,6 +96,7 @@ impl Run<'_> {
             self.status = conclusion;
         }
         contexts.record(&StepRecord { id: &id, outputs: &done.end.outputs, outcome: done.outcome, conclusion });
+        self.rows[index].usage = meter.stop().await;
         self.end(index, done.outcome, conclusion, done.exit_code).await
     }
 
@@ -351,6 +353,7 @@ impl Run<'_> {
             return self.end(index, Conclusion::Skipped, Conclusion::Skipped, None).await;
         }
         self.begin(index).await?;
+        let meter = self.meter(places).await;
         contexts.set_status(self.current_status());
         let mut out = self.output(index);
         let (tell, stop) = watch::channel(Stop::No);
@@ -382,6 +385,7 @@ impl Run<'_> {
             _ => Conclusion::Cancelled,
         };
         out.finish().await?;
+        self.rows[index].usage = meter.stop().await;
         self.end(index, outcome, outcome, None).await
     }
 }

@@ -484,3 +484,34 @@ async fn an_image_without_an_engine_and_a_deployment() {
     assert_eq!(bench.host.manifests.lock().unwrap().keys().collect::<Vec<_>>(), ["acme/web:latest", "acme/web:v1"]);
     assert!(log.contains("production answers at http://app.test"), "{log}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_each_step_used_is_told() {
+    let mut bench = Bench::new().await;
+    let log = bench
+        .run(&workflow(
+            r#"    steps:
+      - run: |
+          i=0; while [ $i -lt 400000 ]; do i=$((i+1)); done
+          head -c 20000000 /dev/zero > big; sync big
+      - run: head -c 60000000 /dev/zero | tail -c 60000000 > /dev/null
+      - run: 'true'
+      - if: ${{ false }}
+        run: 'true'
+"#,
+        ))
+        .await;
+    assert_eq!(bench.conclusion(), Conclusion::Success, "{log}");
+    let rows = bench.host.rows.lock().unwrap();
+    let used: Vec<_> = rows.values().map(|r| r.usage).collect();
+    let (busy, big, idle) = (used[1].unwrap(), used[2].unwrap(), used[3].unwrap());
+    let cpu = |u: crate::protocol::Usage| u.cpu_user_ms.unwrap() + u.cpu_system_ms.unwrap();
+    assert!(cpu(busy) > 200 && cpu(busy) > 3 * cpu(idle), "{used:?}");
+    assert!((20_000_000..40_000_000).contains(&busy.written_bytes.unwrap()), "{used:?}");
+    assert!(idle.written_bytes.unwrap() < 1_000_000, "{used:?}");
+    if bench.executor.machine.capabilities().cgroups {
+        let (big, idle) = (big.memory_peak_bytes.unwrap(), idle.memory_peak_bytes.unwrap());
+        assert!((60_000_000..120_000_000).contains(&big) && idle < 30_000_000, "{used:?}");
+    }
+    assert_eq!((used[0], used[4]), (None, None), "nothing is known of what ran no program");
+}

@@ -30,7 +30,9 @@ use tokio::time::Instant;
 use crate::host::{ByteStream, HostError};
 use crate::protocol::Capabilities;
 use crate::spawn::{self, Exit, Launch, Output, Stop, Target};
+use crate::usage::{Source, Tally};
 
+pub(crate) use cgroup::Group;
 pub use cgroup::Limits;
 pub use dirs::{JobDirs, open_beneath, read_beneath};
 pub use toolchain::Toolchains;
@@ -212,7 +214,16 @@ impl Machine {
             Some(groups) => Some(groups.create(&self.group_name(job), &self.config.limits)?),
             None => None,
         };
-        let mut place = HostPlace { machine: Arc::clone(self), dirs, user, group, holder: None, serial: AtomicU64::new(0), closed: false };
+        let mut place = HostPlace {
+            machine: Arc::clone(self),
+            dirs,
+            user,
+            group,
+            holder: None,
+            serial: AtomicU64::new(0),
+            tally: Arc::default(),
+            closed: false,
+        };
         if self.isolation.namespaces() {
             place.hold().await?;
         }
@@ -288,7 +299,7 @@ pub struct Exec {
 
 /// Where the programs of a job run.
 #[async_trait::async_trait]
-pub trait Place: Send + Sync {
+pub(crate) trait Place: Send + Sync {
     /// Runs a program to its end.
     async fn exec(
         &self,
@@ -301,6 +312,8 @@ pub trait Place: Send + Sync {
     fn dirs(&self) -> &JobDirs;
     /// Variables every program starts from, `PATH` and `HOME` among them.
     fn base_env(&self) -> BTreeMap<String, String>;
+    /// Where it is told what the job uses.
+    fn meters(&self) -> Vec<Source>;
     /// Has the machine ended something for want of memory since the start?
     fn oom_kills(&self) -> u64 {
         0
@@ -315,6 +328,8 @@ pub struct HostPlace {
     group: Option<cgroup::Group>,
     holder: Option<Holder>,
     serial: AtomicU64,
+    /// What programs used that have ended.
+    tally: Arc<Tally>,
     closed: bool,
 }
 
@@ -520,9 +535,18 @@ impl Place for HostPlace {
         let argv = self.wrap(&exec, &env_file);
         let target = if self.holder.is_some() { Target::ChildGroup } else { Target::Group };
         let running = spawn::start(Launch { argv, env: helper_env(), cwd: None }, exec.stdin.is_some()).await?;
-        let done = running.finish(exec.stdin, output, stop, deadline, target).await;
+        let meter = spawn::Metering { tally: Arc::clone(&self.tally), memory: self.group.is_none() };
+        let done = running.metered(meter).finish(exec.stdin, output, stop, deadline, target).await;
         let _ = fs::remove_file(env_file);
         done
+    }
+
+    fn meters(&self) -> Vec<Source> {
+        let tally = Arc::clone(&self.tally);
+        vec![match &self.group {
+            Some(group) => Source::Group(group.clone(), tally),
+            None => Source::Programs(tally),
+        }]
     }
 
     fn dirs(&self) -> &JobDirs {

@@ -8,7 +8,7 @@ import { IconTimeline, IconZoomIn, IconZoomOut, IconZoomReset } from "@tabler/ic
 import { type KeyboardEvent, useEffect, useMemo, useRef, useState, useSyncExternalStore } from "react";
 import type { Job, RunDetail } from "@/api/types";
 import { Empty, Panel } from "@/ui/bits";
-import { duration, exact } from "@/ui/format";
+import { duration, exact, usage } from "@/ui/format";
 import { lookOf, StateIcon, stateOf } from "@/ui/State";
 import { useNow } from "@/ui/TimeAgo";
 import { isSetup, type Lane, laneOf, lanesOf, type Phase, type Scale, ticks, zoom } from "./timeline";
@@ -105,7 +105,14 @@ function Lens({ lane, now, onOpen }: { lane: Lane; now: number; onOpen: (job: Jo
           const to = step.finished_at ? Date.parse(step.finished_at) : now;
           const at = from === null ? null : place(from, to, scale);
           return (
-            <li key={step.index} title={step.started_at ? exact(step.started_at) : "Not begun"}>
+            <li
+              key={step.index}
+              title={
+                step.started_at
+                  ? [exact(step.started_at), usage(step.usage)].filter(Boolean).join("\n")
+                  : "Not begun"
+              }
+            >
               <StateIcon state={stateOf(step)} size={13} />
               <span className="dm-ellipsis">{step.name}</span>
               <span className="dm-tl-track">

@@ -15,7 +15,7 @@ use http::{HeaderValue, StatusCode, header};
 use kernel::{Code, Context, Error, JobId, Result, RunnerId, Timestamp};
 use serde_json::{Value, json};
 use store::Tx;
-use store::job::{JobRow, Lease, StepRow, job_annotations_set, job_call, job_get, job_renew, step_set};
+use store::job::{JobRow, Lease, StepRow, StepUsage, job_annotations_set, job_call, job_get, job_renew, step_set};
 use utoipa_axum::router::OpenApiRouter;
 use web_kit::extract::read_body;
 use web_kit::{App, Ctx, Json, Path, Query, Reply};
@@ -195,6 +195,13 @@ fn step_row(job: JobId, s: StepUpdate) -> StepRow {
         log_to: signed(s.log_to),
         started_at: s.started_at,
         finished_at: s.finished_at,
+        usage: s.usage.map_or_else(StepUsage::default, |u| StepUsage {
+            cpu_user_ms: signed(u.cpu_user_ms),
+            cpu_system_ms: signed(u.cpu_system_ms),
+            memory_peak_bytes: signed(u.memory_peak_bytes),
+            read_bytes: signed(u.read_bytes),
+            written_bytes: signed(u.written_bytes),
+        }),
     }
 }
 

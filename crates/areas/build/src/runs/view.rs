@@ -342,6 +342,35 @@ pub struct Step {
     pub log_to: Option<i64>,
     /// Of its process.
     pub exit_code: Option<i64>,
+    /// What it used of its machine; none while it runs, and where nothing is known.
+    pub usage: Option<StepUsage>,
+}
+
+/// What a step used of its machine; what is not known is absent.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct StepUsage {
+    /// Time of processors in user mode, in milliseconds.
+    pub cpu_user_ms: Option<i64>,
+    /// Time of processors in the kernel, in milliseconds.
+    pub cpu_system_ms: Option<i64>,
+    /// The most memory at a time, without the page cache.
+    pub memory_peak_bytes: Option<i64>,
+    /// Read from disks.
+    pub read_bytes: Option<i64>,
+    /// Written for disks.
+    pub written_bytes: Option<i64>,
+}
+
+impl StepUsage {
+    fn of(u: store::job::StepUsage) -> Option<Self> {
+        (u != store::job::StepUsage::default()).then_some(Self {
+            cpu_user_ms: u.cpu_user_ms,
+            cpu_system_ms: u.cpu_system_ms,
+            memory_peak_bytes: u.memory_peak_bytes,
+            read_bytes: u.read_bytes,
+            written_bytes: u.written_bytes,
+        })
+    }
 }
 
 impl From<StepRow> for Step {
@@ -357,6 +386,7 @@ impl From<StepRow> for Step {
             log_from: s.log_from,
             log_to: s.log_to,
             exit_code: s.exit_code,
+            usage: StepUsage::of(s.usage),
         }
     }
 }
