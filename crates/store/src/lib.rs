@@ -16,6 +16,7 @@ pub mod file;
 pub mod git_ref;
 pub mod group;
 pub mod idempotency;
+pub mod image_push;
 mod inline;
 pub mod job;
 pub mod job_environment;

@@ -35,21 +35,29 @@ impl ProvenanceRow {
     }
 }
 
-/// Adds a statement; false when there is one, which stays.
+/// Adds a statement; one that is there stays.
 ///
 /// # Errors
 /// The database's.
-pub async fn provenance_create(tx: &mut Tx, p: &ProvenanceRow) -> Result<bool> {
-    let n = tx
-        .exec(
-            sql!(
-                "INSERT INTO provenance (run_id, name, digest, project_id, envelope, created_at) VALUES ($1, $2, $3, $4, $5, $6)
-                 ON CONFLICT DO NOTHING"
-            ),
-            args![p.run, p.name.as_str(), p.digest.as_str(), p.project, &p.envelope, p.created_at],
-        )
-        .await?;
-    Ok(n == 1)
+pub async fn provenance_create(tx: &mut Tx, p: &ProvenanceRow) -> Result<()> {
+    tx.exec(
+        sql!(
+            "INSERT INTO provenance (run_id, name, digest, project_id, envelope, created_at) VALUES ($1, $2, $3, $4, $5, $6)
+             ON CONFLICT DO NOTHING"
+        ),
+        args![p.run, p.name.as_str(), p.digest.as_str(), p.project, &p.envelope, p.created_at],
+    )
+    .await
+    .map(|_| ())
+}
+
+/// The statement of a run about what has a name and a digest.
+///
+/// # Errors
+/// The database's.
+pub async fn provenance_get(db: &Db, run: RunId, name: &str, digest: &str) -> Result<Option<ProvenanceRow>> {
+    let sql = sql!("SELECT * FROM provenance WHERE run_id = $1 AND name = $2 AND digest = $3");
+    db.opt(sql, args![run, name, digest]).await?.as_ref().map(ProvenanceRow::from_row).transpose()
 }
 
 /// The statements about what has a digest, the newest first.

@@ -26,6 +26,7 @@ pub fn router() -> OpenApiRouter<App> {
 pub fn jobs() -> Jobs {
     Jobs::default()
         .on("deployment_run", |app, _| Box::pin(async move { manager::reconcile(app).await }))
+        .on("provenance_attach", |app, work| Box::pin(image::provenance::provenance_attach(app, work)))
         .every("deploy", Duration::from_secs(3), Some(store::environment::TOPIC), |app| Box::pin(manager::reconcile(app)))
         .every("blob_janitor", Duration::from_secs(3600), None, |app| Box::pin(image::sweep(app)))
 }

@@ -4,22 +4,21 @@
 //! Invariants: the statement says only what the control plane knows; no job sees the key or takes part in the signing; what
 //! was stated stays as it is for as long as the run does.
 //!
-//! Must not know: how a statement is checked; that is done without the server, from these and the public keys alone.
+//! Must not know: the registry, where statements about images are laid beside them; how a statement is checked; that is done without the server, from these and the public keys alone.
 //!
 //! Read next: `identity::keys`.
 
-mod images;
 pub mod routes;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use kernel::{Error, JobId, Result, RunId, Timestamp};
 use serde_json::{Value, json};
-use store::WorkRow;
 use store::artifact::artifact_list_current;
+use store::image_push::image_push_list;
 use store::provenance::{ProvenanceRow, provenance_create};
-use store::registry::{PushRow, push_list};
 use store::run::{RunRow, run_get, run_plan};
+use store::{NewWork, WorkRow};
 use web_kit::App;
 
 use crate::identity::keys::{self, Purpose};
@@ -40,8 +39,7 @@ struct Made {
     /// `sha256:…`.
     digest: String,
     job: JobId,
-    /// It is an image.
-    image: Option<PushRow>,
+    image: bool,
 }
 
 /// What is signed: type and payload with their lengths, so that neither can pass for the other (DSSE 1.0).
@@ -95,17 +93,14 @@ pub async fn provenance_create_all(app: App, work: WorkRow) -> Result<()> {
     let mut all: Vec<Made> = artifact_list_current(app.db(), id, MOST)
         .await?
         .into_iter()
-        .map(|a| Made { subject: a.name.clone(), name: a.name, digest: a.digest, job: a.job, image: None })
+        .map(|a| Made { subject: a.name.clone(), name: a.name, digest: a.digest, job: a.job, image: false })
         .collect();
-    all.extend(push_list(app.db(), id, MOST).await?.into_iter().map(|p| {
-        let repository = if p.image.is_empty() { project.path.clone() } else { format!("{}/{}", project.path, p.image) };
-        Made {
-            subject: format!("{}/{repository}", app.config().public_host()),
-            name: format!("{repository}@{}", p.digest),
-            digest: p.digest.clone(),
-            job: p.job,
-            image: Some(p),
-        }
+    all.extend(image_push_list(app.db(), id, MOST).await?.into_iter().map(|p| Made {
+        subject: format!("{}/{}", app.config().public_host(), p.repository(&project.path)),
+        name: p.name(&project.path),
+        digest: p.digest,
+        job: p.job,
+        image: true,
     }));
     if all.is_empty() {
         return Ok(());
@@ -113,6 +108,7 @@ pub async fn provenance_create_all(app: App, work: WorkRow) -> Result<()> {
     let contexts = run_plan(app.db(), id).await?.map(|(_, contexts)| contexts).unwrap_or_default();
     let now = Timestamp::now();
     let key = keys::current(&app, Purpose::Provenance, now).await?;
+    let images = all.iter().any(|made| made.image);
     let mut rows = Vec::with_capacity(all.len());
     for made in all {
         let statement = statement(&app.config().public_url(), &project.path, &run, &contexts, &made);
@@ -123,23 +119,14 @@ pub async fn provenance_create_all(app: App, work: WorkRow) -> Result<()> {
             "payload": STANDARD.encode(&payload),
             "signatures": [{"keyid": key.id, "sig": STANDARD.encode(signature)}],
         });
-        let attached = match &made.image {
-            Some(image) => Some(images::prepare(&app, run.project, image, &envelope, now).await?),
-            None => None,
-        };
-        rows.push((
-            ProvenanceRow { run: id, project: run.project, name: made.name, digest: made.digest, envelope, created_at: now },
-            attached,
-        ));
+        rows.push(ProvenanceRow { run: id, project: run.project, name: made.name, digest: made.digest, envelope, created_at: now });
     }
     let mut tx = app.db().begin().await?;
-    for (row, attached) in &rows {
-        // stated before: with the same key, but by another signature
-        if provenance_create(&mut tx, row).await?
-            && let Some(attached) = attached
-        {
-            images::attach(&app, &mut tx, attached).await?;
-        }
+    for row in &rows {
+        provenance_create(&mut tx, row).await?;
+    }
+    if images {
+        tx.enqueue(NewWork::new("provenance_attach", json!({"run": id})).project(run.project)).await?;
     }
     tx.wake(format!("run:{id}"));
     tx.commit().await

@@ -1,5 +1,6 @@
 //! Images of a project as people see them. The protocol that pushes and pulls them is the registry's door.
 
+pub mod provenance;
 pub mod routes;
 
 use std::time::Duration;

@@ -97,7 +97,7 @@ pub(super) async fn put(app: &App, caller: &Caller, target: &Target, reference: 
     complete(target, &manifest, &mut tx).await?;
     store::registry::manifest_put(&mut tx, &row, &needs).await?;
     if let Actor::Job { id, .. } = &caller.ctx.actor {
-        store::registry::push_note(&mut tx, &row, *id).await?;
+        store::image_push::image_push_note(&mut tx, &row, *id).await?;
     }
     for tag in &tags {
         store::registry::tag_put(&mut tx, &row, tag.as_str()).await?;

@@ -4,11 +4,14 @@
 
 use blobs::{Blobs, Digest, Owner};
 use bytes::Bytes;
-use kernel::{Code, Error, ProjectId, Result, Timestamp};
+use kernel::{Code, Error, Result, RunId};
 use oci::Manifest;
-use serde_json::{Value, json};
-use store::Tx;
-use store::registry::{ManifestRow, PushRow, manifest_by_digest, manifest_put};
+use serde_json::json;
+use store::image_push::{ImagePushRow, image_push_list};
+use store::project::project_get;
+use store::provenance::{ProvenanceRow, provenance_get};
+use store::registry::{ManifestRow, manifest_by_digest, manifest_put};
+use store::{Tx, WorkRow};
 use web_kit::App;
 
 /// A DSSE envelope around provenance.
@@ -16,20 +19,39 @@ const ENVELOPE: &str = "application/vnd.in-toto.provenance+dsse";
 const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 const EMPTY: &str = "application/vnd.oci.empty.v1+json";
 
+/// Most images of a run.
+const MOST: i64 = 1000;
+
+/// Lays the statements about the images of a run beside them. Doing it again does nothing.
+///
+/// # Errors
+/// The database's, the storage's; `unavailable` when it has to be done again.
+pub async fn provenance_attach(app: App, work: WorkRow) -> Result<()> {
+    let run: RunId = serde_json::from_value(work.payload["run"].clone()).map_err(Error::internal)?;
+    let Some(project) = work.project else { return Ok(()) };
+    let Some(project) = project_get(app.db(), project).await? else { return Ok(()) };
+    for image in image_push_list(app.db(), run, MOST).await? {
+        if let Some(stated) = provenance_get(app.db(), run, &image.name(&project.path), &image.digest).await? {
+            let attached = prepare(&app, &image, &stated).await?;
+            let mut tx = app.db().begin().await?;
+            attach(&app, &mut tx, &attached).await?;
+            tx.commit().await?;
+        }
+    }
+    Ok(())
+}
+
 /// A manifest that is to be stored.
-pub(super) struct Attached {
+struct Attached {
     row: ManifestRow,
     blobs: Vec<Digest>,
 }
 
 /// Stores the envelope as a blob, and makes the manifest that refers to the image.
-///
-/// # Errors
-/// The storage's.
-pub(super) async fn prepare(app: &App, project: ProjectId, image: &PushRow, envelope: &Value, now: Timestamp) -> Result<Attached> {
+async fn prepare(app: &App, image: &ImagePushRow, stated: &ProvenanceRow) -> Result<Attached> {
     let storage = app.part::<Blobs>()?;
-    let owner = Owner::from(project);
-    let envelope = serde_json::to_vec(envelope).map_err(Error::internal)?;
+    let owner = Owner::from(stated.project);
+    let envelope = serde_json::to_vec(&stated.envelope).map_err(Error::internal)?;
     let size = envelope.len();
     let layer = storage.put_bytes(&owner, Bytes::from(envelope)).await?.digest;
     let config = storage.put_bytes(&owner, Bytes::from_static(b"{}")).await?.digest;
@@ -40,12 +62,12 @@ pub(super) async fn prepare(app: &App, project: ProjectId, image: &PushRow, enve
         "config": {"mediaType": EMPTY, "digest": config.to_string(), "size": 2},
         "layers": [{"mediaType": ENVELOPE, "digest": layer.to_string(), "size": size}],
         "subject": {"mediaType": image.media_type, "digest": image.digest, "size": image.size},
-        "annotations": {"in-toto.io/predicate-type": "https://slsa.dev/provenance/v1", "org.opencontainers.image.created": now},
+        "annotations": {"in-toto.io/predicate-type": "https://slsa.dev/provenance/v1", "org.opencontainers.image.created": stated.created_at},
     });
     let content = serde_json::to_vec(&content).map_err(Error::internal)?;
     let manifest = Manifest::parse(MANIFEST, &content).map_err(Error::internal)?;
     let row = ManifestRow {
-        project,
+        project: stated.project,
         image: image.image.clone(),
         digest: manifest.digest.to_string(),
         media_type: MANIFEST.to_owned(),
@@ -55,16 +77,13 @@ pub(super) async fn prepare(app: &App, project: ProjectId, image: &PushRow, enve
         artifact_type: manifest.artifact_type.clone(),
         content,
         account: None,
-        pushed_at: now,
+        pushed_at: stated.created_at,
     };
     Ok(Attached { row, blobs: vec![layer, config] })
 }
 
 /// Stores the manifest, if the image is still there.
-///
-/// # Errors
-/// `unavailable` when a blob was cleared away meanwhile: it has to be prepared again.
-pub(super) async fn attach(app: &App, tx: &mut Tx, attached: &Attached) -> Result<()> {
+async fn attach(app: &App, tx: &mut Tx, attached: &Attached) -> Result<()> {
     let row = &attached.row;
     // blobs are deleted under the same lock: what is there now stays
     store::dialect::project_lock(tx, row.project).await?;
