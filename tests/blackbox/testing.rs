@@ -183,3 +183,49 @@ fn parts_share_files_by_time_and_agree() {
         assert!(log.contains("part 0 spec/a.js end") && log.contains("part 1 spec/b.js spec/c.js end"), "{log}");
     }
 }
+
+#[test]
+fn what_a_commit_added_is_covered_or_not() {
+    for database in databases() {
+        let h = house(database);
+        h.clone.write(
+            ".github/workflows/ci.yml",
+            "on: push
+jobs:
+  unit:
+    strategy: {matrix: {part: [one, two]}}
+    runs-on: ubuntu-latest
+    steps:
+      - uses: actions/checkout@v4
+      - uses: devmentor/report@v1
+        with: {lcov: '${{ matrix.part }}.info'}
+",
+        );
+        let coverage = |lines: &str| format!("SF:/builds/ann/web/src/a.js\n{lines}end_of_record\nSF:other.js\nDA:1,0\nend_of_record\n");
+        h.clone.write("one.info", &coverage("DA:1,1\nDA:3,0\n"));
+        h.clone.write("two.info", &coverage("DA:1,0\n"));
+        h.clone.write("src/a.js", "one\ntwo\nthree\n");
+        let of = |run: &Value| h.ann.get(&format!("/runs/{}/coverage", run["id"].as_str().unwrap())).expect(200).json;
+        // the first commit adds all there is
+        let first = of(&h.done(&h.clone.push("first"), 1));
+        assert_eq!((&first["patch"]["lines_valid"], &first["patch"]["lines_covered"]), (&json!(2), &json!(1)), "{first}");
+        // the next ones only what is new, and what either job ran did
+        h.clone.write("src/a.js", "one\nnew\nthree\nmore\nlast\nend\n");
+        h.clone.write("one.info", &coverage("DA:1,1\nDA:2,1\nDA:3,0\nDA:4,0\nDA:5,0\n"));
+        h.clone.write("two.info", &coverage("DA:1,0\nDA:2,0\nDA:4,3\nDA:5,0\n"));
+        let run = h.done(&h.clone.push("second"), 1);
+        let second = of(&run);
+        let patch = &second["patch"];
+        assert_eq!((&patch["lines_valid"], &patch["lines_covered"]), (&json!(3), &json!(2)), "{second}");
+        assert_eq!(
+            patch["files"],
+            json!([{"path": "src/a.js", "valid": 3, "covered": 2, "ran": [[1, 2], [4, 4]], "missed": [[3, 3], [5, 5]]}])
+        );
+        assert_eq!(second["files"].as_array().map(Vec::len), Some(2));
+        // what is kept for that is no artifact of the run
+        assert!(h.ann.get(&format!("/runs/{}/artifacts", run["id"].as_str().unwrap())).expect(200).items().is_empty());
+        // where only other files change there is nothing to say
+        h.clone.write("README.md", "words");
+        assert_eq!(of(&h.done(&h.clone.push("words"), 1))["patch"], Value::Null);
+    }
+}

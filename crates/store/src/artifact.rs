@@ -82,13 +82,17 @@ pub async fn artifact_set(tx: &mut Tx, a: &ArtifactRow) -> Result<()> {
     .map(|_| ())
 }
 
-/// The artifacts of a run after a name, by name.
+/// The artifacts of a run after a name, by name; not what the service keeps for itself under names that begin with a dot.
 ///
 /// # Errors
 /// The database's.
 pub async fn artifact_list(db: &Db, run: RunId, after: &str, limit: i64) -> Result<Vec<ArtifactRow>> {
-    let rows =
-        db.all(sql!("SELECT * FROM artifact WHERE run_id = $1 AND name > $2 ORDER BY name LIMIT $3"), args![run, after, limit]).await?;
+    let rows = db
+        .all(
+            sql!("SELECT * FROM artifact WHERE run_id = $1 AND name > $2 AND name NOT LIKE '.%' ORDER BY name LIMIT $3"),
+            args![run, after, limit],
+        )
+        .await?;
     rows.iter().map(ArtifactRow::from_row).collect()
 }
 
@@ -102,9 +106,26 @@ pub async fn artifact_list_current(q: impl Into<Q<'_>>, run: RunId, limit: i64) 
         .all(
             sql!(
                 "SELECT a.* FROM artifact a JOIN pipeline_job j ON j.id = a.job_id
-                 WHERE a.run_id = $1 AND j.superseded = $2 ORDER BY a.name LIMIT $3"
+                 WHERE a.run_id = $1 AND j.superseded = $2 AND a.name NOT LIKE '.%' ORDER BY a.name LIMIT $3"
             ),
             args![run, false, limit],
+        )
+        .await?;
+    rows.iter().map(ArtifactRow::from_row).collect()
+}
+
+/// What the service keeps for itself with the jobs of a run that count, under names that begin with a dot and this text.
+///
+/// # Errors
+/// The database's.
+pub async fn artifact_own(db: &Db, run: RunId, name: &str, limit: i64) -> Result<Vec<ArtifactRow>> {
+    let rows = db
+        .all(
+            sql!(
+                "SELECT a.* FROM artifact a JOIN pipeline_job j ON j.id = a.job_id
+                 WHERE a.run_id = $1 AND j.superseded = $2 AND a.name LIKE '.' || $3 || '%' ORDER BY a.name LIMIT $4"
+            ),
+            args![run, false, name, limit],
         )
         .await?;
     rows.iter().map(ArtifactRow::from_row).collect()

@@ -41,8 +41,9 @@ jobs:
     runs-on: ubuntu-latest
     steps:
       - uses: actions/checkout@v4
+      - run: echo "::warning file=cart.js,line=2::It rounds too early"
       - uses: devmentor/report@v1
-        with: {junit: out.xml, fail-on-failure: true}
+        with: {junit: out.xml, lcov: cart.info, fail-on-failure: true}
 `;
 const report = (broken: boolean) =>
   `<testsuite name="s"><testcase classname="shop.Cart" name="adds" time="0.2"/><testcase classname="shop.Cart" name="rounds" time="0.4">${
@@ -52,10 +53,22 @@ const report = (broken: boolean) =>
 test("a test has a history: first failing commit, quarantine, and back", async () => {
   const { page } = walk;
   await change("POST", "/projects/create", { name: slug("checks") });
-  await push("checks", { "out.xml": report(false), ".github/workflows/ci.yml": CHECKS }).then((oid) =>
-    ended("checks", oid),
+  const lcov = (lines: string) => `SF:cart.js\n${lines}end_of_record\n`;
+  await push("checks", {
+    "out.xml": report(false),
+    "cart.js": "one\nend\n",
+    "cart.info": lcov("DA:1,1\n"),
+    ".github/workflows/ci.yml": CHECKS,
+  }).then((oid) => ended("checks", oid));
+  const broken = await push(
+    "checks",
+    {
+      "out.xml": report(true),
+      "cart.js": "one\nnew\nnewer\nend\n",
+      "cart.info": lcov("DA:1,1\nDA:2,1\nDA:3,0\n"),
+    },
+    "update",
   );
-  const broken = await push("checks", { "out.xml": report(true) }, "update");
   const run = await ended("checks", broken);
   expect(run.conclusion).toBe("failure");
 
@@ -79,6 +92,19 @@ test("a test has a history: first failing commit, quarantine, and back", async (
   await sound(page);
   await dialog.getByRole("button", { name: "Quarantine" }).click();
   await see(page, /In quarantine until .*see #12/);
+  await sound(page);
+
+  // The commit shows which of its lines ran, and what was remarked about them.
+  await page.goto(`${pages("checks")}/runs/${run.number}?tab=coverage`);
+  await see(page, "of 2 added lines");
+  await sound(page);
+  await page.getByRole("link", { name: "On the diff" }).click();
+  await see(page, "50 % of 2 added lines covered");
+  await see(page, "It rounds too early");
+  const cart = page.getByRole("region", { name: "cart.js", exact: true });
+  expect(await cart.locator("[data-ran=true]").allTextContents()).toEqual(["1, covered", "2, covered"]);
+  expect(await cart.locator("[data-ran=false]").allTextContents()).toEqual(["3, not covered"]);
+  await shot(page, "covered-diff");
   await sound(page);
 
   // The list narrows by what its address says.

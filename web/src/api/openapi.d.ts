@@ -1821,7 +1821,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Coverage of a run, from its lcov and Cobertura reports. */
+        /** Coverage of a run, of all files and of what its commit changed. */
         get: operations["coverage_get"];
         put?: never;
         post?: never;
@@ -2318,6 +2318,25 @@ export interface components {
             /** @description Path, file name or name of a workflow. */
             workflow?: string | null;
         };
+        /** @description Coverage of a file that a commit changed. */
+        ChangedFile: {
+            /**
+             * Format: int64
+             * @description Those of them that did.
+             */
+            covered: number;
+            /** @description First and last of lines that could have run and did not. */
+            missed: number[][];
+            /** @description Path in the repository. */
+            path: string;
+            /** @description First and last of lines that ran, added or not. */
+            ran: number[][];
+            /**
+             * Format: int64
+             * @description Added lines that could run.
+             */
+            valid: number;
+        };
         /**
          * @description What is said of a commit.
          * @enum {string}
@@ -2487,6 +2506,7 @@ export interface components {
              * @description Lines that could run.
              */
             lines_valid: number;
+            patch?: components["schemas"]["PatchCoverage"] | null;
         };
         /** @description What to deploy where. */
         DeployNew: {
@@ -4356,6 +4376,26 @@ export interface components {
             current?: string | null;
             /** @description The new one. */
             new: string;
+        };
+        /** @description Coverage of what a commit changed. */
+        PatchCoverage: {
+            /** @description The changed files that reports name, by path. */
+            files: components["schemas"]["ChangedFile"][];
+            /**
+             * Format: double
+             * @description Their share, 0 to 1; none where none of the added lines could run.
+             */
+            line_rate?: number | null;
+            /**
+             * Format: int64
+             * @description Those of them that did.
+             */
+            lines_covered: number;
+            /**
+             * Format: int64
+             * @description Lines that it added and that could run.
+             */
+            lines_valid: number;
         };
         /** @description A permission and the least role that has it. */
         PermissionView: {

@@ -118,6 +118,8 @@ export const queries = {
     one(["project", id, "workflows", ref], "/projects/{id}/workflows", { path: { id }, query: { ref } }),
   runs: (id: string, query: CallOf<"/projects/{id}/runs">["query"] = {}) =>
     pages(["project", id, "runs"], "/projects/{id}/runs", { path: { id }, query }),
+  runsOf: (id: string, commit: string) =>
+    one(["project", id, "runs-of", commit], "/projects/{id}/runs", { path: { id }, query: { commit } }),
   schedules: (id: string) =>
     one(["project", id, "schedules"], "/projects/{id}/schedules", { path: { id }, query: whole }),
   run: (id: string) => one(["run", id], "/runs/{run}", { path: { run: id } }),
@@ -171,6 +173,11 @@ export const queries = {
       query: { name, limit: 50 },
     }),
 
+  jobEnvironments: (id: string) =>
+    pages(["project", id, "job-environments"], "/projects/{id}/job-environments", {
+      path: { id },
+      query: whole,
+    }),
   environments: (id: string) =>
     one(["project", id, "environments"], "/projects/{id}/environments", { path: { id }, query: whole }),
   deployments: (id: string, environment?: string) =>

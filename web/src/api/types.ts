@@ -88,6 +88,7 @@ export type Test = Read<"Test">;
 export type TestResult = Read<"TestResult">;
 export type Queue = Read<"Queue">;
 export type QueuedJob = Read<"QueuedJob">;
+export type JobEnvironment = Read<"JobEnvironment">;
 export type Runner = Read<"Runner">;
 
 export type ImageRepository = Read<"Image">;

@@ -10,6 +10,7 @@ import { Main, NotFound } from "@/app/Shell";
 import { useUser } from "@/app/session";
 import { toast } from "@/app/toast";
 import { FormError, PageHead, Panel, Rows, useTitle } from "@/ui/bits";
+import { TabStrip } from "@/ui/TabStrip";
 import { Tokens } from "./Tokens";
 
 function Profile({ user }: { user: User }) {
@@ -121,10 +122,10 @@ export default function Account() {
     <Main narrow>
       <PageHead title="Account" />
       <Tabs value={tab} onChange={(v) => setTab(v ?? "profile")}>
-        <Tabs.List mb="md">
+        <TabStrip value={tab}>
           <Tabs.Tab value="profile">Profile</Tabs.Tab>
           <Tabs.Tab value="tokens">Tokens</Tabs.Tab>
-        </Tabs.List>
+        </TabStrip>
         <Tabs.Panel value="profile">
           {user ? (
             <div className="dm-gap">

@@ -13,6 +13,7 @@ import { toast, toastError } from "@/app/toast";
 import { Avatar, FormError, Loaded, More, PageHead, Panel, useTitle } from "@/ui/bits";
 import { RunnerList } from "@/ui/RunnerList";
 import { StateBadge } from "@/ui/State";
+import { TabStrip } from "@/ui/TabStrip";
 import { TimeAgo } from "@/ui/TimeAgo";
 import { QueueView } from "./project/Queue";
 
@@ -220,12 +221,12 @@ export default function Admin() {
     <Main narrow>
       <PageHead title="Administration" />
       <Tabs value={tab} onChange={(v) => setTab(v ?? "users")}>
-        <Tabs.List mb="md">
+        <TabStrip value={tab}>
           <Tabs.Tab value="users">Users</Tabs.Tab>
           <Tabs.Tab value="runners">Runners</Tabs.Tab>
           <Tabs.Tab value="queue">Queue</Tabs.Tab>
           <Tabs.Tab value="health">Health</Tabs.Tab>
-        </Tabs.List>
+        </TabStrip>
         <Tabs.Panel value="users">
           <Users />
         </Tabs.Panel>

@@ -11,6 +11,7 @@ import { Avatar, Empty, PageHead, ProblemView, ProjectMark, Rows, useTitle } fro
 import { MemberList } from "@/ui/MemberList";
 import { ProjectList } from "@/ui/ProjectList";
 import { HowToRegister, RunnerList } from "@/ui/RunnerList";
+import { TabStrip } from "@/ui/TabStrip";
 import { GroupSettings } from "./GroupSettings";
 import { Secrets, Variables } from "./project/Config";
 
@@ -81,14 +82,14 @@ export default function Namespace({ path }: { path: string }) {
       </PageHead>
       {group.data ? (
         <Tabs value={tab} onChange={(value) => setTab(value ?? "projects")}>
-          <Tabs.List mb="md">
+          <TabStrip value={tab}>
             <Tabs.Tab value="projects">Projects</Tabs.Tab>
             <Tabs.Tab value="members">Members</Tabs.Tab>
             {me ? <Tabs.Tab value="secrets">Secrets</Tabs.Tab> : null}
             {me ? <Tabs.Tab value="variables">Variables</Tabs.Tab> : null}
             {me ? <Tabs.Tab value="runners">Runners</Tabs.Tab> : null}
             {me ? <Tabs.Tab value="settings">Settings</Tabs.Tab> : null}
-          </Tabs.List>
+          </TabStrip>
           <Tabs.Panel value="projects">{list}</Tabs.Panel>
           <Tabs.Panel value="members">
             <MemberList of={{ kind: "group", id: path }} query={queries.groupMembers(path)} mayEdit={!!me} />

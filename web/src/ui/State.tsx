@@ -31,6 +31,8 @@ const LOOKS: Record<string, Look> = {
   done: { tone: "ok", icon: IconCircleCheck, label: "Done" },
   passed: { tone: "ok", icon: IconCircleCheck, label: "Passed" },
   healthy: { tone: "ok", icon: IconCircleCheck, label: "Healthy" },
+  available: { tone: "ok", icon: IconCircleCheck, label: "Available" },
+  stopping: { tone: "run", icon: IconLoader2, label: "Stopping", spin: true },
   online: { tone: "ok", icon: IconCircleCheck, label: "Online" },
   active: { tone: "ok", icon: IconCircleCheck, label: "Active" },
   ok: { tone: "ok", icon: IconCircleCheck, label: "OK" },

@@ -1,20 +1,26 @@
 /** One commit: message, checks and diff. */
 import { Button } from "@mantine/core";
 import { IconAlertTriangle, IconChevronDown, IconChevronRight, IconFiles } from "@tabler/icons-react";
-import { useQuery } from "@tanstack/react-query";
-import { useState } from "react";
+import { useQueries, useQuery } from "@tanstack/react-query";
+import { Fragment, useMemo, useState } from "react";
 import { queries } from "@/api/queries";
-import type { CommitDetail, DiffFile } from "@/api/types";
+import type { Annotation, CommitDetail, DiffFile, Run } from "@/api/types";
 import { Link } from "@/app/location";
 import { paths } from "@/app/paths";
-import { useProject } from "@/app/project";
+import { can, useProject } from "@/app/project";
 import { visible } from "@/ui/bidi";
 import { Avatar, Empty, Loaded, Panel, useTitle } from "@/ui/bits";
 import { Copy } from "@/ui/Copy";
-import { number, plural, short } from "@/ui/format";
+import { number, percent, plural, short } from "@/ui/format";
 import { StateIcon } from "@/ui/State";
 import { TimeAgo } from "@/ui/TimeAgo";
+import { type Covered, combine, notesOf } from "./covered";
+import { Annotations } from "./RunParts";
 import "./diff.css";
+
+/** Runs of a commit whose coverage is looked at. */
+const RUNS = 6;
+const NONE: Annotation[] = [];
 
 function Changes({ additions, deletions }: { additions: number; deletions: number }) {
   return (
@@ -25,7 +31,56 @@ function Changes({ additions, deletions }: { additions: number; deletions: numbe
   );
 }
 
-function Hunks({ file }: { file: DiffFile }) {
+/** The finished runs of a commit, the newest first. */
+function useRuns(oid: string): Run[] {
+  const project = useProject();
+  const runs = useQuery({
+    ...queries.runsOf(project.id, oid),
+    enabled: oid !== "" && can(project, "pipeline:read"),
+  }).data?.items;
+  return useMemo(() => runs?.filter((run) => run.state === "completed").slice(0, RUNS) ?? [], [runs]);
+}
+
+/** What steps of these runs remarked, by file; each said once. */
+function useNotes(runs: Run[]): Map<string, Annotation[]> {
+  return useQueries({
+    queries: runs.map((run) => ({ ...queries.run(run.id), staleTime: 60_000 })),
+    combine: (all) => notesOf(all.flatMap(({ data }) => (data ? [data] : []))),
+  });
+}
+
+/** What finished runs of a commit say of the lines that it changed. */
+function useCovered(commit: CommitDetail | undefined, done: Run[]): Covered | null {
+  const patches = useQueries({
+    queries: done.map((run) => ({ ...queries.coverage(run.id), staleTime: Number.POSITIVE_INFINITY })),
+    combine: (all) => all.flatMap(({ data }) => (data?.patch ? [data.patch] : [])),
+  });
+  return useMemo(() => {
+    const added = new Map<string, Set<number>>();
+    for (const file of commit?.files ?? []) {
+      const lines = new Set<number>();
+      for (const hunk of file.hunks) {
+        let at = hunk.new_start;
+        for (const line of hunk.lines) {
+          if (line.kind === "+") lines.add(at);
+          if (line.kind !== "-") at += 1;
+        }
+      }
+      added.set(file.path, lines);
+    }
+    return combine(patches, added);
+  }, [commit, patches]);
+}
+
+function Hunks({
+  file,
+  lines,
+  notes,
+}: {
+  file: DiffFile;
+  lines: Map<number, boolean> | undefined;
+  notes: Annotation[];
+}) {
   return (
     // biome-ignore lint/a11y/noNoninteractiveTabindex: a scrolling region must be reachable with the keyboard
     <section className="dm-diff-scroll" tabIndex={0} aria-label={`Changes of ${file.path}`}>
@@ -43,21 +98,41 @@ function Hunks({ file }: { file: DiffFile }) {
               {hunk.lines.map((line, i) => {
                 const a = line.kind === "+" ? "" : before++;
                 const b = line.kind === "-" ? "" : after++;
+                const ran = b === "" ? undefined : lines?.get(b);
+                const said = b === "" ? NONE : notes.filter((note) => note.line === b);
                 return (
-                  <tr key={i} data-kind={line.kind === "+" ? "add" : line.kind === "-" ? "del" : undefined}>
-                    <td className="dm-diff-number">{a}</td>
-                    <td className="dm-diff-number">{b}</td>
-                    <td className="dm-diff-text">
-                      <span
-                        className="dm-diff-sign"
-                        role="img"
-                        aria-label={line.kind === "+" ? "added" : line.kind === "-" ? "removed" : undefined}
+                  <Fragment key={i}>
+                    <tr data-kind={line.kind === "+" ? "add" : line.kind === "-" ? "del" : undefined}>
+                      <td className="dm-diff-number">{a}</td>
+                      <td
+                        className="dm-diff-number"
+                        data-ran={ran}
+                        title={ran === undefined ? undefined : ran ? "Ran in a test" : "No test ran it"}
                       >
-                        {line.kind}
-                      </span>
-                      {visible(line.text)}
-                    </td>
-                  </tr>
+                        {b}
+                        {ran === undefined ? null : (
+                          <span className="dm-sr">{ran ? ", covered" : ", not covered"}</span>
+                        )}
+                      </td>
+                      <td className="dm-diff-text">
+                        <span
+                          className="dm-diff-sign"
+                          role="img"
+                          aria-label={line.kind === "+" ? "added" : line.kind === "-" ? "removed" : undefined}
+                        >
+                          {line.kind}
+                        </span>
+                        {visible(line.text)}
+                      </td>
+                    </tr>
+                    {said.length > 0 ? (
+                      <tr className="dm-diff-said">
+                        <td colSpan={3}>
+                          <Annotations items={said} />
+                        </td>
+                      </tr>
+                    ) : null}
+                  </Fragment>
                 );
               })}
             </tbody>
@@ -68,7 +143,19 @@ function Hunks({ file }: { file: DiffFile }) {
   );
 }
 
-function FileDiff({ file, commit, big }: { file: DiffFile; commit: CommitDetail; big: boolean }) {
+function FileDiff({
+  file,
+  commit,
+  big,
+  lines,
+  notes,
+}: {
+  file: DiffFile;
+  commit: CommitDetail;
+  big: boolean;
+  lines: Map<number, boolean> | undefined;
+  notes: Annotation[];
+}) {
   const project = useProject();
   const [open, setOpen] = useState(!big);
   return (
@@ -107,7 +194,7 @@ function FileDiff({ file, commit, big }: { file: DiffFile; commit: CommitDetail;
           <Empty small icon={IconFiles} title="A binary file" />
         ) : (
           <>
-            <Hunks file={file} />
+            <Hunks file={file} lines={lines} notes={notes} />
             {file.truncated ? (
               <div className="dm-diff-note">
                 The rest of this file's changes is left out because it is long.
@@ -129,6 +216,9 @@ export default function CommitPage({ rest }: { rest: string }) {
   const query = useQuery(queries.commit(project.id, oid));
   const statuses =
     useQuery({ ...queries.commitStatuses(project.id, oid), refetchInterval: 10_000 }).data?.items ?? [];
+  const runs = useRuns(query.data?.oid ?? "");
+  const covered = useCovered(query.data, runs);
+  const notes = useNotes(runs);
   useTitle(query.data?.title, project.path);
   return (
     <Loaded query={query} rows={8}>
@@ -198,6 +288,18 @@ export default function CommitPage({ rest }: { rest: string }) {
             <div className="dm-meta" style={{ margin: "16px 0 10px" }}>
               <span>{plural(commit.stats.files, "file")} changed</span>
               <Changes additions={commit.stats.additions} deletions={commit.stats.deletions} />
+              {covered && covered.valid > 0 ? (
+                <span>
+                  <span className="dm-ran-key" data-ran="true" aria-hidden />
+                  {percent(covered.covered / covered.valid)} of {plural(covered.valid, "added line")} covered
+                  {covered.covered < covered.valid ? (
+                    <>
+                      <span className="dm-ran-key" data-ran="false" aria-hidden />
+                      {plural(covered.valid - covered.covered, "line")} not
+                    </>
+                  ) : null}
+                </span>
+              ) : null}
             </div>
             {commit.stats.truncated ? (
               <div className="dm-banner">
@@ -211,6 +313,8 @@ export default function CommitPage({ rest }: { rest: string }) {
                   key={f.path}
                   file={f}
                   commit={commit}
+                  lines={covered?.files.get(f.path)}
+                  notes={notes.get(f.path) ?? NONE}
                   big={f.additions + f.deletions > 800 || lines > 8000}
                 />
               ))}

@@ -17,7 +17,9 @@ import { TimeAgo } from "@/ui/TimeAgo";
 import { Secrets, Variables } from "./Config";
 import { DeployDialog } from "./DeployDialog";
 import { AppLog, EnvConfig, History, LiveDeployment, Releases, WatchPanel } from "./DeployParts";
+import { JobEnvironments } from "./JobEnvironments";
 import "./deploy.css";
+import { TabStrip } from "@/ui/TabStrip";
 
 function NewEnvironment({ onClose, onMade }: { onClose: () => void; onMade: (env: Environment) => void }) {
   const project = useProject();
@@ -227,7 +229,7 @@ function EnvironmentView({ env }: { env: Environment }) {
         />
       ) : null}
       <Tabs value={tab} onChange={(v) => setTab(v ?? "watch")}>
-        <Tabs.List mb="md">
+        <TabStrip value={tab}>
           <Tabs.Tab value="watch">Watch</Tabs.Tab>
           <Tabs.Tab value="log">Log</Tabs.Tab>
           <Tabs.Tab value="history">History</Tabs.Tab>
@@ -235,7 +237,7 @@ function EnvironmentView({ env }: { env: Environment }) {
           <Tabs.Tab value="config">Configuration</Tabs.Tab>
           {secrets ? <Tabs.Tab value="secrets">Secrets</Tabs.Tab> : null}
           {secrets ? <Tabs.Tab value="variables">Variables</Tabs.Tab> : null}
-        </Tabs.List>
+        </TabStrip>
         <Tabs.Panel value="watch">
           <WatchPanel env={env} />
         </Tabs.Panel>
@@ -314,18 +316,21 @@ export default function Deployments() {
           const env = data.items.find((e) => e.name === name) ?? data.items[0];
           if (!env) {
             return (
-              <Panel>
-                <Empty
-                  icon={IconRocket}
-                  title="Nothing is deployed"
-                  action={
-                    may ? <Button onClick={() => setCreating(true)}>Create an environment</Button> : null
-                  }
-                >
-                  An environment is a place where releases run, with a health check, a history, and a way
-                  back. A workflow can also create it when it deploys.
-                </Empty>
-              </Panel>
+              <div className="dm-gap">
+                <JobEnvironments />
+                <Panel>
+                  <Empty
+                    icon={IconRocket}
+                    title="No releases here"
+                    action={
+                      may ? <Button onClick={() => setCreating(true)}>Create an environment</Button> : null
+                    }
+                  >
+                    An environment is a place where releases run, with a health check, a history, and a way
+                    back. A workflow can also create it when it deploys.
+                  </Empty>
+                </Panel>
+              </div>
             );
           }
           return (
@@ -359,6 +364,9 @@ export default function Deployments() {
                 </div>
               ) : null}
               <EnvironmentView key={env.id} env={env} />
+              <div className="dm-gap" style={{ marginTop: 16 }}>
+                <JobEnvironments />
+              </div>
             </>
           );
         }}

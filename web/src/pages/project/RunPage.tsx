@@ -25,18 +25,19 @@ import { paths } from "@/app/paths";
 import { can, useProject } from "@/app/project";
 import { toastError } from "@/app/toast";
 import { JobGraph } from "@/graph/JobGraph";
-import { shownState } from "@/graph/model";
 import { Dot, Empty, PageHead, Panel, ProblemView, Rows, ticks, useTitle } from "@/ui/bits";
 import { Diagnostics } from "@/ui/Diagnostics";
 import { refName, short } from "@/ui/format";
 import { StateBadge, StateIcon, stateOf } from "@/ui/State";
 import { Elapsed, TimeAgo } from "@/ui/TimeAgo";
+import { JobList } from "./JobList";
 import { Questions } from "./Questions";
 import { RunLinks } from "./RunLinks";
 import { Annotations, AnnotationsView, Artifacts, CoverageView, SummaryView, Tests } from "./RunParts";
 import { Timeline } from "./Timeline";
 import { WhyPanel } from "./Why";
 import "./run.css";
+import { TabStrip } from "@/ui/TabStrip";
 
 const LogView = lazy(() => import("@/log/LogView"));
 
@@ -167,22 +168,7 @@ function Jobs({ run, play }: { run: RunDetail; play: Play }) {
         </div>
       ) : null}
       <div className={jobs.length > 1 ? "dm-run-columns" : undefined}>
-        {jobs.length > 1 ? (
-          <nav className="dm-job-list" aria-label="Jobs">
-            {jobs.map((j) => (
-              <button
-                type="button"
-                key={j.id}
-                aria-current={j.id === job.id ? "true" : undefined}
-                onClick={() => select(j)}
-              >
-                <StateIcon state={shownState(j)} size={16} />
-                <span className="dm-ellipsis dm-grow">{j.name}</span>
-                <Elapsed from={j.started_at} to={j.finished_at} />
-              </button>
-            ))}
-          </nav>
-        ) : null}
+        {jobs.length > 1 ? <JobList jobs={jobs} chosen={job} onSelect={select} /> : null}
         <section className="dm-panel" aria-label={`Job ${job.name}`}>
           <header className="dm-panel-head">
             <h2>
@@ -448,7 +434,7 @@ export default function RunPage({ rest }: { rest: string }) {
         <Diagnostics items={run.diagnostics} gitRef={run.commit} />
       ) : null}
       <Tabs value={tab} onChange={(v) => setTab(v ?? "jobs")}>
-        <Tabs.List mb="md">
+        <TabStrip value={tab}>
           <Tabs.Tab value="jobs">Jobs</Tabs.Tab>
           <Tabs.Tab value="timeline">Timeline</Tabs.Tab>
           <Tabs.Tab value="why">Why</Tabs.Tab>
@@ -467,7 +453,7 @@ export default function RunPage({ rest }: { rest: string }) {
             {notes > 0 ? <span className="dm-count">{notes}</span> : null}
           </Tabs.Tab>
           <Tabs.Tab value="summary">Summary</Tabs.Tab>
-        </Tabs.List>
+        </TabStrip>
         <Tabs.Panel value="jobs">
           <Jobs run={run} play={{ may, busy: play.isPending, start: play.mutate }} />
         </Tabs.Panel>

@@ -17,7 +17,7 @@ import { useInfiniteQuery, useQuery } from "@tanstack/react-query";
 import { useState } from "react";
 import { address } from "@/api/client";
 import { queries } from "@/api/queries";
-import type { Annotation, RunDetail, TestCase } from "@/api/types";
+import type { Annotation, Coverage, RunDetail, TestCase } from "@/api/types";
 import { Link } from "@/app/location";
 import { paths } from "@/app/paths";
 import { useProject } from "@/app/project";
@@ -66,7 +66,8 @@ export function AnnotationsView({ run }: { run: RunDetail }) {
   );
 }
 
-export function Annotations({ items, gitRef }: { items: Annotation[]; gitRef: string }) {
+/** Without a ref beside the lines that they are about. */
+export function Annotations({ items, gitRef }: { items: Annotation[]; gitRef?: string }) {
   const project = useProject();
   return (
     <ul className="dm-annotations" aria-label="Annotations">
@@ -85,7 +86,7 @@ export function Annotations({ items, gitRef }: { items: Annotation[]; gitRef: st
           <span>
             {a.title ? <strong className="dm-annotation-title">{a.title}</strong> : null}
             {a.message}{" "}
-            {a.file ? (
+            {a.file && gitRef ? (
               <Link href={paths.blob(project.path, gitRef, a.file, a.line ?? undefined)} className="dm-mono">
                 {a.file}
                 {a.line ? `:${a.line}` : ""}
@@ -230,6 +231,27 @@ export function Tests({ run }: { run: RunDetail }) {
 
 const toneOf = (rate: number) => (rate >= 0.8 ? "ok" : rate >= 0.5 ? "wait" : "bad");
 
+function CoveredFile({ file: f, gitRef }: { file: Coverage["files"][number]; gitRef: string }) {
+  const project = useProject();
+  const share = f.valid === 0 ? 1 : f.covered / f.valid;
+  return (
+    <li>
+      <Link href={paths.blob(project.path, gitRef, f.path)} className="dm-mono dm-grow dm-break">
+        {f.path}
+      </Link>
+      <span className="dm-dim dm-num dm-hide-phone">
+        {f.covered}/{f.valid}
+      </span>
+      <span className="dm-covered-share">
+        <Meter share={share} tone={toneOf(share)} />
+      </span>
+      <span className="dm-num" style={{ width: 48, textAlign: "right" }}>
+        {percent(share)}
+      </span>
+    </li>
+  );
+}
+
 export function CoverageView({ run }: { run: RunDetail }) {
   const project = useProject();
   const query = useQuery(queries.coverage(run.id));
@@ -239,7 +261,8 @@ export function CoverageView({ run }: { run: RunDetail }) {
         !data || data.lines_valid === 0 ? (
           <div className="dm-panel">
             <Empty icon={IconReport} title="No coverage report">
-              Upload lcov or Cobertura from a job to see which lines the tests reach.
+              Upload a report from a job (lcov, Cobertura, JaCoCo, Clover, Go, coverage.py, llvm-cov) to see
+              which lines the tests reach, in all files and of what the commit added.
             </Empty>
           </div>
         ) : (
@@ -247,38 +270,45 @@ export function CoverageView({ run }: { run: RunDetail }) {
             <Panel label="Totals">
               <div className="dm-figures">
                 <Figure value={percent(data.line_rate)} label="of lines" tone={toneOf(data.line_rate)} />
+                {data.patch && data.patch.line_rate !== null ? (
+                  <Figure
+                    value={percent(data.patch.line_rate)}
+                    label={`of ${plural(data.patch.lines_valid, "added line")}`}
+                    tone={toneOf(data.patch.line_rate)}
+                  />
+                ) : null}
                 <Figure value={`${number(data.lines_covered)} / ${number(data.lines_valid)}`} label="lines" />
                 {data.branches_valid > 0 ? (
                   <Figure value={percent(data.branches_covered / data.branches_valid)} label="of branches" />
                 ) : null}
               </div>
             </Panel>
+            {data.patch?.files.some((f) => f.valid > 0) ? (
+              <Panel
+                title="What this commit added"
+                flush
+                actions={
+                  <Link href={paths.commit(project.path, run.commit)} className="dm-panel-note">
+                    On the diff
+                  </Link>
+                }
+              >
+                <ul className="dm-list">
+                  {data.patch.files
+                    .filter((f) => f.valid > 0)
+                    .map((f) => (
+                      <CoveredFile key={f.path} file={f} gitRef={run.commit} />
+                    ))}
+                </ul>
+              </Panel>
+            ) : null}
             <Panel title="Files, least covered first" flush>
               <ul className="dm-list">
                 {[...data.files]
                   .sort((a, b) => a.covered / Math.max(1, a.valid) - b.covered / Math.max(1, b.valid))
-                  .map((f) => {
-                    const share = f.valid === 0 ? 1 : f.covered / f.valid;
-                    return (
-                      <li key={f.path}>
-                        <Link
-                          href={paths.blob(project.path, run.commit, f.path)}
-                          className="dm-mono dm-grow dm-ellipsis"
-                        >
-                          {f.path}
-                        </Link>
-                        <span className="dm-dim dm-num dm-hide-phone">
-                          {f.covered}/{f.valid}
-                        </span>
-                        <span style={{ width: 110 }}>
-                          <Meter share={share} tone={toneOf(share)} />
-                        </span>
-                        <span className="dm-num" style={{ width: 48, textAlign: "right" }}>
-                          {percent(share)}
-                        </span>
-                      </li>
-                    );
-                  })}
+                  .map((f) => (
+                    <CoveredFile key={f.path} file={f} gitRef={run.commit} />
+                  ))}
               </ul>
             </Panel>
           </div>

@@ -1,5 +1,5 @@
 /** Pipeline runs of a project, and the way to start one. */
-import { Button, Modal, Select, Stack, Text, TextInput } from "@mantine/core";
+import { Button, Checkbox, Modal, NativeSelect, Select, Stack, Text, TextInput } from "@mantine/core";
 import { IconFilter, IconFilterOff, IconPlayerPlay, IconPlayerPlayFilled } from "@tabler/icons-react";
 import { useInfiniteQuery, useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import { useEffect, useRef, useState } from "react";
@@ -21,6 +21,54 @@ import { PipelineNav } from "./PipelineNav";
 
 const inputsOf = (workflow: Workflow | undefined) =>
   Object.entries(workflow?.inputs ?? {}).map(([name, input]) => ({ name, ...input }));
+
+type Input = ReturnType<typeof inputsOf>[number];
+
+/** The field that fits an input's type. Values go as text, which the server reads as their type. */
+function InputField(props: {
+  input: Input;
+  value: string;
+  error: string | undefined;
+  set: (value: string) => void;
+}) {
+  const { input, value, set } = props;
+  const shared = {
+    label: input.name,
+    description: input.description || undefined,
+    error: props.error,
+  };
+  if (input.type === "boolean") {
+    return (
+      <Checkbox
+        {...shared}
+        checked={value === "true"}
+        onChange={(event) => set(String(event.currentTarget.checked))}
+      />
+    );
+  }
+  if (input.type === "choice") {
+    return (
+      <NativeSelect
+        {...shared}
+        required={input.required}
+        data={value === "" ? ["", ...(input.options ?? [])] : (input.options ?? [])}
+        value={value}
+        onChange={(event) => set(event.currentTarget.value)}
+      />
+    );
+  }
+  return (
+    <TextInput
+      {...shared}
+      required={input.required}
+      type={input.type === "number" ? "number" : "text"}
+      step={input.type === "number" ? "any" : undefined}
+      autoComplete="off"
+      value={value}
+      onChange={(event) => set(event.currentTarget.value)}
+    />
+  );
+}
 
 function StartRun({ onClose }: { onClose: () => void }) {
   const project = useProject();
@@ -75,7 +123,10 @@ function StartRun({ onClose }: { onClose: () => void }) {
             placeholder="All workflows"
             clearable
             value={path}
-            onChange={setPath}
+            onChange={(next) => {
+              setPath(next);
+              setInputs({});
+            }}
             error={fields.workflow}
             data={(workflows.data?.items ?? []).map((w) => ({
               value: w.path,
@@ -83,14 +134,12 @@ function StartRun({ onClose }: { onClose: () => void }) {
             }))}
           />
           {inputsOf(workflow).map((input) => (
-            <TextInput
-              key={input.name}
-              label={input.name}
-              description={input.description ?? undefined}
-              required={input.required}
-              error={input.name ? fields[`inputs.${input.name}`] : undefined}
-              value={inputs[input.name ?? ""] ?? String(input.default ?? "")}
-              onChange={(e) => setInputs({ ...inputs, [input.name ?? ""]: e.currentTarget.value })}
+            <InputField
+              key={`${path} ${input.name}`}
+              input={input}
+              error={fields[`inputs.${input.name}`]}
+              value={inputs[input.name] ?? String(input.default ?? "")}
+              set={(value) => setInputs({ ...inputs, [input.name]: value })}
             />
           ))}
           <Diagnostics items={workflows.data?.items.flatMap((w) => w.diagnostics) ?? []} gitRef={ref} />

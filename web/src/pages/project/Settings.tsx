@@ -11,6 +11,7 @@ import { can, useProject } from "@/app/project";
 import { toast, toastError } from "@/app/toast";
 import { FormError, PageHead, Panel, useTitle } from "@/ui/bits";
 import { Confirm } from "@/ui/Confirm";
+import { TabStrip } from "@/ui/TabStrip";
 import { slug } from "../Create";
 import { Secrets, Variables } from "./Config";
 
@@ -258,11 +259,11 @@ export default function Settings() {
     <>
       <PageHead title="Settings" />
       <Tabs value={tab} onChange={(v) => setTab(v ?? "general")}>
-        <Tabs.List mb="md">
+        <TabStrip value={tab}>
           <Tabs.Tab value="general">General</Tabs.Tab>
           <Tabs.Tab value="secrets">Secrets</Tabs.Tab>
           <Tabs.Tab value="variables">Variables</Tabs.Tab>
-        </Tabs.List>
+        </TabStrip>
         <Tabs.Panel value="general">
           <div className="dm-gap">
             <General />

@@ -102,7 +102,7 @@ pub struct Wish {
 }
 
 /// How long an artifact is kept: as asked for, but never longer than the instance allows.
-fn kept_for(config: &Config, asked: Option<Duration>) -> Duration {
+pub(crate) fn kept_for(config: &Config, asked: Option<Duration>) -> Duration {
     let days = |days: u32| Duration::from_secs(u64::from(days.max(1)) * DAY);
     let most = days(config.artifact_days_most.max(config.artifact_days));
     asked.unwrap_or_else(|| days(config.artifact_days)).min(most)
@@ -182,6 +182,17 @@ pub async fn remove(app: &App, id: ArtifactId) -> Result<()> {
     }
 }
 
+/// The bytes of a blob of the project; none when it is no longer there.
+///
+/// # Errors
+/// The storage's.
+pub(crate) async fn read(app: &App, project: ProjectId, digest: &str) -> Result<Option<Vec<u8>>> {
+    let digest: Digest = digest.parse().map_err(|e: blobs::Error| Error::internal(e))?;
+    let Some(reader) = app.part::<Blobs>()?.get(&Owner::from(project), &digest, Want::All).await? else { return Ok(None) };
+    let pieces: Vec<bytes::Bytes> = futures::TryStreamExt::try_collect(reader.body).await.map_err(Error::internal)?;
+    Ok(Some(pieces.concat()))
+}
+
 /// Largest artifact that a file is taken out of here.
 const MAX_OPENED: i64 = 64 << 20;
 
@@ -196,12 +207,10 @@ pub async fn file(app: &App, run: RunId, name: &str, path: &str, max: u64) -> Re
     if row.size > MAX_OPENED {
         return Ok(Err(format!("the artifact `{name}` is larger than {} MiB", MAX_OPENED >> 20)));
     }
-    let digest: Digest = row.digest.parse().map_err(|e: blobs::Error| Error::internal(e))?;
-    let Some(reader) = app.part::<Blobs>()?.get(&Owner::from(row.project), &digest, Want::All).await? else {
+    let Some(bytes) = read(app, row.project, &row.digest).await? else {
         return Ok(Err(format!("the content of the artifact `{name}` was removed")));
     };
-    let pieces: Vec<bytes::Bytes> = futures::TryStreamExt::try_collect(reader.body).await.map_err(Error::internal)?;
-    let (bytes, path) = (pieces.concat(), path.to_owned());
+    let path = path.to_owned();
     tokio::task::spawn_blocking(move || unzip(&bytes, &path, max)).await.map_err(Error::internal)
 }
 

@@ -27,7 +27,7 @@ pub enum Parsed {
     /// Tests.
     Tests(Vec<cases::Case>),
     /// Coverage.
-    Coverage(Vec<CoverageRow>),
+    Coverage(Vec<coverage::Covered>),
     /// A summary.
     Summary {
         /// The step.
@@ -115,7 +115,14 @@ pub async fn record(tx: &mut Tx, job: &JobRow, parsed: Parsed) -> Result<Reporte
         }
         Parsed::Coverage(files) => {
             for file in files {
-                coverage_add(tx, job.run, &file).await?;
+                let row = CoverageRow {
+                    path: file.path,
+                    lines_valid: file.lines_valid,
+                    lines_covered: file.lines_covered,
+                    branches_valid: file.branches_valid,
+                    branches_covered: file.branches_covered,
+                };
+                coverage_add(tx, job.run, &row).await?;
             }
             Ok(Reported::default())
         }

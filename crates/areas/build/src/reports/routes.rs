@@ -9,6 +9,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use web_kit::{App, Ctx, Json, List, Page, PageParams, Path, ProblemBody, Query, Reply};
 
+use super::coverage::patch::{Changed, Span, patch_of};
 use crate::runs::run_for;
 
 /// The routes.
@@ -155,16 +156,60 @@ struct Coverage {
     branches_covered: i64,
     /// File by file.
     files: Vec<FileCoverage>,
+    /// Of what the run's commit changed, against its first parent; none where no report named lines, and when it has
+    /// expired as artifacts do.
+    patch: Option<PatchCoverage>,
+}
+
+/// Coverage of what a commit changed.
+#[derive(Debug, Serialize, ToSchema)]
+struct PatchCoverage {
+    /// Lines that it added and that could run.
+    lines_valid: i64,
+    /// Those of them that did.
+    lines_covered: i64,
+    /// Their share, 0 to 1; none where none of the added lines could run.
+    line_rate: Option<f64>,
+    /// The changed files that reports name, by path.
+    files: Vec<ChangedFile>,
+}
+
+/// Coverage of a file that a commit changed.
+#[derive(Debug, Serialize, ToSchema)]
+struct ChangedFile {
+    /// Path in the repository.
+    path: String,
+    /// Added lines that could run.
+    valid: i64,
+    /// Those of them that did.
+    covered: i64,
+    /// First and last of lines that ran, added or not.
+    #[schema(value_type = Vec<Vec<u32>>)]
+    ran: Vec<Span>,
+    /// First and last of lines that could have run and did not.
+    #[schema(value_type = Vec<Vec<u32>>)]
+    missed: Vec<Span>,
+}
+
+fn changed(path: String, file: &Changed) -> ChangedFile {
+    let (valid, covered) = file.added();
+    ChangedFile { path, valid, covered, ran: file.spans(true), missed: file.spans(false) }
 }
 
 #[utoipa::path(get, path = "/runs/{run}/coverage", tag = "pipelines", params(("run" = String, Path)),
     responses((status = 200, body = Coverage), (status = "4XX", body = ProblemBody)))]
-/// Coverage of a run, from its lcov and Cobertura reports.
+/// Coverage of a run, of all files and of what its commit changed.
 async fn coverage_get(State(app): State<App>, Ctx(ctx): Ctx, Path(run): Path<String>) -> Reply<Json<Coverage>> {
     let (row, _) = run_for(&app, &ctx, &run, Permission::PipelineRead).await?;
     let files = coverage_list(app.db(), row.id).await?;
     let sum = |f: fn(&store::report::CoverageRow) -> i64| files.iter().map(f).sum::<i64>();
     let (valid, covered) = (sum(|f| f.lines_valid), sum(|f| f.lines_covered));
+    let patch = patch_of(&app, row.id).await?.map(|patch| {
+        let files: Vec<ChangedFile> = patch.files.iter().map(|(path, file)| changed(path.clone(), file)).collect();
+        let (valid, covered) = (files.iter().map(|f| f.valid).sum::<i64>(), files.iter().map(|f| f.covered).sum::<i64>());
+        let line_rate = (valid > 0).then(|| covered as f64 / valid as f64);
+        PatchCoverage { lines_valid: valid, lines_covered: covered, line_rate, files }
+    });
     Ok(Json(Coverage {
         lines_valid: valid,
         lines_covered: covered,
@@ -172,6 +217,7 @@ async fn coverage_get(State(app): State<App>, Ctx(ctx): Ctx, Path(run): Path<Str
         branches_valid: sum(|f| f.branches_valid),
         branches_covered: sum(|f| f.branches_covered),
         files: files.into_iter().map(|f| FileCoverage { path: f.path, valid: f.lines_valid, covered: f.lines_covered }).collect(),
+        patch,
     }))
 }
 

@@ -21,6 +21,7 @@ use web_kit::extract::read_body;
 use web_kit::{App, Ctx, Json, Path, Query, Reply};
 
 use super::{claim, runner_of};
+use crate::reports::coverage::patch;
 use crate::schedule::finish::{End, job_end};
 use crate::{artifacts, caches, logs, questions, reports};
 
@@ -316,6 +317,10 @@ async fn report(
     let row = own(&app, &ctx, &job, Some(q.epoch)).await?;
     let bytes = read_body(req, MAX_REPORT).await?;
     let parsed = reports::parse(q.kind, &q.name, bytes).await?;
+    let patch = match &parsed {
+        reports::Parsed::Coverage(files) => patch::keep(&app, &row, files).await?,
+        _ => None,
+    };
     let mut tx = app.db().begin().await?;
     held(&mut tx, row.id, runner, q.epoch).await?;
     if !job_call(&mut tx, row.id, q.call).await? {
@@ -323,8 +328,14 @@ async fn report(
         return Ok(counted(Reported::default()));
     }
     let reported = reports::record(&mut tx, &row, parsed).await?;
+    if let Some(kept) = &patch {
+        patch::name(&mut tx, &app, &row, kept).await?;
+    }
     tx.wake(format!("run:{}", row.run));
     tx.commit().await?;
+    if let Some(old) = patch.and_then(|kept| kept.replaces) {
+        artifacts::forget(&app, row.project, &old).await?;
+    }
     Ok(counted(reported))
 }
 

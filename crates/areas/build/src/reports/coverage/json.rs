@@ -2,10 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use super::{Covered, Files, MAX_FILES, clean, file, rows};
 use serde::Deserialize;
-use store::report::CoverageRow;
-
-use super::{Files, MAX_FILES, clean, file, rows};
 
 #[derive(Deserialize)]
 struct Python {
@@ -27,7 +25,7 @@ struct PythonFile {
 ///
 /// # Errors
 /// In words, when it is something else.
-pub fn coverage_py(text: &str) -> Result<Vec<CoverageRow>, String> {
+pub fn coverage_py(text: &str) -> Result<Vec<Covered>, String> {
     let report: Python = serde_json::from_str(text).map_err(|e| format!("not a report of `coverage json`: {e}"))?;
     let mut files = Files::new();
     for (path, lines) in report.files {
@@ -82,7 +80,7 @@ struct LlvmCount {
 ///
 /// # Errors
 /// In words, when it is something else.
-pub fn llvm_cov(text: &str) -> Result<Vec<CoverageRow>, String> {
+pub fn llvm_cov(text: &str) -> Result<Vec<Covered>, String> {
     let report: Llvm = serde_json::from_str(text).map_err(|e| format!("not a report of `llvm-cov export`: {e}"))?;
     if report.r#type != "llvm.coverage.json.export" {
         return Err("not a report of `llvm-cov export`: its type is another".into());
@@ -91,12 +89,13 @@ pub fn llvm_cov(text: &str) -> Result<Vec<CoverageRow>, String> {
     if files.len() > MAX_FILES {
         return Err(format!("more than {MAX_FILES} files"));
     }
-    let row = |f: LlvmFile| CoverageRow {
+    let row = |f: LlvmFile| Covered {
         path: clean(&f.filename),
         lines_valid: f.summary.lines.count.into(),
         lines_covered: f.summary.lines.covered.min(f.summary.lines.count).into(),
         branches_valid: f.summary.branches.count.into(),
         branches_covered: f.summary.branches.covered.min(f.summary.branches.count).into(),
+        lines: Vec::new(),
     };
     Ok(files.into_iter().map(row).collect())
 }

@@ -1,12 +1,11 @@
 //! Coverage, as the tools of many languages report it, brought to one shape: lines and branches by file.
 
 mod json;
+pub mod patch;
 mod text;
 mod xml;
 
 use std::collections::{BTreeMap, HashMap};
-
-use store::report::CoverageRow;
 
 use super::bounded;
 
@@ -20,6 +19,23 @@ const MAX_FILES: usize = 10_000;
 const MAX_PATH: usize = 1000;
 /// Most lines of one file.
 const MAX_LINES: usize = 1_000_000;
+
+/// Coverage of a file, as a report tells it.
+#[derive(Clone, Debug, Default)]
+pub struct Covered {
+    /// Path as reported.
+    pub path: String,
+    /// Lines that could run.
+    pub lines_valid: i64,
+    /// Lines that did.
+    pub lines_covered: i64,
+    /// Branches that could be taken.
+    pub branches_valid: i64,
+    /// Branches that were.
+    pub branches_covered: i64,
+    /// Each line that could run, and whether it did, in order; none where a report only counts them.
+    pub lines: Vec<(u32, bool)>,
+}
 
 /// Lines (number to hits) and branches (covered, valid) of a file, possibly from several sections.
 #[derive(Default)]
@@ -61,18 +77,21 @@ fn file<'f>(files: &'f mut Files, path: &str) -> Result<&'f mut Lines, String> {
     Ok(files.entry(path.to_owned()).or_default())
 }
 
-fn rows(files: Files) -> Vec<CoverageRow> {
+fn rows(files: Files) -> Vec<Covered> {
     let count = |n: usize| i64::try_from(n).unwrap_or(0);
     files
         .into_iter()
         .map(|(path, l)| {
             let (covered, valid) = l.counted.values().fold((0, 0), |(c, v), (a, b)| (c + a, v + b));
-            CoverageRow {
+            let mut lines: Vec<(u32, bool)> = l.hits.into_iter().map(|(number, hits)| (number, hits > 0)).collect();
+            lines.sort_unstable();
+            Covered {
                 path,
-                lines_valid: count(l.hits.len()),
-                lines_covered: count(l.hits.values().filter(|h| **h > 0).count()),
+                lines_valid: count(lines.len()),
+                lines_covered: count(lines.iter().filter(|(_, ran)| *ran).count()),
                 branches_valid: count(l.branches.len()) + valid,
                 branches_covered: count(l.branches.values().filter(|b| **b).count()) + covered,
+                lines,
             }
         })
         .collect()

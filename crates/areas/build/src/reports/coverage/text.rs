@@ -1,8 +1,6 @@
 //! Coverage in lines of text: lcov traces and Go's cover profiles.
 
-use store::report::CoverageRow;
-
-use super::{Files, MAX_LINES, clean, file, rows};
+use super::{Covered, Files, MAX_LINES, clean, file, rows};
 use crate::reports::bounded;
 
 /// Most lines that the blocks of a Go profile span together.
@@ -12,7 +10,7 @@ const MOST_GO_LINES: u32 = 20_000_000;
 ///
 /// # Errors
 /// In words, when it is none.
-pub fn lcov(text: &str) -> Result<Vec<CoverageRow>, String> {
+pub fn lcov(text: &str) -> Result<Vec<Covered>, String> {
     let mut files = Files::new();
     let mut current: Option<String> = None;
     for line in text.lines() {
@@ -51,7 +49,7 @@ pub fn lcov(text: &str) -> Result<Vec<CoverageRow>, String> {
 ///
 /// # Errors
 /// In words and with the line, when it is none.
-pub fn go_cover(text: &str) -> Result<Vec<CoverageRow>, String> {
+pub fn go_cover(text: &str) -> Result<Vec<Covered>, String> {
     let mut lines = text.lines().enumerate();
     let mode = lines.next().and_then(|(_, l)| l.trim().strip_prefix("mode: "));
     if !mode.is_some_and(|m| ["set", "count", "atomic"].contains(&m)) {

@@ -1,17 +1,15 @@
 //! Coverage in XML: Cobertura, JaCoCo, Clover.
 
+use super::{Covered, Files, MAX_LINES, clean, file, rows};
+use crate::reports::cases::junit::attribute;
 use quick_xml::Reader;
 use quick_xml::events::{BytesStart, Event};
-use store::report::CoverageRow;
-
-use super::{Files, MAX_LINES, clean, file, rows};
-use crate::reports::cases::junit::attribute;
 
 /// Reads a Cobertura report.
 ///
 /// # Errors
 /// In words, when it is none.
-pub fn cobertura(text: &str) -> Result<Vec<CoverageRow>, String> {
+pub fn cobertura(text: &str) -> Result<Vec<Covered>, String> {
     let mut reader = Reader::from_str(text.trim_start_matches('\u{feff}'));
     let mut files = Files::new();
     let mut current: Option<String> = None;
@@ -79,7 +77,7 @@ fn count(e: &BytesStart<'_>, name: &str) -> i64 {
 ///
 /// # Errors
 /// In words, when it is none.
-pub fn jacoco(text: &str) -> Result<Vec<CoverageRow>, String> {
+pub fn jacoco(text: &str) -> Result<Vec<Covered>, String> {
     let mut package = String::new();
     let mut current: Option<String> = None;
     elements(text, "a JaCoCo report", "report", |files, tag, e| {
@@ -113,7 +111,7 @@ pub fn jacoco(text: &str) -> Result<Vec<CoverageRow>, String> {
 ///
 /// # Errors
 /// In words, when it is none.
-pub fn clover(text: &str) -> Result<Vec<CoverageRow>, String> {
+pub fn clover(text: &str) -> Result<Vec<Covered>, String> {
     let mut current: Option<String> = None;
     elements(text, "a Clover report", "coverage", |files, tag, e| {
         match (tag, e) {
@@ -147,7 +145,7 @@ fn elements(
     what: &str,
     root: &str,
     mut each: impl FnMut(&mut Files, &str, Option<&BytesStart<'_>>) -> Result<(), String>,
-) -> Result<Vec<CoverageRow>, String> {
+) -> Result<Vec<Covered>, String> {
     let mut reader = Reader::from_str(text.trim_start_matches('\u{feff}'));
     let mut files = Files::new();
     let mut seen = false;
@@ -177,7 +175,7 @@ fn elements(
 mod tests {
     use super::*;
 
-    fn short(rows: &[CoverageRow]) -> Vec<(&str, i64, i64, i64, i64)> {
+    fn short(rows: &[Covered]) -> Vec<(&str, i64, i64, i64, i64)> {
         rows.iter().map(|r| (r.path.as_str(), r.lines_valid, r.lines_covered, r.branches_valid, r.branches_covered)).collect()
     }
 
