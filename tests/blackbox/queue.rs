@@ -121,6 +121,13 @@ fn who_starts_runs_sees_the_runners_of_a_project() {
         bob.get("/runners?project=ann%2Fweb").problem(404, "not_found");
         cleo.get("/runners?group=team").problem(404, "not_found");
         h.server.anonymous().get("/runners?group=team").problem(404, "not_found");
+        // the place of a job counts what waits elsewhere, also what its reader may not see
+        h.ann.post("/projects/ann%2Fweb/build", &json!({})).expect(201);
+        let files = json!([{"action": "create", "path": ".github/workflows/ci.yml", "content": WORKFLOW}]);
+        bob.post("/projects/bob%2Fown/commits", &json!({"branch": "main", "message": "ci", "actions": files})).expect(201);
+        eventually("it waits", || bob.get("/queue?project=bob%2Fown").expect(200).json["total"] == 1);
+        let own = bob.get("/queue?project=bob%2Fown").expect(200).items();
+        assert_eq!((&own[0]["name"], &own[0]["position"]), (&json!("one"), &json!(2)), "{own:?}");
         h.end(&runner, &job, "success");
     }
 }

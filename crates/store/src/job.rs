@@ -7,7 +7,7 @@ use kernel::{JobId, ProjectId, Result, RunId, RunnerId, Timestamp, UserId};
 mod queue;
 mod step;
 
-pub use queue::{job_claim, job_counts, job_held_back, job_queue, job_queue_labels, job_running, job_schedulable_set};
+pub use queue::{job_claim, job_counts, job_held_back, job_queue, job_queue_labels, job_queue_of, job_running, job_schedulable_set};
 pub use step::{StepRow, StepUsage, step_close, step_list, step_list_of_run, step_set};
 
 use crate::db::{Db, Q, Tx};

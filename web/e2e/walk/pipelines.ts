@@ -3,7 +3,8 @@ import { expect, test } from "vitest";
 import { see, settled, shot, sound, until } from "../browser.ts";
 import { base, change, name, read, walk } from "./walk.ts";
 
-const slug = (kind: string) => `${kind}-${name}`;
+// Not with the whole name of the walk's project, which others look for.
+const slug = (kind: string) => `${kind}-${name.replace("walk-", "")}`;
 const at = (kind: string) => `/projects/${encodeURIComponent(`${walk.user}/${slug(kind)}`)}`;
 const pages = (kind: string) => `${base}/${walk.user}/${slug(kind)}/-`;
 

@@ -2,7 +2,7 @@
 import { ActionIcon, Button, Select, Tooltip } from "@mantine/core";
 import { useDebouncedValue } from "@mantine/hooks";
 import { IconTrash, IconUserPlus, IconUsers } from "@tabler/icons-react";
-import { type UseQueryOptions, useInfiniteQuery, useQuery } from "@tanstack/react-query";
+import { keepPreviousData, type UseQueryOptions, useInfiniteQuery, useQuery } from "@tanstack/react-query";
 import { useState } from "react";
 import { del, put } from "@/api/client";
 import { flat, queries } from "@/api/queries";
@@ -43,7 +43,13 @@ export function MemberList({ of, query, mayEdit }: { of: Owner; query: unknown; 
   const [text, setText] = useState("");
   const [leaving, setLeaving] = useState<Member | null>(null);
   const [debounced] = useDebouncedValue(text, 200);
-  const users = useInfiniteQuery({ ...queries.users(debounced), enabled: mayEdit, retry: false });
+  const users = useInfiniteQuery({
+    ...queries.users(debounced),
+    enabled: mayEdit,
+    retry: false,
+    // names that are about to be chosen do not go away while others are looked for
+    placeholderData: keepPreviousData,
+  });
 
   const set = useOptimistic<Page<Member>, { user: string; role: Role }>({
     key: options.queryKey,

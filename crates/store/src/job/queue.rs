@@ -37,6 +37,21 @@ pub async fn job_queue(db: &Db, limit: i64) -> Result<Vec<JobRow>> {
     db.all(sql, args![limit]).await?.iter().map(JobRow::from_row).collect()
 }
 
+/// Jobs of a project that are in the queue, in the order of their turns, with the place of each among all that ask for the
+/// same labels.
+///
+/// # Errors
+/// The database's.
+pub async fn job_queue_of(db: &Db, project: ProjectId, limit: i64) -> Result<Vec<(JobRow, i64)>> {
+    let sql = sql!(
+        "WITH place AS (SELECT id, project_id, ROW_NUMBER() OVER (PARTITION BY label_key ORDER BY turn, id) AS place
+            FROM pipeline_job WHERE state IN ('queued', 'unschedulable'))
+         SELECT j.*, place.place FROM place JOIN pipeline_job j ON j.id = place.id WHERE place.project_id = $1 ORDER BY j.turn, j.id LIMIT $2"
+    );
+    let rows = db.all(sql, args![project, limit]).await?;
+    rows.iter().map(|row| Ok((JobRow::from_row(row)?, row.get("place")?))).collect()
+}
+
 /// Jobs of a project that wait for something else than a runner, and say for what.
 ///
 /// # Errors

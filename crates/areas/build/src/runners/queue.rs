@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use kernel::{Actor, Code, Context, Error, JobId, Permission, ProjectId, Result, RunId, Timestamp};
 use serde::Serialize;
-use store::job::{JobRow, job_held_back, job_queue, job_running};
+use store::job::{JobRow, job_held_back, job_queue, job_queue_of, job_running};
 use utoipa::ToSchema;
 use web_kit::App;
 
@@ -106,15 +106,8 @@ pub async fn queue_get(app: &App, ctx: &Context, project: Option<&str>) -> Resul
         None => None,
     };
     let mut eyes = Eyes::new(app, ctx);
-    let mut places: HashMap<String, usize> = HashMap::new();
     let mut items = Vec::new();
-    for job in job_queue(app.db(), MOST).await? {
-        let place = places.entry(job.label_key.clone()).or_default();
-        *place += 1;
-        let place = *place;
-        if only.is_some_and(|p| p != job.project) {
-            continue;
-        }
+    for (job, place) in placed(app, only).await? {
         if let Some(project) = eyes.see(job.project).await? {
             items.push(shown(job, project, Some(place)));
         }
@@ -133,6 +126,22 @@ pub async fn queue_get(app: &App, ctx: &Context, project: Option<&str>) -> Resul
         running += usize::from(counts);
     }
     Ok(Queue { items, next: None, total, running })
+}
+
+/// Jobs in the queue, of one project or the first of all, each with its place among those that ask for the same labels.
+async fn placed(app: &App, only: Option<ProjectId>) -> Result<Vec<(JobRow, usize)>> {
+    if let Some(project) = only {
+        let rows = job_queue_of(app.db(), project, MOST).await?;
+        return Ok(rows.into_iter().map(|(job, place)| (job, usize::try_from(place).unwrap_or(0))).collect());
+    }
+    let mut places: HashMap<String, usize> = HashMap::new();
+    let place = |job: JobRow| {
+        let place = places.entry(job.label_key.clone()).or_default();
+        *place += 1;
+        let place = *place;
+        (job, place)
+    };
+    Ok(job_queue(app.db(), MOST).await?.into_iter().map(place).collect())
 }
 
 fn shown(job: JobRow, project: QueuedProject, position: Option<usize>) -> QueuedJob {
