@@ -292,6 +292,9 @@ pub(crate) enum Run {
         /// Only this job: `job_…`.
         #[arg(long, conflicts_with = "failed_only")]
         job: Option<String>,
+        /// From the step that failed, by its number in `run show`, with the files that the job left.
+        #[arg(long, requires = "job", value_name = "STEP")]
+        from_step: Option<i64>,
         /// Follow it.
         #[arg(long, short)]
         watch: bool,

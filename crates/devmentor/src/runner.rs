@@ -10,7 +10,7 @@ use std::time::Duration;
 use area_build::runner::{HttpTransport, Runner, RunnerConfig, Shutdown, Transport, default_labels, leave, register};
 use clap::Args;
 use executors::protocol::RegisterAnswer;
-use executors::sandbox::{Limits, MachineConfig};
+use executors::sandbox::{KeepLimits, Limits, MachineConfig};
 use kernel::{Code, Error, Result};
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
@@ -58,6 +58,15 @@ pub(crate) struct RunnerArgs {
     /// Processes and threads of one job.
     #[arg(long)]
     processes: Option<u64>,
+    /// Failed jobs whose files are kept, for a retry from the step that failed; 0: none.
+    #[arg(long, default_value_t = 5, value_name = "JOBS")]
+    keep_jobs: usize,
+    /// MiB that these files take at most, together.
+    #[arg(long, default_value_t = 10240, value_name = "MIB")]
+    keep_size: u64,
+    /// Hours that they are kept; at most 720.
+    #[arg(long, default_value_t = 24, value_name = "HOURS")]
+    keep_hours: u64,
     /// Refuse to work when jobs cannot be kept apart from the machine.
     #[arg(long)]
     require_isolation: bool,
@@ -110,6 +119,11 @@ async fn work(args: RunnerArgs, server: String) -> Result<()> {
         limits,
         pass_env: args.pass_env.clone(),
         docker_host: None,
+        keep: KeepLimits {
+            jobs: args.keep_jobs,
+            bytes: args.keep_size.saturating_mul(1 << 20),
+            age: Duration::from_secs(args.keep_hours.min(24 * 30) * 3600),
+        },
     };
     let name = args.name.clone().unwrap_or_else(host_name);
     let config = RunnerConfig {

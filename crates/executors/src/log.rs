@@ -19,6 +19,8 @@ pub struct JobLog {
 
 struct State {
     masker: Masker,
+    /// What steps asked to be hidden.
+    asked: Vec<String>,
     decoder: Decoder,
     offset: u64,
 }
@@ -26,12 +28,26 @@ struct State {
 impl JobLog {
     /// An empty log.
     pub fn new(host: Arc<dyn JobHost>) -> Self {
-        Self { host, state: Mutex::new(State { masker: Masker::new(), decoder: Decoder::default(), offset: 0 }) }
+        Self { host, state: Mutex::new(State { masker: Masker::new(), asked: Vec::new(), decoder: Decoder::default(), offset: 0 }) }
     }
 
     /// Hides these values from now on.
     pub async fn mask<'a>(&self, values: impl IntoIterator<Item = &'a str>) {
         self.state.lock().await.masker.add(values);
+    }
+
+    /// Hides what a step asks to be hidden.
+    pub async fn mask_asked<'a>(&self, values: impl IntoIterator<Item = &'a str>) {
+        let mut state = self.state.lock().await;
+        for value in values {
+            state.masker.add([value]);
+            state.asked.push(value.to_owned());
+        }
+    }
+
+    /// What steps asked to be hidden.
+    pub(crate) async fn asked(&self) -> Vec<String> {
+        self.state.lock().await.asked.clone()
     }
 
     /// A text with its secrets masked.

@@ -85,6 +85,9 @@ pub struct ClaimRequest {
     /// The runner ends when it is drained: no need to hold the claim open then.
     #[serde(default)]
     pub until_drained: bool,
+    /// Failed jobs whose files the runner keeps; told when it has started, and when they have changed.
+    #[serde(default)]
+    pub kept: Option<Vec<JobId>>,
     /// Told after a claim whose answer did not arrive: the jobs the runner has. What else is leased to it never reached it.
     #[serde(default)]
     pub held: Option<Vec<JobId>>,
@@ -164,6 +167,18 @@ pub struct JobSpec {
     /// What actions of others find the artifact and cache services and the identity of the job by.
     #[serde(default)]
     pub services: Option<Services>,
+    /// It goes on where an earlier try failed.
+    #[serde(default)]
+    pub resume: Option<Resume>,
+}
+
+/// Where a job goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Resume {
+    /// The try that failed; its files are on the runner.
+    pub job: JobId,
+    /// The row of the step that failed.
+    pub step: u32,
 }
 
 /// Where the programs of a job find the services of the instance that hosted actions expect.
@@ -319,6 +334,9 @@ pub struct StepUpdate {
     /// What it used, at its end.
     #[serde(default)]
     pub usage: Option<Usage>,
+    /// The earlier try that ran it; its lines are in that one's log.
+    #[serde(default)]
+    pub taken_from: Option<JobId>,
 }
 
 /// `POST /runner/jobs/{job}/steps`.
@@ -578,6 +596,9 @@ pub struct Complete {
     /// It failed in a way that fails no run: a pipeline of Jenkins that ended `UNSTABLE`.
     #[serde(default)]
     pub unstable: bool,
+    /// The files are kept, so that another try can go on from this row.
+    #[serde(default)]
+    pub kept: Option<u32>,
 }
 
 #[cfg(test)]

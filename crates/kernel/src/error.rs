@@ -57,6 +57,10 @@ codes! {
     IdempotencyInFlight = "idempotency_in_flight", 409, "A request with this key is in progress";
     /// A lease was lost to a newer epoch.
     StaleEpoch = "stale_epoch", 409, "The lease is no longer held";
+    /// The files of a failed job are no longer kept, or their runner is away.
+    FilesGone = "files_gone", 409, "The files of the job are not there";
+    /// This kind of job cannot go on from a step.
+    NotResumable = "not_resumable", 422, "The job cannot go on from a step";
     /// It was here and was deleted.
     Gone = "gone", 410, "Gone";
     /// `If-Match` does not name the current version.

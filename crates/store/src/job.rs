@@ -4,9 +4,13 @@
 
 use kernel::{JobId, ProjectId, Result, RunId, RunnerId, Timestamp, UserId};
 
+mod kept;
 mod queue;
 mod step;
 
+pub use kept::{
+    KeptRow, job_kept_by, job_kept_delete, job_kept_get, job_kept_of_run, job_kept_prune, job_kept_put, job_resume_get, job_resume_put,
+};
 pub use queue::{job_claim, job_counts, job_held_back, job_queue, job_queue_labels, job_queue_of, job_running, job_schedulable_set};
 pub use step::{StepRow, StepUsage, step_close, step_list, step_list_of_run, step_set};
 

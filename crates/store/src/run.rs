@@ -429,6 +429,8 @@ pub async fn pipeline_purge(tx: &mut Tx, project: ProjectId) -> Result<bool> {
             sql!("DELETE FROM step WHERE job_id IN (SELECT id FROM pipeline_job WHERE run_id = $1)"),
             sql!("DELETE FROM job_log WHERE job_id IN (SELECT id FROM pipeline_job WHERE run_id = $1)"),
             sql!("DELETE FROM job_call WHERE job_id IN (SELECT id FROM pipeline_job WHERE run_id = $1)"),
+            sql!("DELETE FROM job_kept WHERE job_id IN (SELECT id FROM pipeline_job WHERE run_id = $1)"),
+            sql!("DELETE FROM job_resumed WHERE job_id IN (SELECT id FROM pipeline_job WHERE run_id = $1)"),
             sql!("DELETE FROM artifact WHERE run_id = $1"),
             sql!("DELETE FROM test_case WHERE run_id = $1"),
             sql!("DELETE FROM test_split WHERE run_id = $1"),

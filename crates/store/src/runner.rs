@@ -97,6 +97,14 @@ pub async fn runner_get(q: impl Into<Q<'_>>, id: RunnerId) -> Result<Option<Runn
     row.as_ref().map(RunnerRow::from_row).transpose()
 }
 
+/// Sets what a runner offers.
+///
+/// # Errors
+/// The database's.
+pub async fn runner_labels_set(tx: &mut Tx, id: RunnerId, labels: &[String]) -> Result<()> {
+    tx.exec(sql!("UPDATE runner SET labels = $2 WHERE id = $1"), args![id, serde_json::json!(labels)]).await.map(|_| ())
+}
+
 /// The runner of a token.
 ///
 /// # Errors

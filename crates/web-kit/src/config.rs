@@ -137,6 +137,12 @@ settings! {
     runner_labels: Vec<String> = "";
     /// `auto`, `host` (no isolation asked for) or `sandbox` (refuse jobs when there is none).
     runner_isolation: String = "auto";
+    /// Failed jobs whose files the in-process runner keeps, for a retry from the step that failed; 0: none.
+    runner_keep_jobs: usize = "5";
+    /// Bytes that these files take at most, together.
+    runner_keep_bytes: u64 = "10737418240";
+    /// Hours that they are kept; at most 720.
+    runner_keep_hours: u64 = "24";
     /// Docker's socket; empty: the default one when it answers.
     docker_host: Option<String> = "";
     /// Host name in the addresses of environments; empty: the one of the public address.

@@ -559,6 +559,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/jobs/{job}/retry": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Runs a job of an ended run again, from its beginning or from the step that failed; the new attempt. */
+        post: operations["job_retry"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/metrics": {
         parameters: {
             query?: never;
@@ -3089,6 +3106,11 @@ export interface components {
             queued_at?: string | null;
             /** @description Why it waits, was skipped or failed. */
             reason?: string | null;
+            /**
+             * Format: int64
+             * @description Index of the step that it can be retried from, as long as its runner keeps its files.
+             */
+            retry_from?: number | null;
             /** @description Its run. */
             run_id: string;
             runner?: components["schemas"]["RunnerName"] | null;
@@ -3198,6 +3220,14 @@ export interface components {
             kind: string;
             /** @description Its name. */
             name: string;
+        };
+        JobRetryBody: {
+            /**
+             * Format: int64
+             * @description Index of the step that failed: the new attempt takes over the steps before it, and the files as they were left. It is
+             *     the job's `retry_from`. Without it the job begins anew.
+             */
+            from_step?: number | null;
         };
         /**
          * @description Where a job is.
@@ -5283,6 +5313,8 @@ export interface components {
             started_at?: string | null;
             /** @description `pending`, `running`, `completed`. */
             state: components["schemas"]["StepState"];
+            /** @description The earlier attempt that ran it, when this one took it over; its lines are in that one's log. */
+            taken_from?: string | null;
             usage?: components["schemas"]["StepUsage"] | null;
         };
         /**
@@ -7099,6 +7131,39 @@ export interface operations {
         requestBody: {
             content: {
                 "application/json": components["schemas"]["PlayBody"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Job"];
+                };
+            };
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ProblemBody"];
+                };
+            };
+        };
+    };
+    job_retry: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                job: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["JobRetryBody"];
             };
         };
         responses: {

@@ -85,7 +85,14 @@ pub(super) async fn run(command: Run, session: &Session) -> Result {
             let run: Value = session.api.post(&format!("/runs/{run}/cancel"), &json!({})).await?;
             session.format.show(&run, |r| format!("Cancelling run {}.", text(r, "number")))
         }
-        Run::Retry { run: of, failed_only, job, watch: follow } => {
+        Run::Retry { job: Some(job), from_step: Some(step), watch: follow, .. } => {
+            let job: Value = session.api.post(&format!("/jobs/{}/retry", segment(&job)), &json!({ "from_step": step })).await?;
+            if follow {
+                return watch(session, &text(&job, "run_id")).await;
+            }
+            session.format.show(&job, |j| format!("{} goes on from step {step} as {}.", text(j, "name"), text(j, "id")))
+        }
+        Run::Retry { run: of, failed_only, job, watch: follow, .. } => {
             let id = session.run(&of).await?;
             let body = match job {
                 Some(job) => json!({ "job": job }),

@@ -15,8 +15,9 @@ pub(super) fn shown(run: &Value) -> String {
     ]);
     for job in run["jobs"].as_array().into_iter().flatten() {
         let reason = job["reason"].as_str().map(|r| format!(": {r}")).unwrap_or_default();
+        let again = job["retry_from"].as_i64().map(|n| format!(", can go on from step {n}")).unwrap_or_default();
         let attempt = if job["attempt"].as_i64() > Some(1) { format!(", attempt {}", job["attempt"]) } else { String::new() };
-        out.push_str(&format!("\n{} {}{reason} ({}{attempt})\n", text(job, "name"), state(job), text(job, "id")));
+        out.push_str(&format!("\n{} {}{reason} ({}{attempt}{again})\n", text(job, "name"), state(job), text(job, "id")));
         let steps = job["steps"].as_array().map_or(&[][..], Vec::as_slice);
         if steps.is_empty() {
             continue;
@@ -31,7 +32,10 @@ pub(super) fn shown(run: &Value) -> String {
                 ("MEMORY", &|s| bytes(s, "memory_peak_bytes")),
                 ("READ", &|s| bytes(s, "read_bytes")),
                 ("WRITTEN", &|s| bytes(s, "written_bytes")),
-                ("NAME", &|s| text(s, "name")),
+                ("NAME", &|s| {
+                    let from = s["taken_from"].as_str().map(|job| format!(" (taken over from {job})")).unwrap_or_default();
+                    text(s, "name") + &from
+                }),
             ],
         ));
     }

@@ -11,7 +11,7 @@ use crate::spawn::{Capture, Output};
 const KEY_MAX: usize = 512;
 
 /// A cache to save.
-#[derive(Debug)]
+#[derive(Debug, serde::Serialize, serde::Deserialize)]
 pub(crate) struct Save {
     key: String,
     paths: Vec<String>,

@@ -8,12 +8,17 @@ use super::{ActionEnd, ActionResult, Call};
 const HUB: &str = "docker.io";
 
 /// Name and password by registry host.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, serde::Serialize, serde::Deserialize)]
 pub(crate) struct Logins(BTreeMap<String, (String, String)>);
 
 impl Logins {
     pub(crate) fn add(&mut self, registry: &str, name: &str, password: &str) {
         self.0.insert(host(registry), (name.to_owned(), password.to_owned()));
+    }
+
+    /// Takes over others.
+    pub(crate) fn extend(&mut self, others: Self) {
+        self.0.extend(others.0);
     }
 
     /// All of them, as the engine takes them for a build.

@@ -79,7 +79,7 @@ impl ActionEnd {
 }
 
 /// Work for the end of the job.
-#[derive(Debug)]
+#[derive(Debug, serde::Serialize, serde::Deserialize)]
 pub(crate) enum PostWork {
     /// Save a cache.
     Save(Save),

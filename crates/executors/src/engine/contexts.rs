@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use dialects::expr::{self, ExprError, Status};
 use dialects::plan::{Late, Map as TextMap};
 use indexmap::IndexMap;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use sha2::{Digest as _, Sha256};
 
@@ -23,6 +24,17 @@ pub(crate) struct StepRecord<'a> {
     pub(crate) conclusion: Conclusion,
 }
 
+/// What steps wrote for those after them.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub(crate) struct Written {
+    /// To `GITHUB_ENV`, in order.
+    env: Vec<(String, String)>,
+    /// To `GITHUB_PATH`, the last one first.
+    path: Vec<String>,
+    /// The `steps` context.
+    steps: Value,
+}
+
 /// Values for expressions and programs.
 pub(crate) struct Contexts {
     roots: Value,
@@ -31,7 +43,7 @@ pub(crate) struct Contexts {
     /// What steps wrote to `GITHUB_PATH`, last one first.
     path: Vec<String>,
     workspace: PathBuf,
-    /// Inside an action: what its steps wrote to `GITHUB_ENV`, for the job.
+    /// What steps wrote to `GITHUB_ENV`; inside an action, what its own steps wrote.
     written: Vec<(String, String)>,
 }
 
@@ -127,6 +139,18 @@ impl Contexts {
             self.env.insert(name, value);
         }
         self.show_env();
+    }
+
+    /// What the steps so far wrote for those after them.
+    pub(crate) fn written(&self) -> Written {
+        Written { env: self.written.clone(), path: self.path.clone(), steps: self.roots["steps"].clone() }
+    }
+
+    /// As if the steps had been run that wrote this.
+    pub(crate) fn restore(&mut self, written: &Written) {
+        self.extend_env(written.env.iter().cloned());
+        self.path.clone_from(&written.path);
+        self.roots["steps"] = written.steps.clone();
     }
 
     /// The contexts of the steps of an action. `self` holds the environment of the step that uses it.

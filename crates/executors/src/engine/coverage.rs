@@ -23,6 +23,11 @@ impl Coverage {
         Some(Self { pattern, found: Mutex::new(None) })
     }
 
+    /// What was found by an earlier try.
+    pub(crate) fn set(&self, found: String) {
+        *self.found.lock().unwrap_or_else(PoisonError::into_inner) = Some(found);
+    }
+
     /// Looks at what a step writes. `held` is its line that has no end yet.
     pub(crate) fn look(&self, held: &mut Vec<u8>, bytes: &[u8]) {
         let mut rest = bytes;

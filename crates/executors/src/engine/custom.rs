@@ -36,9 +36,9 @@ pub(super) struct Custom<'a> {
 
 /// A program of an action that runs at the end of the job.
 pub(super) struct PostProgram {
-    file: PathBuf,
-    condition: Option<String>,
-    env: BTreeMap<String, String>,
+    pub(super) file: PathBuf,
+    pub(super) condition: Option<String>,
+    pub(super) env: BTreeMap<String, String>,
 }
 
 /// Does any of the steps, or of the steps of their actions, run in a container of its own?
@@ -267,7 +267,7 @@ impl Run<'_> {
             env.insert("GITHUB_ACTION_PATH".into(), directory.to_string_lossy().into_owned());
             let program = PostProgram { file: directory.join(&post.file), condition: post.condition.clone(), env };
             let name = format!("Post {}", self.rows[custom.index].name);
-            self.posts.push(Post { name, work: PostWork::Program(Box::new(program)) });
+            self.posts.push(Post { of: custom.index, name, work: PostWork::Program(Box::new(program)) });
         }
         Ok(done)
     }
@@ -401,6 +401,7 @@ impl Run<'_> {
     pub(super) async fn post_program(
         &mut self,
         index: usize,
+        (of, name): (usize, &str),
         mut program: PostProgram,
         places: &Where,
         contexts: &mut Contexts,
@@ -408,8 +409,10 @@ impl Run<'_> {
         contexts.set_status(self.current_status());
         let wanted = contexts.condition(program.condition.as_deref().or(Some("always()")), self.current_status());
         if self.control.killed || matches!(wanted, Ok(false)) {
+            self.post_skipped(of, name, PostWork::Program(Box::new(program)));
             return self.end(index, Conclusion::Skipped, Conclusion::Skipped, None).await;
         }
+        self.post_ran(of, name);
         self.begin(index).await?;
         let meter = self.meter(places).await;
         let mut out = self.output(index);

@@ -323,6 +323,7 @@ async fn begin(
         started_at: Some(Timestamp::now()),
         finished_at: None,
         usage: None,
+        taken_from: None,
     };
     rows.push(row.clone());
     host.step(row).await?;

@@ -26,6 +26,8 @@ pub(crate) struct Matchers {
     workspace: PathBuf,
     any: AtomicBool,
     list: Mutex<Vec<Matcher>>,
+    /// Files that were added (true) and owners that were removed, in order.
+    history: Mutex<Vec<(bool, String)>>,
 }
 
 struct Matcher {
@@ -88,7 +90,13 @@ pub(crate) struct Progress {
 
 impl Matchers {
     pub(crate) fn new(root: &Path, workspace: &Path) -> Self {
-        Self { root: root.to_owned(), workspace: workspace.to_owned(), any: AtomicBool::new(false), list: Mutex::new(Vec::new()) }
+        Self {
+            root: root.to_owned(),
+            workspace: workspace.to_owned(),
+            any: AtomicBool::new(false),
+            list: Mutex::new(Vec::new()),
+            history: Mutex::default(),
+        }
     }
 
     /// Reads the matchers of a file, a path below the workspace or an absolute one of the job.
@@ -119,13 +127,36 @@ impl Matchers {
             list.insert(0, Matcher { owner: written.owner, severity: written.severity, patterns });
         }
         self.any.store(!list.is_empty(), Ordering::Relaxed);
+        drop(list);
+        self.note(true, path);
         Ok(())
+    }
+
+    fn note(&self, added: bool, what: &str) {
+        self.history.lock().unwrap_or_else(PoisonError::into_inner).push((added, what.to_owned()));
+    }
+
+    /// What was added and removed.
+    pub(crate) fn history(&self) -> Vec<(bool, String)> {
+        self.history.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Adds and removes the same again; a file that is no longer there is left out.
+    pub(crate) fn replay(&self, history: &[(bool, String)]) {
+        for (added, what) in history {
+            if !added {
+                self.remove(what);
+            } else if let Err(why) = self.add(what) {
+                tracing::debug!(why, "a matcher is left out");
+            }
+        }
     }
 
     /// Removes the matchers of an owner.
     pub(crate) fn remove(&self, owner: &str) {
         let mut list = self.list.lock().unwrap_or_else(PoisonError::into_inner);
         list.retain(|m| m.owner != owner);
+        self.note(false, owner);
         self.any.store(!list.is_empty(), Ordering::Relaxed);
     }
 

@@ -6,6 +6,7 @@
 //!
 //! Read next: `step` (one step), `contexts` (what expressions see), `control` (cancel and time), `output` (the log).
 
+mod carry;
 mod commands;
 mod contexts;
 mod control;
@@ -37,6 +38,7 @@ use crate::sandbox::{HostPlace, Isolation, Machine, Place};
 use crate::spawn::Stop;
 use crate::usage::{Meter, Source, Tally};
 
+use carry::Carry;
 pub(crate) use contexts::Contexts;
 use control::Control;
 use coverage::Coverage;
@@ -56,6 +58,8 @@ pub struct Outcome {
     pub infra_failure: Option<String>,
     /// It failed in a way that fails no run.
     pub unstable: bool,
+    /// The files are kept, so that another try can go on from this row.
+    pub kept: Option<u32>,
 }
 
 /// What runs jobs on this machine.
@@ -71,6 +75,8 @@ pub struct Executor {
 
 /// A post step that waits for the end of the job.
 struct Post {
+    /// Row of the step it belongs to.
+    of: usize,
     name: String,
     work: PostWork,
 }
@@ -142,6 +148,10 @@ struct Run<'a> {
     coverage: Option<Arc<Coverage>>,
     /// What containers of actions used.
     tally: Arc<Tally>,
+    /// What the next try takes over if this one fails.
+    carry: Option<Carry>,
+    /// What this one has taken over.
+    resumed: Option<Carry>,
 }
 
 impl Executor {
@@ -174,6 +184,8 @@ impl Executor {
             unstable: false,
             coverage: spec.job.coverage.as_deref().and_then(Coverage::new).map(Arc::new),
             tally: Arc::default(),
+            carry: None,
+            resumed: None,
         };
         run.logins.add(&spec.registry_host, "job", &spec.job_token);
         run.all().await
@@ -187,6 +199,11 @@ impl Run<'_> {
         let made = match self.set_up().await {
             Ok(made) => made,
             Err(HostError::Stale) => return Err(HostError::Stale),
+            // nobody else has the files
+            Err(HostError::Refused(why)) if self.spec.resume.is_some() => {
+                self.fail(0, &why).await?;
+                return self.over(BTreeMap::new(), None).await;
+            }
             Err(error) => return self.broken(0, &format!("the job could not be set up: {error}")).await,
         };
         let (mut place, mut contexts) = made;
@@ -215,8 +232,15 @@ impl Run<'_> {
             Ok(()) => self.finish_steps(&place, &mut contexts).await,
             Err(error) => Err(error),
         };
-        self.put_away(place).await;
-        self.over(outputs?, None).await
+        let carried = if outputs.is_ok() { self.carried(&place).await } else { None };
+        let kept = match (place, carried) {
+            (Where::Host(host), Some((row, state))) => host.close_keeping(self.spec.job_id.to_string(), state).await.then_some(row),
+            (place, _) => {
+                self.put_away(place).await;
+                None
+            }
+        };
+        Ok(Outcome { kept, ..self.over(outputs?, None).await? })
     }
 
     /// Names every row that is known from the start.
@@ -247,6 +271,7 @@ impl Run<'_> {
             started_at: None,
             finished_at: None,
             usage: None,
+            taken_from: None,
         };
         self.rows.push(row.clone());
         self.host.step(row).await?;
@@ -309,7 +334,15 @@ impl Run<'_> {
         self.log.line(&format!("devmentor runner {} on {}", self.executor.version, self.executor.name)).await?;
         self.log.line(&format!("Job {} of {} at {}", spec.name, spec.project.path, spec.checkout.sha)).await?;
         let repository = workspace_name(&spec.project.path);
-        let host_place = machine.place(&spec.job_id.to_string(), &repository).await?;
+        let (host_place, carry) = match &spec.resume {
+            None => (machine.place(&spec.job_id.to_string(), &repository).await?, None),
+            Some(resume) => {
+                let again = machine.place_again(&resume.job.to_string(), &repository).await?;
+                let (place, state) = again.ok_or_else(|| carry::gone(machine.root()))?;
+                let carry = self.read_carry(resume, &state)?;
+                (place, Some(carry))
+            }
+        };
         let said = match machine.isolation() {
             Isolation::NamespacesAndUser => "own user, own mounts and processes",
             Isolation::Namespaces => "own mounts and processes, the runner's user",
@@ -324,7 +357,7 @@ impl Run<'_> {
         self.matchers = Arc::new(Matchers::new(&dirs.root, &dirs.workspace));
         let event = spec.contexts.get("github").and_then(|g| g.get("event")).cloned().unwrap_or_default();
         let event_path = dirs.temp_file("event.json", event.to_string().as_bytes())?;
-        let contexts = Contexts::new(spec, dirs, &self.executor.name, &event_path)
+        let mut contexts = Contexts::new(spec, dirs, &self.executor.name, &event_path)
             .map_err(|e| HostError::Refused(format!("the environment of the job is not valid: {e}")))?;
         let job = &spec.job;
         let needs_docker = job.container.is_some() || !job.services.is_empty();
@@ -339,7 +372,11 @@ impl Run<'_> {
         if needs_docker && self.docker.is_none() {
             return Err(HostError::Refused("the job wants containers, but no Docker engine answers on this machine".into()));
         }
-        Ok((if needs_docker { Where::Container(Box::default(), host_place) } else { Where::Host(host_place) }, contexts))
+        let place = if needs_docker { Where::Container(Box::default(), host_place) } else { Where::Host(host_place) };
+        if let Some(carry) = carry {
+            self.take_over(carry, &place, &mut contexts).await?;
+        }
+        Ok((place, contexts))
     }
 
     async fn start_containers(&mut self, place: &mut Where, contexts: &mut Contexts) -> HostResult<Result<(), docker::Trouble>> {
@@ -372,7 +409,14 @@ impl Run<'_> {
     async fn main_steps(&mut self, first: usize, place: &Where, contexts: &mut Contexts) -> HostResult<()> {
         let spec = self.spec;
         for (position, step) in spec.job.steps.iter().enumerate() {
+            if self.is_taken_over(position) {
+                continue;
+            }
+            let before = contexts.written();
             self.planned_step(first + position, step, place, contexts).await?;
+            if self.rows[first + position].conclusion == Some(Conclusion::Failure) {
+                self.note_failure(first + position, position, before);
+            }
         }
         Ok(())
     }
@@ -447,7 +491,7 @@ impl Run<'_> {
         let log_length = self.log.flush().await?;
         let conclusion = if self.control.cancelled { Conclusion::Cancelled } else { self.status };
         let unstable = self.unstable && conclusion == Conclusion::Failure;
-        Ok(Outcome { conclusion, outputs, log_length, infra_failure, unstable })
+        Ok(Outcome { conclusion, outputs, log_length, infra_failure, unstable, kept: None })
     }
 
     /// What `job.status` and the status functions say.

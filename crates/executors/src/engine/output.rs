@@ -179,7 +179,7 @@ impl StepOutput {
         let CommandLine { name, mut properties, value } = command;
         match name.as_str() {
             "add-mask" => {
-                self.log.mask([value.as_str()]).await;
+                self.log.mask_asked([value.as_str()]).await;
                 self.log.line("::add-mask::***").await?;
             }
             "error" | "warning" | "notice" => {

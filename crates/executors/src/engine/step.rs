@@ -242,7 +242,7 @@ impl Run<'_> {
             let name = format!("Post {}", self.rows[ran.index].name);
             let env = contexts.process_env(place.base_env(), ran.own);
             let helper_env = contexts.process_env(helper.base_env(), ran.own);
-            self.posts.push(Post { name, work: PostWork::BuiltIn { work, env, helper_env } });
+            self.posts.push(Post { of: ran.index, name, work: PostWork::BuiltIn { work, env, helper_env } });
         }
         Ok(done)
     }
@@ -343,13 +343,15 @@ impl Run<'_> {
 
     /// Runs what an action left for the end of the job.
     pub(super) async fn post_step(&mut self, post: Post, places: &Where, contexts: &mut Contexts) -> HostResult<()> {
+        let (of, name) = (post.of, post.name.clone());
         let index = self.add_row(post.name).await?;
         self.control.look();
         let (work, env, helper_env) = match post.work {
-            PostWork::Program(program) => return self.post_program(index, *program, places, contexts).await,
+            PostWork::Program(program) => return self.post_program(index, (of, &name), *program, places, contexts).await,
             PostWork::BuiltIn { work, env, helper_env } => (work, env, helper_env),
         };
         if self.current_status() != Conclusion::Success || self.control.killed {
+            self.post_skipped(of, &name, PostWork::BuiltIn { work, env, helper_env });
             return self.end(index, Conclusion::Skipped, Conclusion::Skipped, None).await;
         }
         self.begin(index).await?;

@@ -130,6 +130,7 @@ impl Bench {
             limits: Limits::default(),
             pass_env: vec![],
             docker_host: None,
+            keep: crate::sandbox::KeepLimits::default(),
         };
         let machine = Machine::prepare(config).await.unwrap();
         let executor = Executor { machine, name: "bench".into(), version: "0".into() };
@@ -212,6 +213,7 @@ pub(crate) fn spec_with(workflow: &str, files: &[(&str, &str)]) -> JobSpec {
         job_token: "job-token-value".into(),
         timeout_seconds: 600,
         services: None,
+        resume: None,
     }
 }
 
@@ -514,4 +516,81 @@ async fn what_each_step_used_is_told() {
         assert!((60_000_000..120_000_000).contains(&big) && idle < 30_000_000, "{used:?}");
     }
     assert_eq!((used[0], used[4]), (None, None), "nothing is known of what ran no program");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_failed_job_goes_on_from_the_step_that_failed() {
+    let mut bench = Bench::new().await;
+    let text = workflow(
+        r#"    outputs:
+      word: ${{ steps.make.outputs.word }}
+    steps:
+      - id: make
+        run: |
+          echo made > file; mkdir bin; printf '#!/bin/sh\necho tool-ran\n' > bin/tool; chmod +x bin/tool
+          echo "$PWD/bin" >> "$GITHUB_PATH"
+          printf 'KEPT=one\nTOKEN=${{ github.token }}\n' >> "$GITHUB_ENV"
+          echo "word=hello" >> "$GITHUB_OUTPUT"
+          echo "::add-mask::mysterious"
+          echo once >> count
+      - name: Try
+        run: |
+          echo "KEPT=$KEPT word=${{ steps.make.outputs.word }} token=$TOKEN hidden=mysterious"
+          tool
+          echo "KEPT=two" >> "$GITHUB_ENV"
+          if [ -f tried ]; then echo again > second; else touch tried; exit 3; fi
+      - if: always()
+        run: echo "status=${{ job.status }} KEPT=$KEPT"
+      - run: cat file count second
+"#,
+    );
+    let mut spec = spec(&text);
+    spec.job_token = "first-token".into();
+    let (_keep, stop) = watch::channel(Stop::No);
+    let log = bench.run_with(spec.clone(), stop.clone()).await;
+    assert_eq!(bench.outcome.as_ref().unwrap().kept, Some(2), "{log}");
+    assert!(log.contains("status=failure KEPT=two"), "{log}");
+    let first = spec.job_id;
+    assert_eq!(bench.executor.machine.kept(), [first.to_string()]);
+
+    let resume = Some(crate::protocol::Resume { job: first, step: 2 });
+    let next = JobSpec { job_id: JobId::new(), job_token: "second-token".into(), attempt: 2, resume, ..spec.clone() };
+    // the token of the second try is what the environment holds now; it is masked like the first
+    let log = bench.run_with(JobSpec { ..next.clone() }, stop.clone()).await;
+    assert_eq!(bench.conclusion(), Conclusion::Success, "{log}");
+    assert!(log.contains("KEPT=one word=hello token=*** hidden=***") && log.contains("tool-ran\n"), "{log}");
+    assert!(log.contains("made\nonce\nagain\n"), "{log}");
+    assert!(!log.contains("first-token") && !log.contains("second-token") && !log.contains("mysterious"), "{log}");
+    assert_eq!(bench.outcome.as_ref().unwrap().outputs["word"], "hello");
+    {
+        let rows = bench.host.rows.lock().unwrap();
+        let from: Vec<_> = rows.values().map(|r| r.taken_from).collect();
+        assert_eq!(from, [None, Some(first), None, None, None, None]);
+        assert_eq!((rows[&1].conclusion, rows[&1].log_from), (Some(Conclusion::Success), None));
+        assert!(rows[&1].usage.is_some());
+    }
+    assert!(bench.executor.machine.kept().is_empty());
+
+    // what was used is gone, and nothing is run instead
+    let log = bench.run_with(JobSpec { job_id: JobId::new(), ..next }, stop).await;
+    let outcome = bench.outcome.clone().unwrap();
+    assert_eq!((outcome.conclusion, outcome.infra_failure), (Conclusion::Failure, None), "{log}");
+    assert!(log.contains("no longer on this machine") && !log.contains("tool-ran"), "{log}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_does_not_fail_by_itself_is_not_kept() {
+    let mut bench = Bench::new().await;
+    let steps = "    steps:\n      - run: exit 1\n        continue-on-error: true\n      - run: 'true'\n";
+    bench.run(&workflow(steps)).await;
+    assert_eq!(bench.outcome.as_ref().unwrap().kept, None);
+    let (tell, stop) = watch::channel(Stop::No);
+    tokio::spawn(async move {
+        tokio::time::sleep(Duration::from_millis(700)).await;
+        tell.send_replace(Stop::Cancel);
+        std::future::pending::<()>().await;
+    });
+    bench.run_with(spec(&workflow("    steps:\n      - run: sleep 60\n")), stop).await;
+    assert_eq!((bench.conclusion(), bench.outcome.as_ref().unwrap().kept), (Conclusion::Cancelled, None));
+    assert!(bench.executor.machine.kept().is_empty());
 }

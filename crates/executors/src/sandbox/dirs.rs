@@ -2,7 +2,7 @@
 
 use std::fs::{self, File, Permissions};
 use std::io::{self, Read as _};
-use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _, chown};
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _, chown, lchown};
 use std::path::{Path, PathBuf};
 
 use nix::fcntl::{OFlag, OpenHow, ResolveFlag, openat2};
@@ -31,9 +31,30 @@ pub struct JobDirs {
 impl JobDirs {
     /// Makes the directories of a job below `base`, empty.
     pub(crate) fn create(base: &Path, job: &str, repository: &str, uid: Option<u32>) -> io::Result<Self> {
+        let dirs = Self::layout(base, job, repository, uid);
+        remove_tree(&dirs.root)?;
+        dirs.make()?;
+        Ok(dirs)
+    }
+
+    /// The directories of a job as it has left them; files of the user `was` become those of `uid`.
+    pub(crate) fn reopen(base: &Path, job: &str, repository: &str, uid: Option<u32>, was: Option<u32>) -> io::Result<Self> {
+        let dirs = Self::layout(base, job, repository, uid);
+        if let (Some(uid), Some(was)) = (uid, was.filter(|was| Some(*was) != uid)) {
+            for entry in walkdir::WalkDir::new(&dirs.root).follow_links(false) {
+                let entry = entry.map_err(io::Error::other)?;
+                if entry.metadata().map_err(io::Error::other)?.uid() == was {
+                    lchown(entry.path(), Some(uid), Some(uid))?;
+                }
+            }
+        }
+        dirs.make()?;
+        Ok(dirs)
+    }
+
+    fn layout(base: &Path, job: &str, repository: &str, uid: Option<u32>) -> Self {
         let root = base.join("jobs").join(job);
-        remove_tree(&root)?;
-        let dirs = Self {
+        Self {
             engine: root.join("engine"),
             home: root.join("home"),
             temp: root.join("temp"),
@@ -42,7 +63,12 @@ impl JobDirs {
             workspace: root.join("work").join(repository),
             root,
             uid,
-        };
+        }
+    }
+
+    /// Makes what is not there.
+    fn make(&self) -> io::Result<()> {
+        let dirs = self;
         let reports = dirs.reports();
         for dir in [&dirs.root, &dirs.engine, &dirs.home, &dirs.temp, &dirs.tmp, &dirs.tools, &dirs.workspace, &reports] {
             fs::create_dir_all(dir)?;
@@ -52,8 +78,7 @@ impl JobDirs {
         for dir in [&dirs.home, &dirs.temp, &dirs.tmp, &dirs.tools, &work, &dirs.workspace, &reports] {
             dirs.give(dir)?;
         }
-        fs::set_permissions(&dirs.tmp, Permissions::from_mode(0o1777))?;
-        Ok(dirs)
+        fs::set_permissions(&dirs.tmp, Permissions::from_mode(0o1777))
     }
 
     /// `DEVMENTOR_REPORTS`: what lies here at the end is read as reports.

@@ -12,6 +12,7 @@
 
 pub(crate) mod cgroup;
 pub(crate) mod dirs;
+mod kept;
 mod toolchain;
 
 use std::collections::BTreeMap;
@@ -35,6 +36,7 @@ use crate::usage::{Source, Tally};
 pub(crate) use cgroup::Group;
 pub use cgroup::Limits;
 pub use dirs::{JobDirs, open_beneath, read_beneath};
+pub use kept::KeepLimits;
 pub use toolchain::Toolchains;
 
 /// Enters the cgroups named before `--`, then runs the rest.
@@ -62,6 +64,8 @@ pub struct MachineConfig {
     pub pass_env: Vec<String>,
     /// Address of the Docker engine; none: `DOCKER_HOST`, else its usual socket.
     pub docker_host: Option<String>,
+    /// What is kept of failed jobs.
+    pub keep: KeepLimits,
 }
 
 /// How jobs are kept apart here.
@@ -107,6 +111,7 @@ pub struct Machine {
     hidden: Vec<PathBuf>,
     /// Tells our groups and containers from those of another runner on the machine.
     tag: String,
+    kept: kept::Kept,
     _lock: File,
 }
 
@@ -149,7 +154,8 @@ impl Machine {
         {
             notes.push(format!("jobs run as users of their own but {} cannot be entered by them", closed.display()));
         }
-        let machine = Self { config, isolation, cgroups, tools, notes, hidden, tag, _lock: lock };
+        let kept = kept::Kept::open(&root, config.keep)?;
+        let machine = Self { config, isolation, cgroups, tools, notes, hidden, tag, kept, _lock: lock };
         machine.sweep();
         Ok(Arc::new(machine))
     }
@@ -205,11 +211,44 @@ impl Machine {
         format!("{}-{job}", self.tag)
     }
 
+    /// Its directory.
+    pub(crate) fn root(&self) -> &Path {
+        &self.config.root
+    }
+
+    /// Are files of failed jobs kept here?
+    pub(crate) fn keeps(&self) -> bool {
+        self.kept.keeps()
+    }
+
+    /// The failed jobs whose files are kept.
+    pub fn kept(&self) -> Vec<String> {
+        self.kept.list()
+    }
+
     /// Makes a place for a job. `workspace` is the last part of the workspace's path.
     pub async fn place(self: &Arc<Self>, job: &str, workspace: &str) -> io::Result<HostPlace> {
         let user = if self.isolation.user() { Some(take_user()?) } else { None };
+        let dirs = JobDirs::create(&self.config.root, job, workspace, user.as_ref().map(|u| u.uid))?;
+        self.settle(job, dirs, user).await
+    }
+
+    /// The place of a failed job as it was left, and the state that lies beside its files; none when it is not kept here.
+    pub(crate) async fn place_again(self: &Arc<Self>, job: &str, workspace: &str) -> io::Result<Option<(HostPlace, String)>> {
+        let user = if self.isolation.user() { Some(take_user()?) } else { None };
         let uid = user.as_ref().map(|u| u.uid);
-        let dirs = JobDirs::create(&self.config.root, job, workspace, uid)?;
+        let (machine, job, workspace) = (Arc::clone(self), job.to_owned(), workspace.to_owned());
+        let back = tokio::task::spawn_blocking(move || {
+            let Some(taken) = machine.kept.take(&job, &machine.config.root.join("jobs"))? else { return Ok(None) };
+            let dirs = JobDirs::reopen(&machine.config.root, &taken.place, &workspace, uid, taken.uid)?;
+            Ok::<_, io::Error>(Some((taken, dirs)))
+        });
+        let Some((taken, dirs)) = back.await.map_err(io::Error::other)?? else { return Ok(None) };
+        let place = self.settle(&taken.place, dirs, user).await?;
+        Ok(Some((place, taken.state)))
+    }
+
+    async fn settle(self: &Arc<Self>, job: &str, dirs: JobDirs, user: Option<JobUser>) -> io::Result<HostPlace> {
         let group = match &self.cgroups {
             Some(groups) => Some(groups.create(&self.group_name(job), &self.config.limits)?),
             None => None,
@@ -222,6 +261,7 @@ impl Machine {
             holder: None,
             serial: AtomicU64::new(0),
             tally: Arc::default(),
+            keep: None,
             closed: false,
         };
         if self.isolation.namespaces() {
@@ -330,6 +370,8 @@ pub struct HostPlace {
     serial: AtomicU64,
     /// What programs used that have ended.
     tally: Arc<Tally>,
+    /// The job whose files are to be kept at the end, and what lies beside them.
+    keep: Option<(String, String)>,
     closed: bool,
 }
 
@@ -484,6 +526,14 @@ impl HostPlace {
         argv
     }
 
+    /// Ends everything the job started and keeps its directories for another try; false when they are not kept.
+    pub(crate) async fn close_keeping(mut self, job: String, state: String) -> bool {
+        self.keep = Some((job.clone(), state));
+        let machine = Arc::clone(&self.machine);
+        self.close().await;
+        machine.kept().contains(&job)
+    }
+
     /// Ends everything the job started and removes its directories.
     pub async fn close(mut self) {
         if let Some(mut holder) = self.holder.take() {
@@ -506,6 +556,13 @@ impl HostPlace {
         }
         if let Some(uid) = self.uid() {
             spawn::kill_user(uid);
+        }
+        if let Some((job, state)) = self.keep.take() {
+            match self.machine.kept.keep(&job, &self.dirs, &state) {
+                Ok(true) => return,
+                Ok(false) => {}
+                Err(error) => tracing::warn!(job, %error, "the files of a failed job could not be kept"),
+            }
         }
         if let Err(error) = self.dirs.remove() {
             tracing::warn!(path = %self.dirs.root.display(), %error, "a job's directory stays");

@@ -4,7 +4,16 @@ use super::*;
 use crate::spawn::Capture;
 
 async fn machine(root: &Path, hidden: Vec<PathBuf>, limits: Limits) -> Arc<Machine> {
-    Machine::prepare(MachineConfig { root: root.to_owned(), hidden, limits, pass_env: Vec::new(), docker_host: None }).await.unwrap()
+    Machine::prepare(MachineConfig {
+        root: root.to_owned(),
+        hidden,
+        limits,
+        pass_env: Vec::new(),
+        docker_host: None,
+        keep: KeepLimits::default(),
+    })
+    .await
+    .unwrap()
 }
 
 async fn sh(place: &HostPlace, script: &str, extra: &[(&str, &str)]) -> (Exit, String) {

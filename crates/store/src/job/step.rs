@@ -32,6 +32,8 @@ pub struct StepRow {
     pub finished_at: Option<Timestamp>,
     /// What it used.
     pub usage: StepUsage,
+    /// The earlier attempt that ran it.
+    pub taken_from: Option<JobId>,
 }
 
 /// What a step used of its machine; what is not known is none.
@@ -70,6 +72,7 @@ impl StepRow {
                 read_bytes: row.get("read_bytes")?,
                 written_bytes: row.get("written_bytes")?,
             },
+            taken_from: row.get("taken_from")?,
         })
     }
 }
@@ -82,14 +85,14 @@ pub async fn step_set(tx: &mut Tx, s: &StepRow) -> Result<()> {
     tx.exec(
         sql!(
             "INSERT INTO step (job_id, idx, name, state, conclusion, outcome, exit_code, log_from, log_to, started_at, finished_at,
-                cpu_user_ms, cpu_system_ms, memory_peak_bytes, read_bytes, written_bytes)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)
+                cpu_user_ms, cpu_system_ms, memory_peak_bytes, read_bytes, written_bytes, taken_from)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)
              ON CONFLICT (job_id, idx) DO UPDATE SET name = excluded.name, state = excluded.state, conclusion = excluded.conclusion,
                 outcome = excluded.outcome, exit_code = excluded.exit_code, log_from = excluded.log_from, log_to = excluded.log_to,
                 started_at = excluded.started_at, finished_at = excluded.finished_at,
                 cpu_user_ms = excluded.cpu_user_ms, cpu_system_ms = excluded.cpu_system_ms,
                 memory_peak_bytes = excluded.memory_peak_bytes, read_bytes = excluded.read_bytes,
-                written_bytes = excluded.written_bytes"
+                written_bytes = excluded.written_bytes, taken_from = excluded.taken_from"
         ),
         args![
             s.job,
@@ -107,7 +110,8 @@ pub async fn step_set(tx: &mut Tx, s: &StepRow) -> Result<()> {
             s.usage.cpu_system_ms,
             s.usage.memory_peak_bytes,
             s.usage.read_bytes,
-            s.usage.written_bytes
+            s.usage.written_bytes,
+            s.taken_from
         ],
     )
     .await

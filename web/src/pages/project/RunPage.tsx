@@ -133,6 +133,28 @@ function WaitingJob({ job, play }: { job: Job; play: Play }) {
   );
 }
 
+/** Its runner keeps its files, so that it can go on from the step that failed. */
+const resumable = (job: Job | null): boolean =>
+  job !== null && job.retry_from !== null && job.retry_from !== undefined && !job.superseded;
+
+/** The earlier attempts whose steps a job has taken over, each with the steps it ran. */
+function TakenOver({ job }: { job: Job }) {
+  const from = new Map<string, string[]>();
+  for (const step of job.steps)
+    if (step.taken_from) from.set(step.taken_from, [...(from.get(step.taken_from) ?? []), step.name]);
+  return [...from].map(([earlier, names]) => (
+    <div key={earlier} className="dm-banner" style={{ margin: 10 }}>
+      <IconRefresh size={16} aria-hidden />
+      <span>
+        Taken over from an earlier attempt: {names.join(", ")}.{" "}
+        <a href={address("/jobs/{job}/log", { job: earlier })} target="_blank" rel="noreferrer">
+          Its log
+        </a>
+      </span>
+    </div>
+  ));
+}
+
 /** Starting a job that waits for a person. */
 interface Play {
   may: boolean;
@@ -202,6 +224,7 @@ function Jobs({ run, play }: { run: RunDetail; play: Play }) {
               <IconAlertTriangle size={16} aria-hidden /> <span>{ticks(job.reason)}</span>
             </div>
           ) : null}
+          <TakenOver job={job} />
           <Questions job={job} may={play.may} />
           {job.annotations.length > 0 ? <Annotations items={job.annotations} gitRef={run.commit} /> : null}
           {job.started_at === null ? (
@@ -266,6 +289,14 @@ export default function RunPage({ rest }: { rest: string }) {
     onSettled: () => client.invalidateQueries({ queryKey: ["run", id] }),
   });
 
+  const resume = useMutation({
+    mutationFn: (job: Job) =>
+      post("/jobs/{job}/retry", { from_step: job.retry_from }, { path: { job: job.id } }),
+    onError: (error) => toastError("The job does not go on from its step", error),
+    onSuccess: (again) => again && setWanted(again.id),
+    onSettled: () => client.invalidateQueries({ queryKey: ["run", id] }),
+  });
+
   /** The log of a job, from any tab. */
   const openJob = (job: string) => {
     if (run) go(paths.run(project.path, run.number, job), { keepScroll: true });
@@ -310,6 +341,16 @@ export default function RunPage({ rest }: { rest: string }) {
       // a question has its own form, with the values it asks for
       visible: () => chosen?.playable === true && !chosen.questions?.length && may,
       perform: () => chosen && play.mutate(chosen),
+    },
+    {
+      id: "run-retry-step",
+      name: chosen
+        ? `Run ${chosen.name} again from the step that failed`
+        : "Run again from the step that failed",
+      group: "This run",
+      icon: IconRefresh,
+      visible: () => over === true && may && resumable(chosen),
+      perform: () => chosen && resume.mutate(chosen),
     },
     {
       id: "run-retry-job",
@@ -417,7 +458,9 @@ export default function RunPage({ rest }: { rest: string }) {
                       ? "All jobs"
                       : a.id === "run-retry-failed"
                         ? "Failed jobs only"
-                        : `Only ${chosen?.name}`}
+                        : a.id === "run-retry-step"
+                          ? `${chosen?.name} from the step that failed`
+                          : `Only ${chosen?.name}`}
                   </Menu.Item>
                 ) : null,
               )}

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use executors::sandbox::{Limits, MachineConfig};
+use executors::sandbox::{KeepLimits, Limits, MachineConfig};
 use kernel::{Code, Error, Result, RunnerId};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -55,6 +55,11 @@ pub async fn start(app: &App, transport: Arc<dyn Transport>) -> Result<Option<Em
             limits: Limits::default(),
             pass_env: Vec::new(),
             docker_host: settings.docker_host.clone(),
+            keep: KeepLimits {
+                jobs: settings.runner_keep_jobs,
+                bytes: settings.runner_keep_bytes,
+                age: Duration::from_secs(settings.runner_keep_hours.min(24 * 30) * 3600),
+            },
         },
         drain: Duration::ZERO,
         version: env!("CARGO_PKG_VERSION").into(),

@@ -25,7 +25,7 @@ pub use executors::sandbox::Isolation;
 use executors::sandbox::{Machine, MachineConfig};
 use executors::spawn::Stop;
 use http::{Method, StatusCode};
-use kernel::{Code, Error, Result};
+use kernel::{Code, Error, JobId, Result};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 
@@ -219,6 +219,8 @@ async fn claim_loop(
     let mut at_work = HashMap::new();
     // set while it is not known what the server leased with an answer that did not arrive
     let mut unsure = false;
+    // what the server knows of the failed jobs whose files are here
+    let mut told = None;
     loop {
         while let Some(ended) = jobs.try_join_next_with_id() {
             at_work.remove(&ended.map_or_else(|failed| failed.id(), |(id, ())| id));
@@ -232,8 +234,13 @@ async fn claim_loop(
         let free = u32::try_from(permits.len()).unwrap_or(u32::MAX);
         let held = unsure.then(|| at_work.values().copied().collect());
         let free = if config.ephemeral { 1 } else { free };
-        match claim(client, ClaimRequest { free, fresh, until_drained: config.until_drained, held }).await {
+        let machine = Arc::clone(&executor.machine);
+        let kept = tokio::task::spawn_blocking(move || machine.kept()).await.unwrap_or_default();
+        let kept: Vec<JobId> = kept.iter().filter_map(|id| id.parse().ok()).collect();
+        let tell = (fresh || told.as_ref() != Some(&kept)).then(|| kept.clone());
+        match claim(client, ClaimRequest { free, fresh, until_drained: config.until_drained, kept: tell, held }).await {
             Ok(answer) => {
+                told = Some(kept);
                 (fresh, unsure) = (false, false);
                 pause = Duration::from_millis(200);
                 let last = answer.drained || (config.ephemeral && !answer.jobs.is_empty());
@@ -307,6 +314,7 @@ async fn one(client: Client, executor: Executor, spec: JobSpec, mut stop_jobs: w
                 log_length: outcome.log_length,
                 infra_failure,
                 unstable: outcome.unstable,
+                kept: outcome.kept,
             }
         }
         Err(error) if host.is_stale() || matches!(error, HostError::Stale) => {
@@ -320,6 +328,7 @@ async fn one(client: Client, executor: Executor, spec: JobSpec, mut stop_jobs: w
             log_length: 0,
             infra_failure: Some(error.to_string()),
             unstable: false,
+            kept: None,
         },
     };
     let told = async {

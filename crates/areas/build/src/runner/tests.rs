@@ -102,14 +102,21 @@ fn spec(script: &str) -> JobSpec {
         job_token: "token-b".into(),
         timeout_seconds: 120,
         services: None,
+        resume: None,
     }
 }
 
 /// Runs a runner beside `story` until that ends.
 async fn with_runner<F: Future<Output = ()>>(server: &Arc<Server>, story: impl FnOnce(watch::Sender<Shutdown>) -> F) {
     let base = tempfile::tempdir().unwrap();
-    let machine =
-        MachineConfig { root: base.path().to_owned(), hidden: vec![], limits: Limits::default(), pass_env: vec![], docker_host: None };
+    let machine = MachineConfig {
+        root: base.path().to_owned(),
+        hidden: vec![],
+        limits: Limits::default(),
+        pass_env: vec![],
+        docker_host: None,
+        keep: KeepLimits { jobs: 0, ..KeepLimits::default() },
+    };
     let config = RunnerConfig {
         name: "r".into(),
         labels: vec!["x".into()],

@@ -16,7 +16,7 @@ use store::runner::{RunnerRow, runner_get, runner_once};
 use web_kit::{App, secret};
 
 use super::dispatch::Dispatch;
-use super::{history, runner_of};
+use super::{history, kept, runner_of};
 use crate::identity;
 use crate::schedule::finish::{End, job_end};
 use crate::schedule::model;
@@ -211,7 +211,9 @@ async fn spec(app: &App, job: JobRow, token: String, known: &mut BTreeMap<RunId,
         // as a secret, so that the log shows nothing of it
         planned.env.extend(names.into_iter().map(|name| (name.clone(), format!("${{{{ secrets.{name} }}}}"))));
     }
+    let resume = kept::resume(app.db(), &job).await?;
     Ok(JobSpec {
+        resume,
         job_id: job.id,
         run_id: job.run,
         epoch: job.epoch,

@@ -6,6 +6,7 @@
 pub mod claim;
 pub mod dispatch;
 mod history;
+pub mod kept;
 pub mod protocol;
 pub mod queue;
 pub mod routes;
@@ -77,7 +78,9 @@ fn checked(request: &RegisterRequest) -> Result<()> {
     if request.name.trim().is_empty() || request.name.len() > 200 || request.name.chars().any(char::is_control) {
         bad("name", "invalid", "1 to 200 characters");
     }
-    let plain = |l: &String| !l.trim().is_empty() && l.len() <= 200 && !l.contains(',') && !l.chars().any(char::is_control);
+    let plain = |l: &String| {
+        !l.trim().is_empty() && l.len() <= 200 && !l.starts_with(kept::KEEPER) && !l.contains(',') && !l.chars().any(char::is_control)
+    };
     if request.labels.is_empty() || request.labels.len() > MAX_LABELS || !request.labels.iter().all(plain) {
         bad("labels", "invalid", "1 to 100 labels without commas");
     }

@@ -113,6 +113,9 @@ async fn claim_route(State(app): State<App>, Ctx(ctx): Ctx, Json(request): Json<
     } else if request.fresh {
         super::abandon(&app, runner_of(&ctx)?, "the runner was started anew").await?;
     }
+    if let Some(kept) = &request.kept {
+        super::kept::told(&app, runner_of(&ctx)?, kept).await?;
+    }
     let claimed = claim::claim(&app, &ctx, request.free, request.until_drained).await?;
     Ok(Json(ClaimAnswer { jobs: claimed.jobs, drained: claimed.drained }))
 }
@@ -196,6 +199,7 @@ fn step_row(job: JobId, s: StepUpdate) -> StepRow {
         log_to: signed(s.log_to),
         started_at: s.started_at,
         finished_at: s.finished_at,
+        taken_from: s.taken_from,
         usage: s.usage.map_or_else(StepUsage::default, |u| StepUsage {
             cpu_user_ms: signed(u.cpu_user_ms),
             cpu_system_ms: signed(u.cpu_system_ms),
@@ -357,5 +361,8 @@ async fn complete(State(app): State<App>, Ctx(ctx): Ctx, Path(job): Path<String>
             unstable: end.unstable,
         },
     };
+    if let Some(step) = end.kept {
+        super::kept::put(&app, &row, runner_of(&ctx)?, i64::from(step)).await?;
+    }
     if job_end(app.db(), row.id, end.epoch, how).await? { Ok(StatusCode::NO_CONTENT) } else { Err(stale().into()) }
 }

@@ -4,6 +4,7 @@ pub mod create;
 pub mod jobs;
 pub mod routes;
 pub mod status;
+pub mod steps;
 pub mod trust;
 pub mod view;
 pub mod why;

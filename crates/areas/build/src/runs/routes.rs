@@ -29,6 +29,7 @@ pub fn router() -> OpenApiRouter<App> {
         .routes(routes!(run_why))
         .routes(routes!(job_read))
         .routes(routes!(job_play))
+        .routes(routes!(job_again))
 }
 
 #[derive(Debug, Default, Deserialize, IntoParams)]
@@ -172,6 +173,24 @@ async fn run_why(State(app): State<App>, Ctx(ctx): Ctx, Path(run): Path<String>)
 /// One job, also an attempt that was superseded.
 async fn job_read(State(app): State<App>, Ctx(ctx): Ctx, Path(job): Path<String>) -> Reply<Json<Job>> {
     let (row, _) = job_for(&app, &ctx, &job, Permission::PipelineRead).await?;
+    Ok(Json(view::job(&app, row).await?))
+}
+
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct JobRetryBody {
+    /// Index of the step that failed: the new attempt takes over the steps before it, and the files as they were left. It is
+    /// the job's `retry_from`. Without it the job begins anew.
+    from_step: Option<i64>,
+}
+
+#[utoipa::path(post, path = "/jobs/{job}/retry", operation_id = "job_retry", tag = "pipelines", params(("job" = String, Path)), request_body = JobRetryBody,
+    responses((status = 200, body = Job), (status = "4XX", body = ProblemBody)))]
+/// Runs a job of an ended run again, from its beginning or from the step that failed; the new attempt.
+async fn job_again(State(app): State<App>, Ctx(ctx): Ctx, Path(job): Path<String>, request: Request) -> Reply<Json<Job>> {
+    let body: JobRetryBody = crate::workflows::routes::optional(&app, request).await?;
+    let next = crate::runners::kept::job_retry(&app, &ctx, &job, body.from_step).await?;
+    let row = store::job::job_get(app.db(), next).await?.ok_or_else(|| Error::not_found("job"))?;
     Ok(Json(view::job(&app, row).await?))
 }
 

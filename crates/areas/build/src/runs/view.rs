@@ -7,12 +7,13 @@ use dialects::plan::{Decision, Gate};
 use kernel::{Code, Context, Error, JobId, JobQuestionId, Permission, ProjectId, Result, RunId, RunnerId, Timestamp, UserId};
 use serde::Serialize;
 use serde_json::Value;
-use store::job::{JobRow, StepRow, job_list, step_list, step_list_of_run};
+use store::job::{JobRow, job_kept_get, job_kept_of_run, job_list, step_list, step_list_of_run};
 use store::job_question::{JobQuestionRow, job_question_list, job_question_open};
 use store::run::RunRow;
 use utoipa::ToSchema;
 use web_kit::App;
 
+use super::steps::Step;
 use crate::schedule::gate::playable;
 
 /// Somebody, by id and name.
@@ -307,88 +308,13 @@ pub struct Job {
     pub matrix: Option<Value>,
     /// Bytes of log so far.
     pub log_length: i64,
+    /// Index of the step that it can be retried from, as long as its runner keeps its files.
+    pub retry_from: Option<i64>,
     /// Its steps.
     pub steps: Vec<Step>,
     /// Remarks of its steps.
     #[schema(value_type = Vec<crate::words::Annotation>)]
     pub annotations: Value,
-}
-
-/// A step.
-#[derive(Clone, Debug, Serialize, ToSchema)]
-pub struct Step {
-    /// Place among the steps.
-    pub index: i64,
-    /// Shown name.
-    pub name: String,
-    /// `pending`, `running`, `completed`.
-    #[schema(value_type = crate::words::StepState)]
-    pub state: String,
-    /// Result after `continue-on-error`.
-    #[schema(value_type = Option<crate::words::Conclusion>)]
-    pub conclusion: Option<String>,
-    /// Result before it.
-    #[schema(value_type = Option<crate::words::Conclusion>)]
-    pub outcome: Option<String>,
-    /// When it began.
-    #[schema(value_type = Option<String>)]
-    pub started_at: Option<Timestamp>,
-    /// When it ended.
-    #[schema(value_type = Option<String>)]
-    pub finished_at: Option<Timestamp>,
-    /// First byte in the log.
-    pub log_from: Option<i64>,
-    /// After its last byte.
-    pub log_to: Option<i64>,
-    /// Of its process.
-    pub exit_code: Option<i64>,
-    /// What it used of its machine; none while it runs, and where nothing is known.
-    pub usage: Option<StepUsage>,
-}
-
-/// What a step used of its machine; what is not known is absent.
-#[derive(Clone, Debug, Serialize, ToSchema)]
-pub struct StepUsage {
-    /// Time of processors in user mode, in milliseconds.
-    pub cpu_user_ms: Option<i64>,
-    /// Time of processors in the kernel, in milliseconds.
-    pub cpu_system_ms: Option<i64>,
-    /// The most memory at a time, without the page cache.
-    pub memory_peak_bytes: Option<i64>,
-    /// Read from disks.
-    pub read_bytes: Option<i64>,
-    /// Written for disks.
-    pub written_bytes: Option<i64>,
-}
-
-impl StepUsage {
-    fn of(u: store::job::StepUsage) -> Option<Self> {
-        (u != store::job::StepUsage::default()).then_some(Self {
-            cpu_user_ms: u.cpu_user_ms,
-            cpu_system_ms: u.cpu_system_ms,
-            memory_peak_bytes: u.memory_peak_bytes,
-            read_bytes: u.read_bytes,
-            written_bytes: u.written_bytes,
-        })
-    }
-}
-
-impl From<StepRow> for Step {
-    fn from(s: StepRow) -> Self {
-        Self {
-            index: s.index,
-            name: s.name,
-            state: s.state,
-            conclusion: s.conclusion,
-            outcome: s.outcome,
-            started_at: s.started_at,
-            finished_at: s.finished_at,
-            log_from: s.log_from,
-            log_to: s.log_to,
-            exit_code: s.exit_code,
-            usage: StepUsage::of(s.usage),
-        }
-    }
 }
 
 /// Names of accounts, each looked up once.
@@ -474,6 +400,11 @@ pub async fn run_with_jobs(app: &App, ctx: &Context, row: RunRow, project_path: 
         let asked = questions.remove(&job.id).unwrap_or_default();
         jobs.push(shown_job(job, &planned, name, steps, asked));
     }
+    if jobs.iter().any(|j: &Job| j.conclusion.as_deref() == Some("failure")) {
+        for kept in job_kept_of_run(app.db(), id).await? {
+            jobs.iter_mut().filter(|j| j.id == kept.job).for_each(|j| j.retry_from = Some(kept.step));
+        }
+    }
     let names = names(app, std::slice::from_ref(&row)).await?;
     let decisions = decisions.into_iter().map(JobDecision::from).collect();
     let mut linked = Linker { app, ctx, paths: HashMap::from([(row.project, Some(project_path.to_owned()))]) };
@@ -532,7 +463,8 @@ pub async fn job(app: &App, row: JobRow) -> Result<Job> {
             asked.push(JobQuestion::of(question)?);
         }
     }
-    Ok(shown_job(row, &planned, name, steps, asked))
+    let kept = if row.superseded { None } else { job_kept_get(app.db(), row.id).await? };
+    Ok(Job { retry_from: kept.map(|k| k.step), ..shown_job(row, &planned, name, steps, asked) })
 }
 
 async fn runner_name(app: &App, known: &mut HashMap<RunnerId, Option<String>>, id: Option<RunnerId>) -> Result<Option<RunnerName>> {
@@ -602,6 +534,7 @@ fn shown_job(
         outputs: j.outputs,
         matrix: j.matrix,
         log_length: j.log_length,
+        retry_from: None,
         steps,
         annotations: j.annotations,
     }

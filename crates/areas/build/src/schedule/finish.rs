@@ -3,7 +3,7 @@
 use dialects::plan::OnNewCommit;
 use kernel::{Code, Context, Error, JobId, Permission, Result, RunId, Timestamp};
 use serde_json::json;
-use store::job::{JobRow, job_create, job_get, step_close, step_list};
+use store::job::{JobRow, job_create, job_get, job_kept_delete, job_kept_get, job_resume_put, step_close, step_list};
 use store::run::{run_lock, run_lock_of};
 use store::{Db, NewWork, Tx};
 use web_kit::App;
@@ -12,6 +12,7 @@ use web_kit::attempt::Receipt;
 use super::advance::{State, advance, complete, finished};
 use super::plans::plan_of;
 use super::{downstream, model, quick, retrying, save};
+use crate::runners::kept;
 
 /// Why a job that failed fails no run: a pipeline of Jenkins whose tests failed, say.
 pub const UNSTABLE: &str = "the build is unstable";
@@ -113,7 +114,9 @@ async fn apply(tx: &mut Tx, state: &mut State, index: usize, end: End, now: Time
     tx.enqueue(NewWork::new("log_seal", json!({"job": job.id})).project(job.project)).await?;
 
     let deploys = state.plan.job(&job.key).is_none_or(|j| j.environment.is_some());
-    if infra.is_some() && !asked_to_stop && job.attempt == state.run.attempt && !deploys && !state.run.cancelled {
+    // what goes on with files of an earlier attempt is never run from its beginning instead
+    let bound = kept::is_bound(job);
+    if infra.is_some() && !bound && !asked_to_stop && job.attempt == state.run.attempt && !deploys && !state.run.cancelled {
         // tried again once; a job that deploys might do it twice, so it is not
         let mut next = model::again(job);
         next.reason = None;
@@ -125,7 +128,7 @@ async fn apply(tx: &mut Tx, state: &mut State, index: usize, end: End, now: Time
         return Ok(());
     }
     let unstable = job.reason.as_deref() == Some(UNSTABLE);
-    if conclusion == "failure" && !unstable && !asked_to_stop && !state.run.cancelled {
+    if conclusion == "failure" && !bound && !unstable && !asked_to_stop && !state.run.cancelled {
         let planned = state.plan.job(&job.key);
         let codes = planned.is_some_and(|p| !p.allow_exit_codes.is_empty() || p.retry.as_ref().is_some_and(|r| !r.exit_codes.is_empty()));
         let exit_code = if codes { failed_with(tx, job.id).await? } else { None };
@@ -329,6 +332,23 @@ pub enum Retry {
     Failed,
     /// One job, and what needs it.
     Job(JobId),
+    /// One job from the step that failed, with the files it left, and what needs it.
+    Step {
+        /// The job.
+        job: JobId,
+        /// Row of the step.
+        step: i64,
+    },
+}
+
+/// Makes an attempt one for the runner that keeps the files of the earlier one; they are used up by that.
+async fn bind(tx: &mut Tx, job: &JobRow, next: &mut JobRow, step: i64) -> Result<(JobId, JobId, i64)> {
+    let gone = || Error::new(Code::FilesGone, "the files of this job are no longer kept; run the whole job again");
+    let found = job_kept_get(&mut *tx, job.id).await?.filter(|k| k.step == step).ok_or_else(gone)?;
+    job_kept_delete(tx, job.id).await?;
+    next.labels.push(kept::label(found.runner));
+    next.label_key = model::label_key(&next.labels);
+    Ok((next.id, job.id, step))
 }
 
 /// Tries jobs of an ended run again, as new attempts.
@@ -359,11 +379,11 @@ pub async fn run_retry(app: &App, ctx: &Context, run: RunId, what: Retry) -> Res
                     let failed = |j: &&JobRow| matches!(j.conclusion.as_deref(), Some("failure" | "cancelled"));
                     state.jobs.iter().filter(failed).map(|j| j.id).collect()
                 }
-                Retry::Job(id) => state.jobs.iter().filter(|j| j.id == id).map(|j| j.id).collect(),
+                Retry::Job(id) | Retry::Step { job: id, .. } => state.jobs.iter().filter(|j| j.id == id).map(|j| j.id).collect(),
             };
             match (&what, chosen.is_empty()) {
                 (Retry::Failed, true) => return Err(Error::new(Code::Conflict, "nothing failed")),
-                (Retry::Job(_), true) => return Err(Error::not_found("job")),
+                (Retry::Job(_) | Retry::Step { .. }, true) => return Err(Error::not_found("job")),
                 _ => {}
             }
             let all = matches!(what, Retry::All);
@@ -373,6 +393,7 @@ pub async fn run_retry(app: &App, ctx: &Context, run: RunId, what: Retry) -> Res
             let attempt = state.run.attempt;
             let mut fresh = Vec::new();
             let plan = state.plan.clone();
+            let mut bound = None;
             for (position, planned) in plan.jobs.iter().enumerate() {
                 let whole = all || below.contains(&planned.key);
                 let mut restart = false;
@@ -384,7 +405,11 @@ pub async fn run_retry(app: &App, ctx: &Context, run: RunId, what: Retry) -> Res
                         save(&mut tx, &mut job).await?;
                         restart |= !again;
                         if again {
-                            fresh.push(store::job::JobRow { attempt, ..model::again(&job) });
+                            let mut next = store::job::JobRow { attempt, ..model::again(&job) };
+                            if let Retry::Step { step, .. } = what {
+                                bound = Some(bind(&mut tx, &job, &mut next, step).await?);
+                            }
+                            fresh.push(next);
                         }
                     } else {
                         fresh.push(job);
@@ -398,6 +423,9 @@ pub async fn run_retry(app: &App, ctx: &Context, run: RunId, what: Retry) -> Res
             }
             for job in fresh.iter().filter(|j| j.state == "waiting") {
                 job_create(&mut tx, job).await?;
+            }
+            if let Some((next, from, step)) = bound {
+                job_resume_put(&mut tx, next, from, step).await?;
             }
             state.jobs = fresh;
             state.run.state = "queued".into();

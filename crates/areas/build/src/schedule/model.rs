@@ -9,6 +9,7 @@ use serde_json::{Map, Value, json};
 use store::job::JobRow;
 
 use super::turn;
+use crate::runners::kept::KEEPER;
 
 /// A job runs this long when its plan does not say.
 const DEFAULT_TIMEOUT_MINUTES: f64 = 360.0;
@@ -105,6 +106,9 @@ pub fn satisfies(has: &[String], wants: &[String]) -> bool {
 
 /// Why no runner takes a job with these labels.
 pub fn unschedulable_reason(labels: &[String], runners: usize) -> String {
+    if labels.iter().any(|l| l.starts_with(KEEPER)) {
+        return "the runner that keeps the files of the earlier attempt is not online".into();
+    }
     match (runners, labels) {
         (0, _) => "no runner is online".into(),
         (_, [one]) => format!("no online runner has the label `{one}`"),
@@ -165,6 +169,8 @@ pub fn placeholder(run: &store::run::RunRow, job: &Job, position: usize, attempt
 
 /// Another attempt of an expanded job.
 pub fn again(job: &JobRow) -> JobRow {
+    // it begins at its beginning, so any runner will do
+    let labels: Vec<String> = job.labels.iter().filter(|l| !l.starts_with(KEEPER)).cloned().collect();
     JobRow {
         id: JobId::new(),
         state: "waiting".into(),
@@ -172,6 +178,8 @@ pub fn again(job: &JobRow) -> JobRow {
         conclusion: None,
         infra_failure: None,
         attempt: job.attempt + 1,
+        label_key: label_key(&labels),
+        labels,
         superseded: false,
         epoch: 0,
         outputs: json!({}),

@@ -66,6 +66,7 @@ pub(crate) async fn leases_at(app: &App, now: Timestamp) -> Result<()> {
 /// The database's.
 pub async fn unschedulable(app: App) -> Result<()> {
     let now = Timestamp::now();
+    crate::runners::kept::prune(app.db(), now).await?;
     runner_prune(app.db(), now.minus(Duration::from_secs(600))).await?;
     let queue = job_queue_labels(app.db()).await?;
     if queue.is_empty() {
