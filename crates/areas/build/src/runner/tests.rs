@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use bytes::Bytes;
 use executors::protocol::{Checkout, HeartbeatAnswer, LogAnswer, ProjectRef};
-use executors::sandbox::Limits;
+use executors::sandbox::{KeepLimits, Limits};
 use http_body_util::{BodyExt as _, Full};
 use kernel::{JobId, ProjectId, RunId};
 use parking_lot::Mutex;
