@@ -175,7 +175,8 @@ async fn an_earlier_life_is_cleared() {
             hidden: vec![],
             limits: Limits::default(),
             pass_env: vec![],
-            docker_host: None
+            docker_host: None,
+            keep: KeepLimits::default()
         })
         .await
         .is_err()
